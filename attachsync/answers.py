@@ -1,0 +1,91 @@
+"""What a service's answer means: (status, headers, body) -> what it said, or the error that has the right reach. Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attachsync import retry
+from attachsync.errors import (
+    AttachsyncError,
+    AuthFailedError,
+    MalformedError,
+    RateLimitedError,
+    RejectedError,
+    UnavailableError,
+)
+from attachsync.model import JSON
+
+_LONGEST_DETAIL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer of a 2xx status. `where` names account, method and path, for messages."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    where: str
+
+    def json(self) -> JSON:
+        """The body as JSON, text that is no Unicode made so; raises MalformedError."""
+        try:
+            parsed: JSON = json.loads(self.body)
+            if b"\\ud" in self.body.lower():  # lone surrogates could be neither stored nor shown
+                parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
+        except (ValueError, RecursionError) as error:
+            raise MalformedError(f"{self.where}: the answer is not JSON ({type(error).__name__})") from None
+        return parsed
+
+    def object(self) -> Mapping[str, JSON]:
+        """The body as a JSON object; raises MalformedError."""
+        parsed = self.json()
+        if not isinstance(parsed, Mapping):
+            raise MalformedError(f"{self.where}: the answer is not a JSON object")
+        return parsed
+
+
+def explain(body: bytes) -> tuple[str, str]:
+    """(code, message) of an error body, in any of the services' shapes; empty where it says nothing we can read.
+
+    `{"code", "message"}` (specs/datatrails.md 3), `{"errors": [{"code", "title"}]}` and `{"error": {"code",
+    "description"}}` (specs/sunshine.md 3.4), `{"error", "error_description"}` (OAuth).
+    """
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return "", ""
+    if not isinstance(parsed, dict):
+        return "", ""
+    errors = parsed.get("errors")
+    found = errors[0] if isinstance(errors, list) and errors else parsed.get("error", parsed)
+    if isinstance(found, str):
+        return _text(found), _text(parsed.get("error_description", ""))
+    if not isinstance(found, dict):
+        return "", ""
+    message = found.get("message") or found.get("title") or found.get("description") or ""
+    return _text(found.get("code", "")), _text(message)
+
+
+def _text(value: object) -> str:
+    text = str(value) if isinstance(value, str | int) else ""
+    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST_DETAIL]
+
+
+def fault(status: int, headers: Mapping[str, str], body: bytes, where: str, now: float) -> AttachsyncError:
+    """The error that an answer of a status other than 2xx stands for. `now` is Unix time, for dates in headers."""
+    code, detail = explain(body)
+    said = f": {detail or code}" if detail or code else ""
+    message = f"{where}: HTTP {status}{said}"
+    asked = retry.wait_asked(headers.get("Archivist-Rate-Limit-Reset"), now)
+    if asked is None:
+        asked = retry.wait_asked(headers.get("Retry-After"), now)
+    if status == 429:
+        return RateLimitedError(message, retry_after=asked, status=status)
+    if status == 401:
+        return AuthFailedError(message, status=status)
+    if status in (408, 425) or status >= 500:
+        return UnavailableError(message, retry_after=asked, status=status)
+    if 400 <= status < 500:
+        return RejectedError(message, status=status, code=code, detail=detail)
+    return MalformedError(f"{message}: not an answer that makes sense here")

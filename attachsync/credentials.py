@@ -1,0 +1,71 @@
+"""Secret files: who may read them, what they hold, and when they changed (contract 2). Values stay in memory only."""
+
+import os
+import shlex
+import stat
+from pathlib import Path
+
+import aiofiles
+
+from attachsync.errors import AuthFailedError
+
+_LONGEST = 64 * 1024
+
+
+def refusal(path: Path) -> str | None:
+    """Why `path` cannot be a secret file, with the command that mends it; None if it can."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return f"secret file {path} does not exist"
+    except OSError as error:
+        return f"secret file {path} cannot be read: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"secret file {path} is not a regular file"
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        return f"secret file {path} can be read by others; run: chmod 600 {shlex.quote(str(path))}"
+    if not os.access(path, os.R_OK):
+        return f"secret file {path} cannot be read by this user"
+    return None
+
+
+class Secret:
+    """A secret file, read again when it changes. Its value appears in no repr, log or error."""
+
+    __slots__ = ("_seen", "_value", "path", "trusted")
+
+    def __init__(self, path: Path, *, trusted: bool = False) -> None:
+        self.path = path
+        self.trusted = trusted
+        self._seen: tuple[int, int, int] | None = None
+        self._value = ""
+
+    def __repr__(self) -> str:
+        return f"Secret({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and (self.path, self.trusted) == (other.path, other.trusted)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.trusted))
+
+    async def value(self, *, fresh: bool = False) -> str:
+        """The file's text without surrounding white space; read again if the file changed, or if `fresh`.
+
+        Raises AuthFailedError when the file is missing, too open, empty or too long: the account cannot sign in.
+        """
+        fault = None if self.trusted else refusal(self.path)
+        if fault:
+            raise AuthFailedError(fault)
+        try:
+            found = self.path.stat()
+            stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+            if fresh or stamp != self._seen:
+                async with aiofiles.open(self.path, "rb") as file:
+                    self._value = (await file.read(_LONGEST)).decode().strip()
+                self._seen = stamp
+        except (OSError, UnicodeDecodeError) as error:
+            raise AuthFailedError(f"secret file {self.path} cannot be read: {type(error).__name__}") from None
+        if not self._value:
+            raise AuthFailedError(f"secret file {self.path} is empty")
+        return self._value

@@ -1,0 +1,260 @@
+"""The way to one account's service: the only user of aiohttp's client.
+
+Signs in, keeps to the account's rate, waits when told to, repeats what is safe to repeat, follows redirects no further
+than `origins` allows, bounds what it reads, and turns whatever happens into the errors of `errors`.
+"""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+import stamina
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiolimiter import AsyncLimiter
+from yarl import URL
+
+from attachsync import __version__, retry
+from attachsync.answers import Reply, fault
+from attachsync.clock import Clock
+from attachsync.errors import MalformedError, RateLimitedError, RefusedError, RejectedError, UnavailableError
+from attachsync.model import Account, Body
+from attachsync.origins import Boundary, is_public
+
+T = TypeVar("T")
+
+MAX_JSON = 64 * 1024 * 1024
+"""An answer that should be JSON is read this far (bytes)."""
+_BLOCK = 1024 * 1024
+_MAX_REDIRECTS = 5
+_LONGEST_WAIT = 120.0
+"""A wish to wait longer than this (seconds) ends the account's pass instead of holding it."""
+_ATTEMPTS = 5
+_QUIET = 60.0
+"""A connection that says nothing for this long (seconds) is given up."""
+
+Query = Sequence[tuple[str, str]]
+Content = Callable[[], Mapping[str, Any]]
+"""What a POST carries, as aiohttp's keyword arguments; made anew for each try."""
+
+
+def _nothing() -> Mapping[str, Any]:
+    return {}
+
+
+class Credentials(Protocol):
+    """How an account signs its requests."""
+
+    async def headers(self, http: "Http") -> Mapping[str, str]:
+        """Headers for a request to the account's own origin. Raises AuthFailedError."""
+
+    async def renew(self) -> bool:
+        """After a 401: forget what is cached; whether another try makes sense."""
+
+
+class Http:
+    """One account's client. Made and closed inside a running event loop. `quiet` is in seconds."""
+
+    def __init__(self, account: Account, credentials: Credentials, clock: Clock, *, quiet: float = _QUIET) -> None:
+        self.account = account
+        self.boundary = Boundary(account.base_url, account.media_hosts)
+        self.clock = clock
+        self._credentials = credentials
+        self._rate = AsyncLimiter(max(account.rate, 1), max(1, 1 / account.rate)) if account.rate else None
+        self._resume_at = 0.0
+        self._limited = 0
+        context: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ssl=context, resolver=_GuardedResolver(self.boundary), keepalive_timeout=4
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(quiet, 20), sock_read=quiet),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"attachsync/{__version__}", "Accept-Encoding": "identity"},
+            read_bufsize=_BLOCK,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    def url(self, path: str, query: Query = ()) -> URL:
+        """`path` (already percent-encoded) below the account's base URL."""
+        url = URL(self.account.base_url.rstrip("/") + path, encoded=True)
+        return url.with_query(list(query)) if query else url
+
+    async def get(self, url: URL) -> Reply:
+        """GET a small answer; repeated while the trouble looks passing."""
+
+        async def once() -> Reply:
+            return await self._whole(await self._send("GET", url), self._where("GET", url))
+
+        return await _repeated(once)
+
+    async def post(self, url: URL, content: Content = _nothing, *, signed: bool = True) -> Reply:
+        """POST, never repeated but after a 401 (which did nothing). Redirects are refused."""
+        response = await self._send("POST", url, content, signed=signed)
+        return await self._whole(response, self._where("POST", url))
+
+    @asynccontextmanager
+    async def stream(self, url: URL) -> AsyncIterator[Body]:
+        """GET an attachment's bytes. Trouble before the first byte is repeated here; later trouble is the caller's."""
+        response = await _repeated(lambda: self._send("GET", url))
+        try:
+            encoded = "Content-Encoding" in response.headers
+            yield Body(
+                chunks=self._blocks(response, self._where("GET", url)),
+                size=None if encoded else response.content_length,
+                media_type=response.headers.get("Content-Type"),
+            )
+        finally:
+            response.close()
+
+    async def _send(
+        self, method: str, url: URL, content: Content = _nothing, *, signed: bool = True
+    ) -> aiohttp.ClientResponse:
+        """One request with its redirects and, once, credentials renewed: an open answer of a 2xx status."""
+        target, renewed, hops = url, False, 0
+        while True:
+            carried = signed and self.boundary.may_carry_credentials(target)
+            response = await self._once(method, target, content, carried)
+            if 200 <= response.status < 300:
+                self._limited = 0
+                return response
+            async with response:
+                if response.status == 401 and carried and not renewed and await self._credentials.renew():
+                    renewed = True
+                elif response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
+                    hops += 1
+                    target = self._next_hop(method, url, response, hops)
+                else:
+                    raise await self._fault(response, self._where(method, url), carried)
+
+    async def _once(self, method: str, target: URL, content: Content, carried: bool) -> aiohttp.ClientResponse:
+        self.boundary.check(target)
+        await self._turn()
+        signature = await self._credentials.headers(self) if carried else {}
+        extra = dict(content())
+        headers = {**extra.pop("headers", {}), **signature}
+        where = self._where(method, target)
+        try:
+            return await self._session.request(
+                method, target, headers=headers, allow_redirects=False, proxy=self.account.proxy, **extra
+            )
+        except aiohttp.ClientConnectorError as error:
+            raise UnavailableError(f"{where}: cannot connect ({_reason(error)})", sent=False) from None
+        except aiohttp.InvalidURL:
+            raise RefusedError(f"{where}: not a URL that can be asked", code="address") from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnavailableError(f"{where}: {_reason(error)}") from None
+
+    async def _turn(self) -> None:
+        """Wait for the account's turn: after a 429 nobody of the account asks before the service said."""
+        while (wait := self._resume_at - self.clock.monotonic()) > 0:
+            if wait > _LONGEST_WAIT:
+                raise RateLimitedError(f"{self.account.name}: asked to wait {wait:.0f} s (HTTP 429)", retry_after=wait)
+            await self.clock.sleep(wait)
+        if self._rate is not None:
+            await self._rate.acquire()
+
+    def _next_hop(self, method: str, url: URL, response: aiohttp.ClientResponse, hops: int) -> URL:
+        where = self._where(method, url)
+        if method != "GET":
+            raise RejectedError(f"{where}: redirected (HTTP {response.status}); not followed", status=response.status)
+        if hops > _MAX_REDIRECTS:
+            raise RejectedError(f"{where}: more than {_MAX_REDIRECTS} redirects", status=response.status)
+        try:
+            return response.url.join(URL(response.headers["Location"], encoded=True)).with_fragment(None)
+        except ValueError:
+            raise MalformedError(f"{where}: redirected to what is no URL") from None
+
+    async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool) -> Exception:
+        try:
+            body = await response.content.read(_BLOCK)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            body = b""
+        error = fault(response.status, response.headers, body, where, self.clock.now())
+        if isinstance(error, RateLimitedError):
+            self._limited += 1
+            if error.retry_after is None:
+                error.retry_after = retry.delay(self._limited, base=1.0, cap=60.0)
+            self._resume_at = max(self._resume_at, self.clock.monotonic() + error.retry_after)
+        if response.status == 401 and not carried:
+            return RejectedError(str(error), status=401)
+        return error
+
+    async def _whole(self, response: aiohttp.ClientResponse, where: str) -> Reply:
+        body = bytearray()
+        async with response:
+            async for block in self._blocks(response, where):
+                body += block
+                if len(body) > MAX_JSON:
+                    raise MalformedError(f"{where}: an answer of more than {MAX_JSON} bytes")
+        return Reply(response.status, response.headers, bytes(body), where)
+
+    async def _blocks(self, response: aiohttp.ClientResponse, where: str) -> AsyncIterator[bytes]:
+        try:
+            async for block in response.content.iter_chunked(_BLOCK):
+                yield block
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnavailableError(f"{where}: the answer broke off ({_reason(error)})") from None
+
+    def _where(self, method: str, url: URL) -> str:
+        """Account, method and path: never the query, which may be a signature."""
+        place = url.raw_path if self.boundary.is_home(url) else f"{url.host}/…"
+        return f"{self.account.name}: {method} {place}"
+
+
+class _GuardedResolver(AbstractResolver):
+    """Resolves names, and leaves out addresses that the account must not reach (DNS rebinding included)."""
+
+    def __init__(self, boundary: Boundary) -> None:
+        self._inner = aiohttp.ThreadedResolver()
+        self._boundary = boundary
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if self._boundary.trusts(host):
+            return found
+        public = [entry for entry in found if is_public(entry["host"])]
+        if not public:
+            raise RefusedError(f"{host} is at a private address: not followed", code="address")
+        return public
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+async def _repeated(once: Callable[[], Awaitable[T]]) -> T:
+    async for attempt in stamina.retry_context(
+        on=_again, attempts=_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=0.3
+    ):
+        with attempt:
+            return await once()
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _again(error: Exception) -> bool | float:
+    """Whether a GET may be repeated at once: False, True (back off), or the seconds that the service asked for."""
+    if not isinstance(error, UnavailableError | RateLimitedError):
+        return False
+    if error.retry_after is None:
+        return True
+    return max(error.retry_after, 0.01) if error.retry_after <= _LONGEST_WAIT else False
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "no such host"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.strerror or type(error.os_error).__name__
+    return type(error).__name__
+
+
+stamina.instrumentation.set_on_retry_hooks([])  # its own lines would repeat whole errors, once for each worker

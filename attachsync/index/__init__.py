@@ -1,0 +1,36 @@
+"""The index: what is known upstream, what we have, what was sent. A file that can be lost and made again."""
+
+from pathlib import Path
+
+from attachsync.index.attachments import Attachments, Entry, Taken
+from attachsync.index.database import Database
+from attachsync.index.reports import Filter, Reports
+from attachsync.index.tracks import Tracks
+from attachsync.index.uploads import Upload, Uploads
+
+__all__ = ["Entry", "Filter", "Index", "Taken", "Upload"]
+
+
+class Index:
+    """One connection to the index, by subject. The only place that knows SQL is this package."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.attachments = Attachments(database)
+        self.tracks = Tracks(database)
+        self.uploads = Uploads(database)
+        self.reports = Reports(database)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Index":
+        """Open (or make) the index in `folder` for writing. Raises StorageError."""
+        return cls(Database.open(folder))
+
+    @classmethod
+    def peek(cls, folder: Path) -> "Index":
+        """Open the index for reading, beside a daemon. Raises StorageError."""
+        return cls(Database.peek(folder))
+
+    def close(self) -> None:
+        """Close it."""
+        self.database.close()

@@ -1,0 +1,260 @@
+"""What is known of attachments: taken from listings, worked off by the mirror."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from attachsync import names
+from attachsync.index.database import Database
+from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: an attachment as listed, and how far it has come."""
+
+    id: int
+    account: str
+    attachment: Attachment
+    record: Mapping[str, JSON]
+    state: State
+    reason: str
+    digest: Digest | None
+    path: str | None
+    shown: Digest | None
+    failures: int
+    check_at: float | None
+    listed_at: float
+    mirrored_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a page brought: attachments listed, new ones, and known ones whose version changed."""
+
+    listed: int = 0
+    new: int = 0
+    changed: int = 0
+
+
+def canonical(value: object) -> str:
+    """JSON that is equal if and only if the values are: services shuffle their keys (specs/datatrails.md 1.3)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+class Attachments:
+    """The rows of `attachment`, `past`, `name` and `cursor`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # --- listing ------------------------------------------------------------------------------------------------
+
+    def take(self, account: str, track: str, page: Page, now: float) -> Taken:
+        """Take a page's items and its marks, in one transaction. A changed version makes its row work again."""
+        items = {item.key: item for item in reversed(page.items)}
+        with self._db.transaction():
+            known = self._known(track, items)
+            new = [item for key, item in items.items() if key not in known]
+            changed = [item for key, item in items.items() if key in known and known[key]["version"] != item.version]
+            for item in reversed(new):
+                self._insert(account, item, now)
+            for item in changed:
+                self._change(item, now)
+            for key, item in items.items():
+                if key in known and known[key]["meta"] != canonical(item.meta) and item not in changed:
+                    self._db.run("UPDATE attachment SET meta = ? WHERE id = ?", canonical(item.meta), known[key]["id"])
+            for feed, cursor in page.marks.items():
+                sql = "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+                self._db.run(sql, track, feed, canonical(cursor))
+        return Taken(len(items), len(new), len(changed))
+
+    def _known(self, track: str, keys: Collection[str]) -> dict[str, sqlite3.Row]:
+        sql = """SELECT id, key, version, meta FROM json_each(?) AS asked
+                 JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
+        return {row["key"]: row for row in self._db.each(sql, json.dumps(list(keys)), track)}
+
+    def _insert(self, account: str, item: Attachment, now: float) -> None:
+        sql = """INSERT INTO attachment (account, track, key, version, wanted, media_type, size, stated, content, meta,
+                 listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        self._db.run(sql, account, item.track, item.key, *_described(item), now)
+        self.claim(account, item)
+
+    def _change(self, item: Attachment, now: float) -> None:
+        sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?, meta = ?,
+                 listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL, failures = 0, retry_at = 0,
+                 check_at = NULL, attempted = 0 WHERE track = ? AND key = ?"""
+        self._db.run(sql, *_described(item), now, item.track, item.key)
+
+    def cursors(self, track: str) -> "TrackCursors":
+        """How far each feed of a track was listed."""
+        return TrackCursors(self._db, track)
+
+    # --- names --------------------------------------------------------------------------------------------------
+
+    def claim(self, account: str, item: Attachment, media_type: str | None = None) -> str:
+        """The path in the mirror under which `item` is shown: the first seen keeps its name (contract 3).
+
+        Called when an attachment is first listed, then again with its media type, for an extension where it has none.
+        """
+        owner, wanted = f"{account}\0{item.key}", canonical(item.path)
+        held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
+        if held is None:
+            folder = "/".join(("files", account, *map(names.safe, item.path[:-1])))
+            leaf = names.extended(names.safe(item.path[-1]), media_type)
+            return self._claim(owner, wanted, folder, leaf)
+        folder, _, leaf = str(held["path"]).rpartition("/")
+        better = names.extended(leaf, media_type)
+        if better == leaf:
+            return str(held["path"])
+        with self._db.transaction():
+            self._db.run("DELETE FROM name WHERE fold = ?", held["fold"])
+            return self._claim(owner, wanted, folder, better)
+
+    def _claim(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
+        candidate, attempt = leaf, 0
+        while True:
+            path = f"{folder}/{candidate}"
+            if self._db.run("INSERT OR IGNORE INTO name VALUES (?, ?, ?, ?)", names.fold(path), path, owner, wanted):
+                return path
+            candidate = names.distinct(leaf, owner, attempt)
+            attempt += 1
+
+    # --- work ---------------------------------------------------------------------------------------------------
+
+    def work(self, account: str, tracks: Sequence[str], turn: int, now: float | None, limit: int) -> list[Entry]:
+        """Rows to work on in pass `turn`, each once: without a digest (and, given `now`, due), then records due again.
+
+        Rows never tried come first, so that nothing that keeps failing delays them.
+        """
+        asked = json.dumps(list(tracks))
+        fetch = """UPDATE attachment SET attempted = ?1 WHERE id IN (
+                     SELECT id FROM attachment WHERE digest IS NULL AND account = ?2 AND attempted < ?1
+                     AND (?3 IS NULL OR retry_at <= ?3) AND track IN (SELECT value FROM json_each(?4))
+                     ORDER BY attempted, id LIMIT ?5) RETURNING *"""
+        with self._db.transaction():
+            found = self._db.rows(fetch, turn, account, now, asked, limit)
+        return sorted(map(_entry, found), key=lambda entry: entry.id)
+
+    def stale(self, account: str, tracks: Sequence[str], turn: int, now: float, limit: int) -> list[Entry]:
+        """Stored rows whose service record is due to be asked again."""
+        sql = """UPDATE attachment SET attempted = ?1 WHERE id IN (
+                   SELECT id FROM attachment WHERE check_at <= ?2 AND digest IS NOT NULL AND account = ?3
+                   AND attempted < ?1 AND track IN (SELECT value FROM json_each(?4)) ORDER BY check_at LIMIT ?5)
+                 RETURNING *"""
+        with self._db.transaction():
+            return [_entry(row) for row in self._db.rows(sql, turn, now, account, json.dumps(list(tracks)), limit)]
+
+    def twin(self, account: str, content: str) -> tuple[Digest, int, str | None] | None:
+        """Digest, size and media type of content that the same account fetched before."""
+        sql = "SELECT digest, size, media_type FROM attachment WHERE account = ? AND content = ? AND digest IS NOT NULL"
+        row = self._db.row(sql, account, content)
+        return None if row is None else (Digest(row["digest"]), row["size"], row["media_type"])
+
+    # --- outcomes -----------------------------------------------------------------------------------------------
+
+    def inspected(self, entry: Entry, facts: Facts, check_at: float | None) -> None:
+        """Keep what the service's record said, and when to ask again (None: never)."""
+        sql = "UPDATE attachment SET record = ?, check_at = ? WHERE id = ? AND version = ?"
+        self._db.run(sql, canonical(facts.record), check_at, entry.id, entry.attachment.version)
+
+    def stored(self, entry: Entry, digest: Digest, size: int, media_type: str | None, path: str, now: float) -> bool:
+        """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile."""
+        with self._db.transaction():
+            sql = """UPDATE attachment SET digest = ?1, shown = ?1, size = ?2, media_type = coalesce(?3, media_type),
+                     path = ?4, mirrored_at = ?5, state = 'stored', reason = '', failures = 0, retry_at = 0
+                     WHERE id = ?6 AND version = ?7"""
+            if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version):
+                return False
+            if entry.shown is not None and entry.shown != digest:
+                self._db.run(
+                    "INSERT INTO past VALUES (?, ?, ?, ?, ?)",
+                    entry.id,
+                    entry.shown,
+                    entry.path,
+                    entry.mirrored_at,
+                    now,
+                )
+            self._db.run(
+                "DELETE FROM name WHERE owner = ? AND path != ?", f"{entry.account}\0{entry.attachment.key}", path
+            )
+        return True
+
+    def settled(self, entry: Entry, state: State, reason: str, retry_at: float, *, failed: bool = True) -> None:
+        """The row stays work, or leaves `files/` (quarantine): state, why, and when to try again."""
+        sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, failures = failures + ? WHERE id = ?
+                 AND version = ?"""
+        self._db.run(sql, state, reason, retry_at, int(failed), entry.id, entry.attachment.version)
+
+    def hidden(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
+        """The row's entry left `files/`: it is work again, under `state`."""
+        sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, path = NULL, shown = NULL
+                 WHERE id = ?"""
+        self._db.run(sql, state, reason, retry_at, entry.id)
+
+    def shows(self, path: str, digest: Digest, *, besides: int) -> tuple[bool, bool]:
+        """(another row shows `path`, another row in good standing has the same bytes)."""
+        same_path = self._db.row("SELECT 1 FROM attachment WHERE path = ? AND id != ?", path, besides)
+        sql = "SELECT 1 FROM attachment WHERE shown = ? AND id != ? AND state = 'stored'"
+        return same_path is not None, self._db.row(sql, digest, besides) is not None
+
+    def shown(self) -> Iterator[tuple[str, Digest]]:
+        """(path, digest) of everything shown under `files/`, by path."""
+        sql = "SELECT DISTINCT path, shown FROM attachment WHERE shown IS NOT NULL ORDER BY path"
+        return ((row["path"], Digest(row["shown"])) for row in self._db.each(sql))
+
+
+class TrackCursors:
+    """One track's cursors, read from the index as a source asks for them."""
+
+    def __init__(self, database: Database, track: str) -> None:
+        self._db = database
+        self._track = track
+
+    def get(self, feed: str) -> JSON:
+        """The cursor of a feed, or None."""
+        row = self._db.row("SELECT value FROM cursor WHERE track = ? AND feed = ?", self._track, feed)
+        cursor: JSON = None if row is None else json.loads(row["value"])
+        return cursor
+
+
+def _described(item: Attachment) -> tuple[object, ...]:
+    return (
+        item.version,
+        canonical(item.path),
+        item.media_type,
+        item.size,
+        item.sha256,
+        item.content,
+        canonical(item.meta),
+    )
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    attachment = Attachment(
+        track=row["track"],
+        key=row["key"],
+        version=row["version"],
+        path=tuple(json.loads(row["wanted"])),
+        media_type=row["media_type"],
+        size=row["size"],
+        sha256=row["stated"],
+        content=row["content"],
+        meta=json.loads(row["meta"]),
+    )
+    return Entry(
+        id=row["id"],
+        account=row["account"],
+        attachment=attachment,
+        record=json.loads(row["record"]),
+        state=State(row["state"]),
+        reason=row["reason"],
+        digest=row["digest"],
+        path=row["path"],
+        shown=row["shown"],
+        failures=row["failures"],
+        check_at=row["check_at"],
+        listed_at=row["listed_at"],
+        mirrored_at=row["mirrored_at"],
+    )

@@ -1,0 +1,125 @@
+"""The index's file: opening, transactions, and small facts about the mirror itself."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from attachsync.errors import StorageError
+from attachsync.index.schema import SCHEMA, VERSION
+
+FILE = "index.sqlite3"
+
+
+class Database:
+    """One connection to the index. Called directly from the event loop: a row costs less than a hop to a thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self._depth = 0
+
+    @classmethod
+    def open(cls, folder: Path) -> "Database":
+        """Open the index in `folder` for writing, making it (mode 0600) if there is none. Raises StorageError."""
+        path = folder / FILE
+        try:
+            path.touch(mode=0o600)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            database = cls(connection)
+            database._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(f"the index {path} cannot be opened: {error}") from error
+        return database
+
+    @classmethod
+    def peek(cls, folder: Path) -> "Database":
+        """Open the index for reading beside a daemon; an empty one in memory if there is none yet."""
+        path = folder / FILE
+        try:
+            if not path.exists():
+                database = cls(sqlite3.connect(":memory:", isolation_level=None))
+                database._prepare()
+                return database
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10
+            )
+            database = cls(connection)
+            database._check_version()
+        except sqlite3.Error as error:
+            raise StorageError(f"the index {path} cannot be read: {error}") from error
+        return database
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _prepare(self) -> None:
+        with self.transaction():
+            if not self.rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
+                for statement in SCHEMA.split(";\n"):
+                    self._connection.execute(statement)
+                self.note("schema", str(VERSION))
+        self._check_version()
+
+    def _check_version(self) -> None:
+        found = self.noted("schema")
+        if found != str(VERSION):
+            raise StorageError(
+                f"the index is of version {found}; this attachsync knows {VERSION}: use the one that made it"
+            )
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """All or nothing. `durable`: on the disk, power loss included, when it ends (the journal of uploads)."""
+        if self._depth:
+            yield
+            return
+        if durable:
+            self._connection.execute("PRAGMA synchronous = FULL")
+        self._depth += 1
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise StorageError(f"the index cannot be written: {error}") from error
+        finally:
+            self._depth -= 1
+            if durable:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        return self._connection.execute(sql, values).fetchall()
+
+    def each(self, sql: str, *values: object) -> Iterator[sqlite3.Row]:
+        """The rows of a query as they come: memory does not grow with their number."""
+        return iter(self._connection.execute(sql, values))
+
+    def row(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """The first row of a query, if any."""
+        found: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+        return found
+
+    def run(self, sql: str, *values: object) -> int:
+        """Execute one statement; how many rows it changed."""
+        with self.transaction():
+            return self._connection.execute(sql, values).rowcount
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a small fact about the mirror."""
+        self.run("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", key, value)
+
+    def noted(self, key: str) -> str | None:
+        """A fact kept by `note`."""
+        found = self.row("SELECT value FROM meta WHERE key = ?", key)
+        return None if found is None else str(found["value"])

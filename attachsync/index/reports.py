@@ -1,0 +1,119 @@
+"""Questions that people ask: `ls`, `show`, `status`, `verify`. Reads only."""
+
+import fnmatch
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from attachsync.index.database import Database
+from attachsync.model import JSON, Digest
+from attachsync.units import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What `ls` shows; None or empty is everything. `since` is Unix time."""
+
+    account: str | None = None
+    track: str | None = None
+    since: float | None = None
+    media_type: str | None = None
+    state: str | None = None
+
+
+class Reports:
+    """Reading the index for people and their scripts."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def list(self, wanted: Filter) -> Iterator[dict[str, JSON]]:
+        """The attachments that `ls` shows, in the order in which they were first seen (contract 4)."""
+        sql = """SELECT * FROM attachment WHERE (?1 IS NULL OR account = ?1) AND (?2 IS NULL OR track = ?2)
+                 AND (?3 IS NULL OR coalesce(mirrored_at, listed_at) >= ?3) AND (?4 IS NULL OR state = ?4) ORDER BY id"""
+        for row in self._db.each(sql, wanted.account, wanted.track, wanted.since, wanted.state):
+            bare = (row["media_type"] or "").partition(";")[0]
+            if wanted.media_type is None or fnmatch.fnmatchcase(bare, wanted.media_type):
+                yield {
+                    "account": row["account"],
+                    "track": row["track"],
+                    "key": row["key"],
+                    "path": row["path"],
+                    "sha256": row["digest"],
+                    "size": row["size"],
+                    "media_type": row["media_type"],
+                    "state": row["state"],
+                    "mirrored_at": rfc3339(row["mirrored_at"]),
+                }
+
+    def find(self, what: str) -> list[int]:
+        """Row ids that `what` names: a digest or a prefix of one, a path in the mirror, or an upstream identity."""
+        ids = self._ids("key = ?1 OR path = ?1 OR track || '/' || key = ?1 OR content = ?1", what)
+        if not ids and len(what) >= 4 and not set(what.lower()) - set("0123456789abcdef"):
+            low, high = what.lower(), what.lower() + "g"
+            past = "id IN (SELECT attachment FROM past WHERE digest >= ?1 AND digest < ?2)"
+            ids = self._ids(f"(shown >= ?1 AND shown < ?2) OR {past}", low, high)
+        return ids
+
+    def _ids(self, condition: str, *values: object) -> "list[int]":
+        return [row["id"] for row in self._db.each(f"SELECT id FROM attachment WHERE {condition} ORDER BY id", *values)]
+
+    def describe(self, row_id: int) -> dict[str, JSON]:
+        """All that is known of one attachment (`show`)."""
+        row = self._db.row("SELECT * FROM attachment WHERE id = ?", row_id)
+        assert row is not None
+        past = self._db.rows("SELECT * FROM past WHERE attachment = ? ORDER BY replaced_at", row_id)
+        return {
+            "account": row["account"],
+            "track": row["track"],
+            "key": row["key"],
+            "path": row["path"],
+            "sha256": row["digest"],
+            "size": row["size"],
+            "media_type": row["media_type"],
+            "state": row["state"],
+            "reason": row["reason"] or None,
+            "mirrored_at": rfc3339(row["mirrored_at"]),
+            "listed_at": rfc3339(row["listed_at"]),
+            "stated_sha256": row["stated"],
+            "shown_sha256": row["shown"],
+            "version": row["version"],
+            "failures": row["failures"],
+            "next_attempt": rfc3339(row["retry_at"]) if row["digest"] is None and row["retry_at"] else None,
+            "next_check": rfc3339(row["check_at"]),
+            "listing": json.loads(row["meta"]),
+            "record": json.loads(row["record"]),
+            "history": [
+                {
+                    "sha256": old["digest"],
+                    "path": old["path"],
+                    "mirrored_at": rfc3339(old["mirrored_at"]),
+                    "replaced_at": rfc3339(old["replaced_at"]),
+                }
+                for old in past
+            ],
+        }
+
+    def totals(self) -> tuple[int, int]:
+        """(objects, bytes) that the store should hold for what is shown now."""
+        row = self._db.row(
+            "SELECT count(*) AS n, coalesce(sum(size), 0) AS bytes FROM "
+            "(SELECT max(size) AS size FROM attachment WHERE digest IS NOT NULL GROUP BY digest)"
+        )
+        assert row is not None
+        return row["n"], row["bytes"]
+
+    def digests(self) -> Iterator[Digest]:
+        """Every digest the store should hold, once each, in order."""
+        sql = "SELECT shown AS digest FROM attachment WHERE shown IS NOT NULL UNION SELECT digest FROM past ORDER BY digest"
+        return (Digest(row["digest"]) for row in self._db.each(sql))
+
+    def holds(self, digest: str) -> bool:
+        """Whether anything known has, or had, these bytes."""
+        sql = "SELECT 1 FROM attachment WHERE shown = ?1 UNION SELECT 1 FROM past WHERE digest = ?1"
+        return self._db.row(sql, digest) is not None
+
+    def showing(self, path: str) -> Digest | None:
+        """The digest that `path` should show, if any."""
+        row = self._db.row("SELECT shown FROM attachment WHERE path = ? AND shown IS NOT NULL", path)
+        return None if row is None else Digest(row["shown"])

@@ -1,0 +1,101 @@
+"""The tables of the index. Only this package speaks SQL."""
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- What is known upstream. A row without a digest is work to do; there is no other queue.
+CREATE TABLE attachment (
+    id          INTEGER PRIMARY KEY,
+    account     TEXT NOT NULL,
+    track       TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    version     TEXT NOT NULL,
+    wanted      TEXT NOT NULL,            -- JSON list: folders of ours, then the name as the service gave it
+    media_type  TEXT,
+    size        INTEGER,
+    stated      TEXT,                     -- the SHA-256 that the service states
+    content     TEXT,                     -- identity of immutable content within the account
+    meta        TEXT NOT NULL,            -- what the listing said (JSON, keys sorted)
+    record      TEXT NOT NULL DEFAULT '{}',  -- what the service's own record said (JSON)
+    state       TEXT NOT NULL DEFAULT 'waiting',
+    reason      TEXT NOT NULL DEFAULT '',
+    digest      TEXT,                     -- SHA-256 of the bytes of this version, once they are stored and shown
+    path        TEXT,                     -- what is shown in the mirror, relative to it
+    shown       TEXT,                     -- the digest that `path` shows; of an older version while a new one is due
+    failures    INTEGER NOT NULL DEFAULT 0,
+    retry_at    REAL NOT NULL DEFAULT 0,
+    check_at    REAL,                     -- when to ask the service's record again
+    attempted   INTEGER NOT NULL DEFAULT 0,  -- the last pass that took this row up
+    listed_at   REAL NOT NULL,
+    mirrored_at REAL,
+    UNIQUE (track, key)
+);
+CREATE INDEX attachment_work ON attachment (account, attempted, id) WHERE digest IS NULL;
+CREATE INDEX attachment_check ON attachment (account, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX attachment_digest ON attachment (digest) WHERE digest IS NOT NULL;
+CREATE INDEX attachment_shown ON attachment (shown) WHERE shown IS NOT NULL;
+CREATE INDEX attachment_content ON attachment (account, content) WHERE digest IS NOT NULL;
+CREATE INDEX attachment_path ON attachment (path) WHERE path IS NOT NULL;
+
+-- What an attachment's content was before it changed.
+CREATE TABLE past (
+    attachment  INTEGER NOT NULL,
+    digest      TEXT NOT NULL,
+    path        TEXT NOT NULL,
+    mirrored_at REAL,
+    replaced_at REAL NOT NULL
+);
+CREATE INDEX past_attachment ON past (attachment);
+CREATE INDEX past_digest ON past (digest);
+
+-- Who may use which name: the first seen keeps it. `fold` is the path as a case-blind file system sees it.
+CREATE TABLE name (
+    fold   TEXT PRIMARY KEY,
+    path   TEXT NOT NULL,
+    owner  TEXT NOT NULL,                 -- account and key
+    wanted TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX name_owner ON name (owner);
+
+CREATE TABLE cursor (track TEXT, feed TEXT, value TEXT NOT NULL, PRIMARY KEY (track, feed)) WITHOUT ROWID;
+
+CREATE TABLE track (
+    name        TEXT PRIMARY KEY,
+    account     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,            -- of the keys that decide what is listed; a change begins the listing anew
+    started_at  REAL,
+    ended_at    REAL,
+    complete_at REAL,                     -- end of the last pass whose listing was whole
+    error       TEXT NOT NULL DEFAULT '',
+    error_since REAL
+) WITHOUT ROWID;
+
+-- The journal of what is sent. `state`: sending, uploaded, posting, filing; held; sent, failed, dropped are the end.
+CREATE TABLE upload (
+    id              INTEGER PRIMARY KEY,
+    outbox          TEXT NOT NULL,
+    name            TEXT NOT NULL,        -- path within the outbox
+    ticket          TEXT NOT NULL UNIQUE,
+    sha256          TEXT NOT NULL,
+    size            INTEGER NOT NULL,
+    media_type      TEXT NOT NULL,
+    state           TEXT NOT NULL,
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    unknown         INTEGER NOT NULL DEFAULT 0,   -- attempts whose outcome is unknown
+    strikes         INTEGER NOT NULL DEFAULT 0,   -- of these, since a person last looked at it
+    receipt         TEXT NOT NULL DEFAULT '{}',
+    filed_as        TEXT,                 -- path below sent/ or failed/, decided before it is written
+    error           TEXT NOT NULL DEFAULT '',
+    retry_at        REAL NOT NULL DEFAULT 0,
+    attempted_at    REAL,
+    updated_at      REAL NOT NULL
+);
+CREATE UNIQUE INDEX upload_open ON upload (outbox, name) WHERE state NOT IN ('sent', 'failed', 'dropped');
+CREATE INDEX upload_state ON upload (outbox, state);
+
+-- Deletions that wait for `outbox confirm`.
+CREATE TABLE deletion (outbox TEXT, name TEXT, held_at REAL NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,
+                       PRIMARY KEY (outbox, name)) WITHOUT ROWID;
+"""

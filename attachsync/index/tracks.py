@@ -1,0 +1,71 @@
+"""What is known of tracks: when they were last listed, and with what success."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from attachsync.index.attachments import canonical
+from attachsync.index.database import Database
+
+_FULL_TURN = "turn"
+
+
+class Tracks:
+    """The rows of `track`, and the number of the pass."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def next_turn(self) -> int:
+        """The number of a new pass: higher than any before, whatever the clock does."""
+        with self._db.transaction():
+            turn = int(self._db.noted(_FULL_TURN) or "0") + 1
+            self._db.note(_FULL_TURN, str(turn))
+        return turn
+
+    def begin(self, name: str, account: str, identity: Mapping[str, object], now: float) -> None:
+        """A listing begins. If the track's keys changed what is listed, its cursors are dropped: it begins anew."""
+        fingerprint = canonical(identity)
+        with self._db.transaction():
+            known = self._db.row("SELECT fingerprint FROM track WHERE name = ?", name)
+            if known is not None and known["fingerprint"] != fingerprint:
+                self._db.run("DELETE FROM cursor WHERE track = ?", name)
+            self._db.run(
+                """INSERT INTO track (name, account, fingerprint, started_at) VALUES (?, ?, ?, ?)
+                   ON CONFLICT DO UPDATE SET account = excluded.account, fingerprint = excluded.fingerprint,
+                   started_at = excluded.started_at""",
+                name,
+                account,
+                fingerprint,
+                now,
+            )
+
+    def end(self, name: str, error: str, now: float) -> None:
+        """A pass over a track ended; `error` is empty when its listing was whole."""
+        self._db.run(
+            """UPDATE track SET ended_at = ?1, error = ?2, complete_at = CASE WHEN ?2 = '' THEN ?1 ELSE complete_at END,
+               error_since = CASE WHEN ?2 = '' THEN NULL ELSE coalesce(error_since, ?1) END WHERE name = ?3""",
+            now,
+            error,
+            name,
+        )
+
+    def counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Track -> state -> how many attachments."""
+        sql = """SELECT track, state, count(*) AS n FROM attachment WHERE track IN (SELECT value FROM json_each(?))
+                 GROUP BY track, state"""
+        found: dict[str, dict[str, int]] = {name: {} for name in names}
+        for row in self._db.each(sql, json.dumps(list(names))):
+            found[row["track"]][row["state"]] = row["n"]
+        return found
+
+    def status(self, name: str) -> dict[str, object]:
+        """started_at, ended_at, complete_at, error, error_since of a track; empty if it was never listed."""
+        row = self._db.row(
+            "SELECT started_at, ended_at, complete_at, error, error_since FROM track WHERE name = ?", name
+        )
+        return {} if row is None else dict(row)
+
+    def next_retry(self, name: str) -> float | None:
+        """Unix time of the earliest retry due on a track; None when nothing waits."""
+        row = self._db.row("SELECT min(retry_at) AS at FROM attachment WHERE track = ? AND digest IS NULL", name)
+        return None if row is None else row["at"]

@@ -1,0 +1,143 @@
+"""The journal of what is sent: written durably before each step that cannot be taken back (architecture 5)."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attachsync.index.database import Database
+from attachsync.model import Digest, Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One dropped file on its way.
+
+    `state`: `sending` (a request may be under way), `retry` (it was not taken, try again), `uploaded`, `posting` (the
+    message may be under way), `filing` (done upstream; receipt and move remain), `held` (waits for a person); ended:
+    `sent`, `failed`, `dropped` (the file changed or went away first).
+    """
+
+    id: int
+    outbox: str
+    name: str
+    draft: Draft
+    state: str
+    attempts: int
+    unknown: int
+    strikes: int
+    receipt: Mapping[str, str]
+    filed_as: str | None
+    error: str
+    retry_at: float
+    attempted_at: float | None
+
+    @property
+    def possible_orphan(self) -> bool:
+        """Whether an earlier attempt may have left a copy upstream that nobody knows the address of."""
+        return self.unknown > 0
+
+
+class Uploads:
+    """The rows of `upload` and `deletion`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def open(self, outbox: str, name: str) -> Upload | None:
+        """The upload of `name` that has not ended, if any."""
+        row = self._db.row(
+            "SELECT * FROM upload WHERE outbox = ? AND name = ? AND state NOT IN ('sent', 'failed', 'dropped')",
+            outbox,
+            name,
+        )
+        return None if row is None else _upload(row)
+
+    def unfinished(self, outbox: str) -> list[Upload]:
+        """All uploads of an outbox that have not ended."""
+        sql = "SELECT * FROM upload WHERE outbox = ? AND state NOT IN ('sent', 'failed', 'dropped') ORDER BY id"
+        return [_upload(row) for row in self._db.rows(sql, outbox)]
+
+    def begin(self, outbox: str, name: str, draft: Draft, now: float) -> Upload:
+        """Journal a new upload, durably, before its first request."""
+        with self._db.transaction(durable=True):
+            sql = """INSERT INTO upload (outbox, name, ticket, sha256, size, media_type, state, attempts, attempted_at,
+                     updated_at) VALUES (?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?)"""
+            self._db.run(sql, outbox, name, draft.ticket, draft.sha256, draft.size, draft.media_type, now, now)
+        found = self.open(outbox, name)
+        assert found is not None
+        return found
+
+    def again(self, upload: Upload, now: float) -> None:
+        """Journal another attempt of the same bytes, durably."""
+        self._set(upload, "state = 'sending', attempts = attempts + 1, attempted_at = ?", now, now=now)
+
+    def advance(self, upload: Upload, state: str, now: float, *, receipt: Mapping[str, str] | None = None) -> None:
+        """Journal a step taken (or about to be), durably, with what the receipt will say."""
+        self._set(upload, "state = ?, receipt = ?", state, json.dumps(receipt or upload.receipt), now=now)
+
+    def filed(self, upload: Upload, filed_as: str, now: float) -> None:
+        """Journal the name below sent/ or failed/ that receipt and file will get."""
+        self._set(upload, "filed_as = ?", filed_as, now=now)
+
+    def postpone(self, upload: Upload, error: str, retry_at: float, now: float, *, unknown: bool, state: str) -> None:
+        """An attempt did not succeed: `state` is `retry`, `posting` or `held`."""
+        change = "state = ?, error = ?, retry_at = ?, unknown = unknown + ?, strikes = strikes + ?"
+        self._set(upload, change, state, error, retry_at, int(unknown), int(unknown), now=now)
+
+    def end(self, upload: Upload, state: str, now: float, error: str = "") -> None:
+        """The upload ended: sent, failed or dropped."""
+        self._set(upload, "state = ?, error = ?", state, error, now=now)
+
+    def release(self, outbox: str, name: str, now: float) -> bool:
+        """`outbox retry`: a held or waiting upload may go on at once."""
+        sql = """UPDATE upload SET state = CASE state WHEN 'held' THEN 'retry' ELSE state END, retry_at = 0, strikes = 0,
+                 updated_at = ? WHERE outbox = ? AND name = ? AND state NOT IN ('sent', 'failed', 'dropped')"""
+        return self._db.run(sql, now, outbox, name) > 0
+
+    def _set(self, upload: Upload, change: str, *values: object, now: float) -> None:
+        with self._db.transaction(durable=True):
+            self._db.run(f"UPDATE upload SET {change}, updated_at = ? WHERE id = ?", *values, now, upload.id)
+
+    def counts(self, outbox: str) -> dict[str, int]:
+        """State -> how many uploads of an outbox."""
+        sql = "SELECT state, count(*) AS n FROM upload WHERE outbox = ? GROUP BY state"
+        return {row["state"]: row["n"] for row in self._db.each(sql, outbox)}
+
+    # --- deletions ----------------------------------------------------------------------------------------------
+
+    def held(self, outbox: str) -> dict[str, bool]:
+        """Receipt name -> confirmed, of the deletions that wait."""
+        rows = self._db.rows("SELECT name, confirmed FROM deletion WHERE outbox = ? ORDER BY name", outbox)
+        return {row["name"]: bool(row["confirmed"]) for row in rows}
+
+    def hold(self, outbox: str, names: set[str], now: float) -> None:
+        """Make exactly `names` the deletions that wait; those already confirmed stay so."""
+        with self._db.transaction():
+            for name in self.held(outbox).keys() - names:
+                self._db.run("DELETE FROM deletion WHERE outbox = ? AND name = ?", outbox, name)
+            for name in names:
+                self._db.run("INSERT OR IGNORE INTO deletion VALUES (?, ?, ?, 0)", outbox, name, now)
+
+    def confirm(self, outbox: str) -> int:
+        """`outbox confirm`: let the deletions that wait go; how many."""
+        return self._db.run("UPDATE deletion SET confirmed = 1 WHERE outbox = ? AND confirmed = 0", outbox)
+
+
+def _upload(row: sqlite3.Row) -> Upload:
+    draft = Draft(row["ticket"], row["name"].rpartition("/")[2], row["media_type"], row["size"], Digest(row["sha256"]))
+    return Upload(
+        id=row["id"],
+        outbox=row["outbox"],
+        name=row["name"],
+        draft=draft,
+        state=row["state"],
+        attempts=row["attempts"],
+        unknown=row["unknown"],
+        strikes=row["strikes"],
+        receipt=json.loads(row["receipt"]),
+        filed_as=row["filed_as"],
+        error=row["error"],
+        retry_at=row["retry_at"],
+        attempted_at=row["attempted_at"],
+    )

@@ -1,0 +1,235 @@
+"""How config tables are declared and read: a frozen dataclass whose fields carry a parser and a line of help.
+
+The tables of the config and each source's own keys are declared this way; `read` collects every fault of a table.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+import stat
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attachsync import units
+from attachsync.credentials import Secret, refusal
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a config file stands: what relative paths and credentials are looked up against."""
+
+    folder: Path
+    credentials: Path | None = None
+
+
+Parser = Callable[[object, Place], object]
+
+
+def key(parse: Parser, text: str, default: object = dataclasses.MISSING) -> Any:
+    """A field of a table: its parser, its line of help, and its default (none: the key is required)."""
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata={"parse": parse, "help": text})
+    return dataclasses.field(default=default, metadata={"parse": parse, "help": text})
+
+
+def names(table: "type[DataclassInstance]") -> list[str]:
+    """The keys that a table declares."""
+    return [name_of(field) for field in dataclasses.fields(table)]
+
+
+def name_of(field: dataclasses.Field[Any]) -> str:
+    """The TOML key of a field; a trailing underscore only keeps Python's own words apart (`for_`)."""
+    return field.name.rstrip("_")
+
+
+def read(table: type[T], values: Mapping[str, object], place: Place, report: Callable[[str, str], None]) -> T | None:
+    """Parse `values` into `table`, telling `report(key, what would be right)` of every fault; None if there was one.
+
+    Keys that the table does not declare are left to the caller (`unknown`).
+    """
+    found: dict[str, object] = {}
+    sound = True
+    for field in dataclasses.fields(table):
+        name = name_of(field)
+        if name in values:
+            try:
+                found[field.name] = field.metadata["parse"](values[name], place)
+            except ValueError as error:
+                report(name, str(error))
+                sound = False
+        elif field.default is dataclasses.MISSING:
+            report(name, f"is required: {field.metadata['help']}")
+            sound = False
+    return table(**found) if sound else None
+
+
+def unknown(values: Iterable[str], allowed: Iterable[str], elsewhere: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """(key, message) for each key that is not allowed; `elsewhere` names keys that belong to other services."""
+    allowed = list(allowed)
+    for name in values:
+        if name in allowed:
+            continue
+        if name in elsewhere:
+            yield name, f"is a key of {elsewhere[name]}"
+        else:
+            yield name, f"is not a known key{nearest(name, allowed)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """'; did you mean …?' for the nearest known word, or the list of them when none is near."""
+    known = list(known)
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f" (known: {', '.join(sorted(known))})"
+
+
+# --- parsers: value, place -> parsed, or ValueError with what would be right ---------------------------------------
+
+
+def text(value: object, _place: Place) -> str:
+    """A non-empty string."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be a non-empty string, not {value!r}")
+    return value
+
+
+def flag(value: object, _place: Place) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {value!r}")
+    return value
+
+
+def texts(value: object, place: Place) -> tuple[str, ...]:
+    """A list of strings."""
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list of strings, not {value!r}")
+    return tuple(text(item, place) for item in value)
+
+
+def count(value: object, _place: Place) -> int:
+    """A whole number, at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
+        raise ValueError(f"must be a whole number from 1 to 1024, not {value!r}")
+    return value
+
+
+def positive(value: object, _place: Place) -> float:
+    """A number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError(f"must be a number above 0, not {value!r}")
+    return float(value)
+
+
+def duration(minimum: float = 0.0, *, word: str | None = None) -> Parser:
+    """A duration of at least `minimum` seconds; `word` ("off", "forever") is accepted too and gives None."""
+
+    def parse(value: object, _place: Place) -> float | None:
+        if word is not None and value == word:
+            return None
+        try:
+            span = units.seconds(value)
+        except ValueError as error:
+            raise ValueError(f"{error}" + (f', or "{word}"' if word else "")) from None
+        if span < minimum:
+            raise ValueError(f"must be at least {minimum:g}s, not {value!r}")
+        return span
+
+    return parse
+
+
+def byte_size(value: object, _place: Place) -> int:
+    """A size in bytes."""
+    return units.size(value)
+
+
+def choice(*allowed: str) -> Parser:
+    """One of a few words."""
+
+    def parse(value: object, _place: Place) -> str:
+        if value not in allowed:
+            hint = nearest(value, allowed) if isinstance(value, str) else ""
+            raise ValueError(
+                f"must be {' or '.join(map(repr, allowed))}, not {value!r}{hint if 'mean' in hint else ''}"
+            )
+        return str(value)
+
+    return parse
+
+
+def mode(value: object, _place: Place) -> int:
+    """Permission bits as an octal string."""
+    if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value):
+        raise ValueError(f'must be octal permission bits in quotes, such as "0440", not {value!r}')
+    return int(value, 8)
+
+
+def path(value: object, place: Place) -> Path:
+    """A path; relative ones are relative to the config's folder."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"must be a path, not {value!r}")
+    return place.folder / os.path.expanduser(value)
+
+
+def readable(value: object, place: Place) -> Path:
+    """A path to a file that can be read."""
+    found = path(value, place)
+    if not found.is_file() or not os.access(found, os.R_OK):
+        raise ValueError(f"{found} is not a readable file")
+    return found
+
+
+def secret(value: object, place: Place) -> Secret:
+    """A secret file that exists and that only its owner can read, or one of systemd's credentials (contract 2)."""
+    found = path(value, place)
+    if place.credentials is not None and not os.path.isabs(str(value)):
+        candidate = place.credentials / found.name
+        if candidate.is_file():
+            return Secret(candidate, trusted=True)
+    fault = refusal(found)
+    if fault:
+        raise ValueError(fault)
+    return Secret(found)
+
+
+def identifier(value: object, _place: Place) -> str:
+    """An upstream id used in URLs and folder names: no separators, no spaces, at most 128 characters."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_.~@+-]{1,128}", value) or not value.strip("."):
+        raise ValueError(f"must be an id of letters, digits and . _ ~ @ + -, not {value!r}")
+    return value
+
+
+def uuid_text(value: object, _place: Place) -> str:
+    """A UUID, in its usual lower-case form."""
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        parsed = uuid.UUID(value)
+        if str(parsed) != value.lower():
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"must be a UUID such as c04d5ecf-02e0-4be2-a014-ffbbf0e8ddeb, not {value!r}") from None
+    return str(parsed)
+
+
+def writable_folder(folder: Path) -> str | None:
+    """Why `folder` (or, where it is yet to be made, its nearest existing parent) cannot be written; None if it can."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        return f"{folder} is not a folder"
+    nearest_parent = folder
+    while not nearest_parent.exists() and nearest_parent != nearest_parent.parent:
+        nearest_parent = nearest_parent.parent
+    if not nearest_parent.is_dir():
+        return f"{nearest_parent} is not a folder"
+    if not os.access(nearest_parent, os.W_OK | os.X_OK):
+        bits = stat.filemode(nearest_parent.stat().st_mode)
+        return f"{nearest_parent} cannot be written by this user ({bits}): chown or chmod it"
+    return None

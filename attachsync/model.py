@@ -1,0 +1,188 @@
+"""The nouns: frozen values and the protocols between the parts. Imports nothing of ours."""
+
+import enum
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, NewType, Protocol, TypeAlias
+
+JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+Digest = NewType("Digest", str)
+"""SHA-256 as 64 lower-case hexadecimal digits."""
+
+
+class State(enum.StrEnum):
+    """Where an attachment stands, as `ls` shows it (contract 4)."""
+
+    STORED = "stored"
+    WAITING = "waiting"
+    MISMATCH = "mismatch"
+    REFUSED = "refused"
+    QUARANTINED = "quarantined"
+    UNSUPPORTED = "unsupported"
+    GONE = "gone"
+    FAILED = "failed"
+
+
+NEEDS_A_PERSON = frozenset(
+    {State.MISMATCH, State.REFUSED, State.QUARANTINED, State.UNSUPPORTED, State.GONE, State.FAILED}
+)
+"""States that make a pass exit 1: something could not be mirrored (contract 4, exit codes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One attachment as listed upstream."""
+
+    track: str
+    """Name of the track that asked for it."""
+    key: str
+    """Identity within the account; opaque to all but its source; never a secret, never a link."""
+    version: str
+    """Changes if and only if the content may have changed."""
+    path: tuple[str, ...]
+    """Where a person would look for it below `files/ACCOUNT`: our own folders, then the name as the service gave it."""
+    media_type: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    """What the service states: lower-case hex where it is a SHA-256; any other text matches no bytes."""
+    content: str | None = None
+    """Identity of immutable content within the account (a DataTrails blob), when the service has one."""
+    meta: Mapping[str, JSON] = field(default_factory=dict)
+    """What the service said, kept for `show` and for audits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing. `marks` (feed -> cursor) are committed together with `items`, in one transaction."""
+
+    items: tuple[Attachment, ...]
+    marks: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class Cursors(Protocol):
+    """How far each feed of one track has been listed. A source reads it; the index commits `Page.marks` into it."""
+
+    def get(self, feed: str) -> JSON:
+        """The cursor of a feed, or None if it was never completed."""
+
+
+class Standing(enum.Enum):
+    """What the service's own record says about showing an attachment, under the track's rules."""
+
+    GOOD = "good"
+    NOT_YET = "not yet"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the service's own record says of an attachment (DataTrails `/info`); empty where there is none."""
+
+    standing: Standing = Standing.GOOD
+    reason: str = ""
+    final: bool = True
+    """False: worth asking again, at most daily."""
+    size: int | None = None
+    media_type: str | None = None
+    sha256: str | None = None
+    record: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An attachment's bytes on their way. `chunks` raises UnavailableError when the connection breaks."""
+
+    chunks: AsyncIterator[bytes]
+    size: int | None = None
+    media_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`[accounts.NAME]`. `options` is the frozen dataclass that the service's source module declares."""
+
+    name: str
+    service: str
+    base_url: str
+    options: object
+    ca_file: Path | None = None
+    proxy: str | None = None
+    concurrency: int = 8
+    rate: float | None = None
+    media_hosts: tuple[str, ...] = ()
+    dir_mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """`[[track]]`. Durations are in seconds."""
+
+    name: str
+    account: str
+    options: object
+    interval: float | None = None
+    retain: float | None = None
+    on_gone: str = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """`[[outbox]]`. Durations are in seconds."""
+
+    directory: Path
+    account: str
+    options: object
+    settle: float = 1.0
+    ignore: tuple[str, ...] = ()
+    on_unknown: str = "retry"
+    propagate_deletes: bool = False
+
+
+class Source(Protocol):
+    """One account of one service, to mirror from."""
+
+    def pages(self, track: Track, cursors: Cursors) -> AsyncIterator[Page]:
+        """What is new on a track, or may be; every page may be seen again."""
+
+    async def inspect(self, track: Track, attachment: Attachment) -> Facts:
+        """The service's own record of an attachment; raises NotReadyError, GoneError, RejectedError, AccountError."""
+
+    def read(self, track: Track, attachment: Attachment, facts: Facts) -> AbstractAsyncContextManager[Body]:
+        """An attachment's bytes; raises as `inspect` does, and RefusedError."""
+
+    async def probe(self, track: Track | None) -> str:
+        """Sign in, and look a track up (`check --online`); says what was found. Raises what the service answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A dropped file, about to be sent. `ticket` is its stable id: it marks the posted message (`metadata`)."""
+
+    ticket: str
+    name: str
+    """Base name, as the service shall show it."""
+    media_type: str
+    size: int
+    sha256: Digest
+
+
+class Sender(Protocol):
+    """One outbox's way to its service. Receipt fields are strings by name, as contract 3 lists them."""
+
+    def refusal(self, name: str, size: int, head: bytes) -> tuple[str, str] | None:
+        """(code, reason) when the service would surely refuse this file, else None. Pure."""
+
+    def posts(self) -> bool:
+        """Whether `deliver` is to be called after an upload."""
+
+    async def upload(self, draft: Draft, body: BinaryIO) -> dict[str, str]:
+        """Send the bytes. UnavailableError with `sent` is an unknown outcome; RejectedError is for good."""
+
+    async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
+        """Post the message. With `since` (Unix time of an attempt of unknown outcome), look for it there first."""
+
+    async def delete(self, receipt: Mapping[str, object]) -> bool:
+        """Delete what a receipt describes; False when the service no longer has it."""

@@ -1,0 +1,80 @@
+"""Upstream names -> safe, distinct file names. Pure.
+
+A name from outside never leaves its folder (contract 3): one path component comes in, one comes out.
+"""
+
+import hashlib
+import mimetypes
+import unicodedata
+
+MAX_BYTES = 255
+_SUFFIX_BYTES = 16
+"""Longer than this, what follows the last dot is no extension."""
+
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+FOLDERS = frozenset({"events"})
+"""Names that layouts of `files/` use for folders; an attachment of that name gives way."""
+
+_FORBIDDEN = frozenset('/\\:*?"<>|')
+_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_EXTENSIONS = {"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/heic": ".heic", "application/octet-stream": ""}
+
+
+def safe(name: str) -> str:
+    """One path component for `name`: NFC, at most 255 bytes, extension kept, nothing that a system treats specially."""
+    clean = "".join("_" if _unsafe(char) else char for char in unicodedata.normalize("NFC", name))
+    clean = clean.strip(" ").rstrip(". ")
+    if clean.startswith("."):
+        clean = "_" + clean.lstrip(".")
+    stem, suffix = split(clean)
+    if stem.casefold().split(".")[0] in _DEVICES or clean.casefold() in FOLDERS:
+        stem += "_"
+    return _fit(stem, suffix) or "unnamed"
+
+
+def _unsafe(char: str) -> bool:
+    """Separators, control characters, lone surrogates, and what reverses the order in which a name is shown."""
+    return char in _FORBIDDEN or char in _DIRECTION or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def split(name: str) -> tuple[str, str]:
+    """('report.v2', '.pdf') for 'report.v2.pdf'; the suffix is empty where there is no plausible extension."""
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or not suffix or len(suffix.encode(errors="replace")) > _SUFFIX_BYTES or not suffix.isalnum():
+        return name, ""
+    return stem, dot + suffix
+
+
+def _fit(stem: str, suffix: str, extra: str = "") -> str:
+    """stem + extra + suffix, the stem cut at a character's end so that the whole is at most 255 bytes."""
+    room = MAX_BYTES - len((extra + suffix).encode())
+    cut = stem.encode()[:room].decode(errors="ignore")
+    return (cut.rstrip(" .") or ("_" if suffix or extra else "")) + extra + suffix
+
+
+def extended(name: str, media_type: str | None) -> str:
+    """`name`, with its media type's usual extension if it has none."""
+    if split(name)[1] or not media_type:
+        return name
+    bare = media_type.partition(";")[0].strip().lower()
+    suffix = _EXTENSIONS.get(bare)
+    if suffix is None:
+        suffix = mimetypes.guess_extension(bare, strict=False) or ""
+    return _fit(name, suffix)
+
+
+def distinct(name: str, identity: str, attempt: int = 0) -> str:
+    """`name` with `-` and 8 hex digits of its owner's identity before the extension; more digits with each attempt."""
+    digits = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[: 8 + 8 * attempt]
+    stem, suffix = split(name)
+    return _fit(stem, suffix, f"-{digits}")
+
+
+def fold(path: str) -> str:
+    """What two paths share when a file system that ignores case, or normal form, would take them for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def media_type_of(name: str) -> str:
+    """The usual media type of a file name; application/octet-stream when there is none."""
+    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"

@@ -1,0 +1,98 @@
+"""Which URLs may be followed, and which may carry an account's credentials (contract 2). Pure, but for the resolver's
+answers that are handed in.
+
+A service's links and redirects are hostile until shown otherwise: https to public addresses, unless the account itself
+is on loopback (a sandbox).
+"""
+
+import ipaddress
+from collections.abc import Collection
+
+from yarl import URL
+
+from attachsync.errors import RefusedError
+
+
+def origin(url: URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port."""
+    return url.scheme, (url.host or "").lower().rstrip("."), url.port
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or literal address is this machine's loopback."""
+    if host is None:
+        return False
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _literal(name)
+    return address is not None and address.is_loopback
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet; text that is no address is not."""
+    found = _literal(address)
+    if found is None:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_global and not found.is_multicast
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+
+
+def base_url_fault(value: str) -> str | None:
+    """Why a `base_url` is not acceptable, or None."""
+    try:
+        url = URL(value)
+        if url.scheme not in ("https", "http") or not url.host:
+            return f"must be an https URL, not {value!r}"
+    except ValueError:
+        return f"is not a URL: {value!r}"
+    if url.scheme == "http" and not is_loopback(url.host):
+        return f"must be https; plain http is for loopback addresses only: {value!r}"
+    if url.user or url.password or url.query_string or url.fragment:
+        return "must hold no user, password, query or fragment"
+    return None
+
+
+class Boundary:
+    """What one account may reach: its own origin always; its `media_hosts`, and the public internet by https."""
+
+    def __init__(self, base_url: str, media_hosts: Collection[str] = ()) -> None:
+        self.base = URL(base_url)
+        self._home = origin(self.base)
+        self._media_hosts = frozenset(host.lower().rstrip(".") for host in media_hosts)
+        self._on_loopback = is_loopback(self.base.host)
+
+    def is_home(self, url: URL) -> bool:
+        """Whether `url` is on the account's own origin."""
+        return origin(url) == self._home
+
+    def may_carry_credentials(self, url: URL) -> bool:
+        """Credentials go only to the account's own origin and, by https, to hosts that the account names."""
+        named = url.scheme == "https" and (url.host or "").lower().rstrip(".") in self._media_hosts
+        return self.is_home(url) or named
+
+    def trusts(self, host: str) -> bool:
+        """Whether `host` may be at any address: the config names it, or the whole account is on loopback."""
+        name = host.lower().rstrip(".")
+        return self._on_loopback or name == self._home[1] or name in self._media_hosts
+
+    def check(self, url: URL) -> None:
+        """Raise RefusedError (`address`) for a link that must not be followed. Resolved addresses are checked later."""
+        host = url.host
+        if url.scheme not in ("https", "http") or not host:
+            raise RefusedError(f"a link to {url.scheme or 'nowhere'}: is not followed", code="address")
+        if self.is_home(url):
+            return
+        if url.scheme == "http" and not (self._on_loopback and is_loopback(host)):
+            raise RefusedError(f"a plain http link to {host} is not followed", code="address")
+        literal = _literal(host)
+        private = is_loopback(host) or (literal is not None and not is_public(host))
+        if private and not self.trusts(host):
+            raise RefusedError(f"a link to the private address {host} is not followed", code="address")

@@ -1,0 +1,47 @@
+"""What a source module declares of its service, so that adding one touches no other file but the table of services."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from attachsync.http import Credentials, Http
+from attachsync.model import Account, Sender, Source
+
+Faults = Iterable[tuple[str, str]]
+"""(key, what would be right), for each fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """How a service is mirrored from. `keys` is the dataclass that declares the keys of its tracks."""
+
+    keys: type
+    faults: Callable[[object, Account | None], Faults]
+    """Faults of a track's keys taken together, and with its account's."""
+    folder: Callable[[object], str]
+    """Where a track shows its attachments below `files/ACCOUNT`; also its default name."""
+    identity: Callable[[object], Mapping[str, object]]
+    """The keys that decide what is listed: when they change, listing begins anew."""
+    source: Callable[[Http], Source]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """How files are sent to a service. `keys` is the dataclass that declares the keys of its outboxes."""
+
+    keys: type
+    faults: Callable[[object, Account | None], Faults]
+    sender: Callable[[Http, object], Sender]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: its name in configs, where it is by default, what its accounts hold, and what can be done with it."""
+
+    name: str
+    base_url: str
+    keys: type
+    faults: Callable[[object], Faults]
+    credentials: Callable[[Account], Credentials]
+    pull: Pull | None = None
+    push: Push | None = None
+    dir_mode: int | None = field(default=None)

@@ -1,0 +1,264 @@
+"""Bytes by digest: the only writer of `sha256/`. Everything in it is complete, durable, read-only and named by its hash.
+
+Blocking work runs in the store's own threads; a hop that has begun is always waited for, so that after a cancellation
+nothing is still being written and no descriptor is reused under a writer.
+"""
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from attachsync.errors import MismatchError, RefusedError, StorageError
+from attachsync.model import Digest
+from attachsync.units import human_size
+
+T = TypeVar("T")
+
+_BLOCK = 1024 * 1024
+"""Bodies up to this size take one hop to a thread; larger ones are hashed and written in blocks of it."""
+_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the service states of the bytes: every digest it states (there should be one), and the size."""
+
+    digests: frozenset[str] = frozenset()
+    size: int | None = None
+
+    def fault(self, digest: str, size: int) -> str | None:
+        """Why bytes of this digest and size are not what was stated; None if they are."""
+        if self.size is not None and size != self.size:
+            return f"{size} bytes came, {self.size} are stated"
+        others = sorted(self.digests - {digest})
+        return f"SHA-256 is {digest}, stated is {' and '.join(others)}" if others else None
+
+
+@contextlib.contextmanager
+def storage_errors(place: Path) -> Iterator[None]:
+    """Turn the disk's own refusals into StorageError, naming the place."""
+    try:
+        yield
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else str(error)
+        hint = "; make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise StorageError(f"{error.filename or place}: {what}{hint}") from error
+
+
+def fsync_folder(folder: str | Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path, mode: int, root: Path) -> None:
+    """Make `folder` below `root` with `mode` (whatever the umask), parents too, durably. Existing ones stay as they are."""
+    if folder.is_dir():
+        return
+    if folder != root:
+        make_folder(folder.parent, mode, root)
+    try:
+        folder.mkdir(mode)
+    except FileExistsError:
+        return
+    folder.chmod(mode)
+    fsync_folder(folder.parent)
+
+
+class Store:
+    """The folder `sha256/` of one mirror, and its `tmp/` and `quarantine/`."""
+
+    def __init__(self, mirror: Path, *, file_mode: int = 0o440, store_mode: int = 0o700, min_free: int = 0) -> None:
+        self.mirror = mirror
+        self.objects = mirror / "sha256"
+        self.tmp = mirror / ".attachsync" / "tmp"
+        self.quarantined = mirror / ".attachsync" / "quarantine"
+        self._file_mode = file_mode
+        self._store_mode = store_mode
+        self._min_free = min_free
+        self._in_flight = 0
+        self._counter = 0
+        self._threads = ThreadPoolExecutor(_THREADS, "store")
+
+    def prepare(self) -> None:
+        """Make the folders, and sweep what a killed process left in `tmp/`. Raises StorageError."""
+        with storage_errors(self.mirror):
+            for folder, mode in ((self.objects, self._store_mode), (self.tmp, 0o700), (self.quarantined, 0o700)):
+                folder.mkdir(mode=mode, parents=True, exist_ok=True)
+                folder.chmod(mode)
+            for left in os.scandir(self.tmp):
+                os.unlink(left.path)
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._threads.shutdown()
+
+    def path(self, digest: str) -> Path:
+        """Where the bytes of a digest are, or would be."""
+        return self.objects / digest[:2] / digest
+
+    def has(self, digest: str, size: int | None = None) -> bool:
+        """Whether the bytes of a digest are stored (and of that size, when given)."""
+        try:
+            found = self.path(digest).stat()
+        except OSError:
+            return False
+        return size is None or found.st_size == size
+
+    def free(self) -> int:
+        """Bytes free for this user on the mirror's file system."""
+        found = os.statvfs(self.mirror)
+        return found.f_bavail * found.f_frsize
+
+    async def add(self, chunks: AsyncIterator[bytes], expected: Expected, limit: int) -> tuple[Digest, int]:
+        """Store a body: (digest, size), durable when this returns.
+
+        Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
+        `chunks` raises.
+        """
+        reserved = expected.size or 0
+        self._check_room(reserved)
+        self._in_flight += reserved
+        try:
+            return await self._receive(chunks, expected, limit)
+        finally:
+            self._in_flight -= reserved
+
+    async def _receive(self, chunks: AsyncIterator[bytes], expected: Expected, limit: int) -> tuple[Digest, int]:
+        incoming = _Incoming(self, expected)
+        held = bytearray()
+        total = 0
+        try:
+            async for chunk in chunks:
+                total += len(chunk)
+                if total > limit:
+                    raise RefusedError(f"larger than max_size ({human_size(limit)})", code="too_large")
+                held += chunk
+                if len(held) >= _BLOCK:
+                    await self.run(incoming.write, bytes(held))
+                    held.clear()
+                    self._check_room(0)
+            return await self.run(incoming.finish, bytes(held))
+        finally:
+            incoming.discard()
+
+    async def run(self, function: Callable[..., T], *values: object) -> T:
+        """Run blocking work of the mirror in a thread; a cancellation waits for it to end."""
+        with storage_errors(self.mirror):
+            work = asyncio.get_running_loop().run_in_executor(self._threads, function, *values)
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                while not work.done():
+                    try:
+                        await asyncio.wait([work])
+                    except asyncio.CancelledError:
+                        continue
+                work.exception()
+                raise
+
+    def temporary(self) -> Path:
+        """A name in `tmp/` that nothing uses."""
+        self._counter += 1
+        return self.tmp / f"{os.getpid()}-{self._counter}"
+
+    def place(self, temporary: Path, digest: str) -> None:
+        """Give written and synced bytes their name (blocking). Bytes that are there already stay."""
+        target = self.path(digest)
+        if self.has(digest, temporary.stat().st_size):
+            temporary.unlink()
+            return
+        make_folder(target.parent, self._store_mode, self.objects)
+        os.rename(temporary, target)
+        fsync_folder(target.parent)
+
+    def set_aside(self, temporary: Path, digest: str) -> None:
+        """Put bytes that are not what was stated in quarantine (blocking)."""
+        temporary.chmod(0o400)
+        os.rename(temporary, self.quarantined / digest)
+        fsync_folder(self.quarantined)
+
+    def quarantine(self, digest: str) -> None:
+        """Move stored bytes to quarantine (blocking): what turned bad in a scan."""
+        source = self.path(digest)
+        if source.exists():
+            os.rename(source, self.quarantined / digest)
+            os.chmod(self.quarantined / digest, 0o400)
+            fsync_folder(self.quarantined)
+            fsync_folder(source.parent)
+
+    def read_only(self, descriptor: int) -> None:
+        """Give an open temporary file the mode that stored files have."""
+        os.fchmod(descriptor, self._file_mode)
+
+    def digests(self) -> Iterator[Path]:
+        """Every file below `sha256/`, whatever its name (blocking), folder by folder."""
+        for folder in sorted(self.objects.iterdir()):
+            if folder.is_dir() and not folder.is_symlink():
+                yield from sorted(folder.iterdir())
+            else:
+                yield folder
+
+    def _check_room(self, size: int) -> None:
+        free = self.free() - self._in_flight - size
+        if free < self._min_free:
+            raise StorageError(
+                f"{self.mirror}: {human_size(max(free, 0))} would be free, less than min_free "
+                f"({human_size(self._min_free)}); make room, or lower min_free"
+            )
+
+
+class _Incoming:
+    """One body being received: a temporary file, hashed as it is written. Its methods block."""
+
+    def __init__(self, store: Store, expected: Expected) -> None:
+        self._store = store
+        self._expected = expected
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._path: Path | None = None
+        self._descriptor = -1
+
+    def write(self, block: bytes) -> None:
+        if self._path is None:
+            self._path = self._store.temporary()
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._hash.update(block)
+        view = memoryview(block)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self._size += len(block)
+
+    def finish(self, block: bytes) -> tuple[Digest, int]:
+        self.write(block)
+        assert self._path is not None
+        digest = Digest(self._hash.hexdigest())
+        self._store.read_only(self._descriptor)
+        os.fsync(self._descriptor)
+        fault = self._expected.fault(digest, self._size)
+        if fault:
+            self._store.set_aside(self._path, digest)
+            self._path = None
+            raise MismatchError(fault)
+        self._store.place(self._path, digest)
+        self._path = None
+        return digest, self._size
+
+    def discard(self) -> None:
+        """Close the file and, unless it got its name, remove it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None

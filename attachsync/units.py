@@ -1,0 +1,70 @@
+"""Durations, sizes and times as people write them, and back. Pure."""
+
+import math
+import re
+from datetime import UTC, datetime
+
+_NUMBER = r"(\d+(?:\.\d+)?)\s*"
+_DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {"B": 1} | {
+    prefix + unit: base**power
+    for base, unit, prefixes in ((1000, "B", "kMG"), (1024, "iB", "KMG"))
+    for power, prefix in enumerate(prefixes, 1)
+}
+
+
+def seconds(value: object) -> float:
+    """A duration: a plain number of seconds, or a decimal number and ms, s, m, h or d. Raises ValueError."""
+    return _measure(value, _DURATIONS, 'a duration such as "90s", "5m" or "30d"')
+
+
+def size(value: object) -> int:
+    """A size: a plain number of bytes, or a decimal number and B, kB to GB or KiB to GiB. Raises ValueError."""
+    return int(_measure(value, _SIZES, 'a size such as "512MiB" or "2GiB"'))
+
+
+def _measure(value: object, factors: dict[str, float] | dict[str, int], wanted: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return value
+    if isinstance(value, str):
+        match = re.fullmatch(_NUMBER + "([A-Za-z]*)", value.strip(), re.ASCII)
+        if match and (match[2] in factors or not match[2]):
+            return float(match[1]) * factors.get(match[2], 1)
+    raise ValueError(f"must be {wanted}, not {value!r}")
+
+
+def human_size(count: float) -> str:
+    """1536 -> '1.5 KiB'."""
+    if count < 1024:
+        return f"{count:.0f} B"
+    power = min(4, int(math.log(count, 1024)))
+    return f"{count / 1024**power:.1f} {'KMGT'[power - 1]}iB"
+
+
+def human_duration(span: float) -> str:
+    """90 -> '2m', 30 -> '30s'; the nearest whole unit, for people."""
+    for unit, factor in (("d", 86400), ("h", 3600), ("m", 60)):
+        if span >= factor:
+            return f"{span / factor:.0f}{unit}"
+    return f"{span:.0f}s"
+
+
+def rfc3339(moment: float | None) -> str | None:
+    """Unix time -> '2026-08-01T12:00:00Z'; None stays None."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def moment(value: str) -> float:
+    """RFC 3339 date-time (any offset; nanoseconds are cut) -> Unix time. Raises ValueError."""
+    text = re.sub(r"(\.\d{6})\d+", r"\1", value.strip())
+    parsed = datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        raise ValueError(f"no time zone in {value!r}")
+    return parsed.timestamp()
+
+
+def utc(moment: float) -> datetime:
+    """Unix time -> an aware UTC date-time of whole seconds, as receipts hold it."""
+    return datetime.fromtimestamp(int(moment), UTC)

@@ -1,0 +1,134 @@
+"""Readable names for stored bytes: the only writer of `files/`.
+
+An entry is made in `.attachsync/tmp` and renamed in, so that nothing half-made is ever visible. Which kind of link it
+is, the config says; where the file system cannot do that, the next best is made, and said once.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attachsync.model import Digest
+from attachsync.store import Store, fsync_folder, make_folder
+
+_FALL_BACK = {"hardlink": ("reflink", "copy"), "symlink": ("hardlink", "copy"), "reflink": ("copy",), "copy": ()}
+_CANNOT = frozenset(
+    {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+)
+"""What a file system answers that has no such link, or no more of them for this file (ext4: 65,000 hard links)."""
+_FICLONE = 0x40049409
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """Permission bits: of copies, of the folders below `files/`, and of the folders of accounts that have their own."""
+
+    file: int = 0o440
+    folder: int = 0o750
+    accounts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Views:
+    """The folder `files/` of one mirror. All methods block: call them in the store's threads.
+
+    `report(wanted, made, reason)` hears of the first fall-back of each kind.
+    """
+
+    def __init__(self, store: Store, link: str, modes: Modes, report: Callable[[str, str, str], None]) -> None:
+        self._store = store
+        self._mirror = store.mirror
+        self._link = link
+        self._modes = modes
+        self._report = report
+        self._reported: set[tuple[str, str]] = set()
+
+    def prepare(self) -> None:
+        """Make `files/`."""
+        root = self._mirror / "files"
+        make_folder(root, self._modes.folder, root)
+        root.chmod(self._modes.folder)
+
+    def show(self, path: str, digest: Digest) -> None:
+        """Show stored bytes at `path` (relative to the mirror), replacing what it showed; durable when it returns."""
+        target = self._mirror / path
+        self._make_folders(target.parent, path)
+        if self._shows(target, digest):
+            return
+        temporary = self._store.temporary()
+        try:
+            self._make(temporary, target, digest)
+            os.rename(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_folder(target.parent)
+
+    def hide(self, path: str) -> None:
+        """Take an entry out of `files/`; folders it leaves empty go too."""
+        target = self._mirror / path
+        target.unlink(missing_ok=True)
+        folder = target.parent
+        while folder != self._mirror / "files":
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+            folder = folder.parent
+        fsync_folder(folder)
+
+    def _make_folders(self, folder: Path, path: str) -> None:
+        account = path.split("/", 2)[1]
+        root = self._mirror / "files" / account
+        mode = self._modes.accounts.get(account, self._modes.folder)
+        make_folder(root, mode, root)
+        make_folder(folder, mode, root)
+
+    def _shows(self, target: Path, digest: Digest) -> bool:
+        """Whether `target` is a hard link to the stored bytes, or a symbolic one, already."""
+        try:
+            return os.path.samestat(target.stat(), self._store.path(digest).stat())
+        except OSError:
+            return False
+
+    def _make(self, temporary: Path, target: Path, digest: Digest) -> None:
+        kinds = (self._link, *_FALL_BACK[self._link])
+        for kind, fallback in zip(kinds, (*kinds[1:], None), strict=True):
+            try:
+                self._make_one(kind, temporary, target, self._store.path(digest))
+            except OSError as error:
+                temporary.unlink(missing_ok=True)
+                if fallback is None or error.errno not in _CANNOT:
+                    raise
+                reason = os.strerror(error.errno or 0)
+            else:
+                if kind != self._link and (self._link, kind) not in self._reported:
+                    self._reported.add((self._link, kind))
+                    self._report(self._link, kind, reason)
+                return
+
+    def _make_one(self, kind: str, temporary: Path, target: Path, source: Path) -> None:
+        if kind == "hardlink":
+            os.link(source, temporary)
+        elif kind == "symlink":
+            os.symlink(os.path.relpath(source, target.parent), temporary)
+        else:
+            _duplicate(source, temporary, self._modes.file, clone=kind == "reflink")
+
+
+def _duplicate(source: Path, temporary: Path, mode: int, *, clone: bool) -> None:
+    """Copy bytes durably, sharing their blocks if `clone`."""
+    with open(source, "rb") as read, open(temporary, "xb", opener=_private) as written:
+        if clone:
+            fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
+        else:
+            shutil.copyfileobj(read, written, 1024 * 1024)
+        written.flush()
+        os.fchmod(written.fileno(), mode)
+        os.fsync(written.fileno())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
