@@ -1,0 +1,12 @@
+"""Emulations of the services on loopback, written from their documents alone, with faults on demand."""
+
+from __future__ import annotations
+
+from attachsync.sandbox.config import write_config
+from attachsync.sandbox.faults import Fault
+from attachsync.sandbox.requests import Request
+from attachsync.sandbox.samples import sample
+from attachsync.sandbox.serve import serve
+from attachsync.sandbox.service import Sandbox
+
+__all__ = ["Fault", "Request", "Sandbox", "sample", "serve", "write_config"]

@@ -1,0 +1,92 @@
+"""Writes one complete attachsync config that uses every emulated service."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from attachsync.sandbox.sample_chat import CONVERSATION
+from attachsync.sandbox.sample_forms import LIGHT, MARK
+from attachsync.sandbox.sample_history import ARCHIVED, PUBLIC
+from attachsync.sandbox.samples import ARCHIVE_CLIENT, LEDGER_BEARER, admit
+from attachsync.sandbox.service import Sandbox
+from attachsync.sandbox.sunshine import KEY_ID
+
+Table = tuple[str, dict[str, object]]
+
+
+def write_config(box: Sandbox, base: str, directory: Path) -> str:
+    """Write the secret files below a directory, create the outbox, and return the config's TOML text."""
+    admit(box)
+    home = directory.resolve()
+    secrets = _secrets(box, home / "secrets")
+    outbox = home / "outbox"
+    outbox.mkdir(parents=True, exist_ok=True)
+    tables: list[Table] = [
+        ("[mirror]", {"directory": home / "mirror"}),
+        *_accounts(box, base.rstrip("/"), secrets),
+        *_tracks(),
+        ("[[outbox]]", {"directory": outbox, "account": "support"}),
+    ]
+    return "\n".join(_table(head, keys) for head, keys in tables)
+
+
+def _secrets(box: Sandbox, folder: Path) -> dict[str, Path]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    contents = {
+        "ledger": f"Authorization: Bearer {LEDGER_BEARER}\n",
+        "archive": ARCHIVE_CLIENT[1] + "\n",
+        "support": box.sunshine.access.keys[KEY_ID] + "\n",
+    }
+    paths = {name: folder / f"{name}.secret" for name in contents}
+    for name, text in contents.items():
+        write_secret(paths[name], text)
+    return paths
+
+
+def _accounts(box: Sandbox, base: str, secrets: dict[str, Path]) -> list[Table]:
+    ledger = {"service": "datatrails", "base_url": f"{base}/datatrails"}
+    archive = {"service": "rkvst", "base_url": f"{base}/rkvst", "client_id": ARCHIVE_CLIENT[0]}
+    support = {"service": "sunshine", "base_url": f"{base}/sunshine", "app_id": box.sunshine.app_id, "key_id": KEY_ID}
+    return [
+        ("[accounts.ledger]", {**ledger, "token_file": secrets["ledger"]}),
+        ("[accounts.archive]", {**archive, "client_secret_file": secrets["archive"]}),
+        ("[accounts.public]", {**ledger}),
+        ("[accounts.support]", {**support, "secret_file": secrets["support"]}),
+    ]
+
+
+def _tracks() -> list[Table]:
+    # The light is tracked twice on purpose: two tracks may show the same asset.
+    tracks: list[dict[str, object]] = [
+        {"account": "ledger", "asset": "*", "attributes": dict(MARK)},
+        {"account": "ledger", "asset": LIGHT},
+        {"account": "archive", "asset": ARCHIVED},
+        {"account": "public", "asset": PUBLIC, "public": True},
+        {"account": "support", "conversation": CONVERSATION},
+    ]
+    return [("[[track]]", keys) for keys in tracks]
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Put a secret in place: mode 0600 from its first moment, never through a link, an older one replaced whole."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def _table(head: str, keys: dict[str, object]) -> str:
+    return "\n".join([head, *(f"{name} = {_value(value)}" for name, value in keys.items())]) + "\n"
+
+
+def _value(value: object) -> str:
+    """Write a TOML value; a JSON string without escaped surrogates is also a TOML one."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,127 @@
+"""Faults on demand: what a fault is, and which one meets a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import Any, Literal, get_args
+
+Kind = Literal[
+    "status",
+    "reset",
+    "truncate",
+    "endless",
+    "drip",
+    "hang",
+    "gzip",
+    "no_length",
+    "wrong_length",
+    "tamper",
+    "html",
+    "json",
+    "redirect",
+    "lost",
+]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One misbehaviour of a service.
+
+    `path` (with the service's prefix), `method` and `query` are globs in which `*` also matches `/`.
+    `after`: bytes sent before `reset` or `truncate`, and the position of the byte that `tamper` flips.
+    `extra`: how many bytes `wrong_length` claims too many (negative: too few).
+    `size`, `every`: `drip` sends that many bytes, then waits that many seconds.
+    `value`: the JSON of `json`; or `depth` lists, one inside the other.
+    `carry_out`: for kinds that answer instead of the service, let the service do its work first.
+    """
+
+    path: str
+    kind: Kind
+    method: str = "*"
+    query: str = "*"
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | bytes | None = None
+    value: Any = None
+    depth: int = 0
+    location: str = ""
+    after: int = 0
+    extra: int = 1
+    size: int = 1
+    every: float = 0.01
+    times: int | None = None
+    skip: int = 0
+    carry_out: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that does not exist."""
+        if self.kind not in KINDS:
+            raise ValueError(f"no fault of kind {self.kind!r}; there are {', '.join(KINDS)}")
+
+    @property
+    def works_first(self) -> bool:
+        """Whether the service carries the request out before the fault shows."""
+        shapes = ("truncate", "endless", "drip", "gzip", "no_length", "wrong_length", "tamper", "lost")
+        return self.carry_out or self.kind in shapes or (self.kind == "reset" and self.after > 0)
+
+    def meets(self, method: str, path: str, query: str) -> bool:
+        """Say whether this fault is about such a request."""
+        return fnmatchcase(method, self.method) and fnmatchcase(path, self.path) and fnmatchcase(query, self.query)
+
+
+@dataclass
+class _Armed:
+    fault: Fault
+    seen: int = 0
+    used: int = 0
+
+    def take(self) -> bool:
+        if self.fault.times is not None and self.used >= self.fault.times:
+            return False
+        self.seen += 1
+        if self.seen <= self.fault.skip:
+            return False
+        self.used += 1
+        return True
+
+
+class Faults:
+    """The faults in force, the earliest added first."""
+
+    def __init__(self) -> None:
+        """Start without faults."""
+        self._armed: list[_Armed] = []
+
+    def __iter__(self) -> Iterator[Fault]:
+        """Iterate over the faults in force, used up or not."""
+        return (armed.fault for armed in self._armed)
+
+    def add(self, *faults: Fault) -> None:
+        """Put faults in force."""
+        self._armed.extend(_Armed(fault) for fault in faults)
+
+    def clear(self) -> None:
+        """Behave from now on."""
+        self._armed.clear()
+
+    def take(self, method: str, path: str, query: str) -> Fault | None:
+        """Return the fault that this request meets, and count it."""
+        for armed in self._armed:
+            if armed.fault.meets(method, path, query) and armed.take():
+                return armed.fault
+        return None
+
+
+def fault_from_json(value: object) -> Fault:
+    """Return the fault that a JSON object describes; ValueError says what is wrong with it."""
+    if not isinstance(value, dict):
+        raise ValueError("a fault is a JSON object")
+    unknown = sorted(set(value) - {one.name for one in fields(Fault)})
+    if unknown:
+        raise ValueError(f"a fault has no {', '.join(unknown)}")
+    if not {"path", "kind"} <= set(value):
+        raise ValueError("a fault needs path and kind")
+    return Fault(**value)

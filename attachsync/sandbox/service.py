@@ -1,0 +1,128 @@
+"""The sandbox: emulated services on one loopback server, with a log of requests and faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from attachsync.sandbox.answer import Answer, Handler, Refusal, Service
+from attachsync.sandbox.control import Controls, control_routes
+from attachsync.sandbox.delivery import Delivery
+from attachsync.sandbox.faults import Fault, Faults
+from attachsync.sandbox.ledger import Ledger
+from attachsync.sandbox.ledger_service import LedgerService
+from attachsync.sandbox.requests import RequestLog, now
+from attachsync.sandbox.shapes import misshapen, plain, stand_in
+from attachsync.sandbox.sunshine import Sunshine
+from attachsync.sandbox.sunshine_service import SunshineService
+
+
+class Sandbox:
+    """Emulated services, empty at first; a further service is one more line in `services`."""
+
+    def __init__(self) -> None:
+        """Create the services and an empty log."""
+        self.datatrails = Ledger("datatrails")
+        self.rkvst = Ledger("rkvst")
+        self.sunshine = Sunshine()
+        self.services: tuple[Service, ...] = (
+            LedgerService("/datatrails", self.datatrails),
+            LedgerService("/rkvst", self.rkvst),
+            SunshineService("/sunshine", self.sunshine),
+        )
+        self.requests = RequestLog()
+        self.faults = Faults()
+        self._live: set[asyncio.Transport] = set()
+
+    def count(self, method: str = "*", path: str = "*") -> int:
+        """Count finished requests; method and path (with prefix) are globs."""
+        return self.requests.count(method, path)
+
+    def forget(self) -> None:
+        """Clear the log of requests."""
+        self.requests.clear()
+
+    def app(self) -> web.Application:
+        """Return an application that serves every service below its own prefix."""
+        app = web.Application(client_max_size=0)
+        ledgers = {"datatrails": self.datatrails, "rkvst": self.rkvst}
+        control_routes(app.router, Controls(self.faults, self.requests, ledgers, self.sunshine))
+        for service in self.services:
+            for route in service.routes():
+                # add_route, unlike add_get, adds no HEAD: the services have none (specs/datatrails.md 1).
+                app.router.add_route(route.method, service.prefix + route.path, self._serve(service, route.handler))
+            app.router.add_route("*", service.prefix + "/{rest:.*}", self._serve(service, _no_such_route(service)))
+        app.on_shutdown.append(self._hang_up)
+        return app
+
+    def _serve(self, service: Service, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            delivery = Delivery(request)
+            transport = request.transport
+            if transport is not None:
+                self._live.add(transport)
+            began, recognised = now(), service.recognises(request)
+            self.requests.begin(request)
+            try:
+                return await self._answer(service, handler, delivery)
+            except ConnectionError:
+                # The client left in the middle of its own request.
+                return delivery.reset()
+            finally:
+                if transport is not None:
+                    self._live.discard(transport)
+                self.requests.finish(request, began, recognised, delivery.status, delivery.sent)
+
+        return serve
+
+    async def _answer(self, service: Service, handler: Handler, delivery: Delivery) -> web.StreamResponse:
+        request = delivery.request
+        fault = self.faults.take(request.method, request.path, request.query_string)
+        if fault is None:
+            return await delivery.send(plain(await _carry_out(handler, request)))
+        answer = await _carry_out(handler, request) if fault.works_first else None
+        return await _misbehave(service, fault, answer, delivery)
+
+    async def _hang_up(self, _app: web.Application) -> None:
+        # Ends hanging and endless answers, so that the server stops at once.
+        for transport in tuple(self._live):
+            transport.abort()
+
+
+async def _carry_out(handler: Handler, request: web.Request) -> Answer:
+    try:
+        answer = await handler(request)
+    except Refusal as refusal:
+        answer = refusal.answer
+    await _read_out(request)
+    return answer
+
+
+async def _misbehave(service: Service, fault: Fault, answer: Answer | None, delivery: Delivery) -> web.StreamResponse:
+    if fault.kind == "hang":
+        return await delivery.hang()
+    if fault.kind == "lost" or (fault.kind == "reset" and fault.after == 0):
+        return delivery.reset()
+    instead = stand_in(fault, service.failure)
+    if instead is not None:
+        await _read_out(delivery.request)
+        return await delivery.send(plain(instead))
+    return await delivery.send(misshapen(answer or service.failure(500), fault))
+
+
+async def _read_out(request: web.Request) -> None:
+    # An answer before the end of an upload may reach the client as a broken pipe; that is a fault of its own.
+    try:
+        async for _ in request.content.iter_any():
+            pass
+    except (ConnectionError, web.RequestPayloadError):
+        return
+
+
+def _no_such_route(service: Service) -> Handler:
+    async def refuse(_request: web.Request) -> Answer:
+        return service.failure(404)
+
+    return refuse
