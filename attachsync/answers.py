@@ -1,4 +1,4 @@
-"""What a service's answer means: (status, headers, body) -> what it said, or the error that has the right reach. Pure."""
+"""What a service's answer means: (status, headers, body) -> what it said, or the error of the right reach. Pure."""
 
 import json
 from collections.abc import Mapping

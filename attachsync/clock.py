@@ -15,6 +15,14 @@ class Clock:
         """Seconds that never go back: for spans within this process."""
         return time.monotonic()
 
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Wait for an event, at most so long; whether it came."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await event.wait()
+        except TimeoutError:
+            return False
+
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)

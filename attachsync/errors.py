@@ -27,7 +27,7 @@ class MirrorHeldError(AttachsyncError):
 
 
 class StorageError(AttachsyncError):
-    """The mirror's own disk refused (full, read-only, gone): the pass ends, nothing is lost, the next pass tries again."""
+    """The mirror's own disk refused (full, read-only, gone): the pass ends, nothing is lost."""
 
 
 # --- the account ------------------------------------------------------------------------------------------------

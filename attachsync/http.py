@@ -50,8 +50,8 @@ class Credentials(Protocol):
     async def headers(self, http: "Http") -> Mapping[str, str]:
         """Headers for a request to the account's own origin. Raises AuthFailedError."""
 
-    async def renew(self) -> bool:
-        """After a 401: forget what is cached; whether another try makes sense."""
+    async def renew(self, used: Mapping[str, str]) -> bool:
+        """After a 401 to a request with the headers `used`: whether another try, with new ones, makes sense."""
 
 
 class Http:
@@ -93,10 +93,17 @@ class Http:
 
         return await _repeated(once)
 
-    async def post(self, url: URL, content: Content = _nothing, *, signed: bool = True) -> Reply:
-        """POST, never repeated but after a 401 (which did nothing). Redirects are refused."""
-        response = await self._send("POST", url, content, signed=signed)
-        return await self._whole(response, self._where("POST", url))
+    async def post(self, url: URL, content: Content = _nothing, *, signed: bool = True, repeat: bool = False) -> Reply:
+        """POST once (twice after a 401, which did nothing), or, where that harms nothing, as GET is repeated.
+
+        Redirects are refused.
+        """
+
+        async def once() -> Reply:
+            response = await self._send("POST", url, content, signed=signed)
+            return await self._whole(response, self._where("POST", url))
+
+        return await (_repeated(once) if repeat else once())
 
     @asynccontextmanager
     async def stream(self, url: URL) -> AsyncIterator[Body]:
@@ -119,12 +126,13 @@ class Http:
         target, renewed, hops = url, False, 0
         while True:
             carried = signed and self.boundary.may_carry_credentials(target)
-            response = await self._once(method, target, content, carried)
+            signature = await self._credentials.headers(self) if carried else {}
+            response = await self._once(method, target, content, signature)
             if 200 <= response.status < 300:
                 self._limited = 0
                 return response
             async with response:
-                if response.status == 401 and carried and not renewed and await self._credentials.renew():
+                if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):
                     renewed = True
                 elif response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
                     hops += 1
@@ -132,10 +140,11 @@ class Http:
                 else:
                     raise await self._fault(response, self._where(method, url), carried)
 
-    async def _once(self, method: str, target: URL, content: Content, carried: bool) -> aiohttp.ClientResponse:
+    async def _once(
+        self, method: str, target: URL, content: Content, signature: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
         self.boundary.check(target)
         await self._turn()
-        signature = await self._credentials.headers(self) if carried else {}
         extra = dict(content())
         headers = {**extra.pop("headers", {}), **signature}
         where = self._where(method, target)

@@ -32,6 +32,8 @@ class Place:
 
 
 Parser = Callable[[object, Place], object]
+Report = Callable[[str, str], None]
+"""Told of each fault: key, and what would be right."""
 
 
 def key(parse: Parser, text: str, default: object = dataclasses.MISSING) -> Any:
@@ -41,7 +43,7 @@ def key(parse: Parser, text: str, default: object = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"parse": parse, "help": text})
 
 
-def names(table: "type[DataclassInstance]") -> list[str]:
+def names(table: type[Any]) -> list[str]:
     """The keys that a table declares."""
     return [name_of(field) for field in dataclasses.fields(table)]
 
@@ -51,7 +53,7 @@ def name_of(field: dataclasses.Field[Any]) -> str:
     return field.name.rstrip("_")
 
 
-def read(table: type[T], values: Mapping[str, object], place: Place, report: Callable[[str, str], None]) -> T | None:
+def read(table: type[T], values: Mapping[str, object], place: Place, report: Report) -> T | None:
     """Parse `values` into `table`, telling `report(key, what would be right)` of every fault; None if there was one.
 
     Keys that the table does not declare are left to the caller (`unknown`).

@@ -5,6 +5,7 @@ A name from outside never leaves its folder (contract 3): one path component com
 
 import hashlib
 import mimetypes
+import re
 import unicodedata
 
 MAX_BYTES = 255
@@ -20,14 +21,19 @@ _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 _EXTENSIONS = {"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/heic": ".heic", "application/octet-stream": ""}
 
 
-def safe(name: str) -> str:
-    """One path component for `name`: NFC, at most 255 bytes, extension kept, nothing that a system treats specially."""
+def safe(name: str, *, folder: bool = False) -> str:
+    """One path component for `name`: NFC, at most 255 bytes, extension kept, nothing that a system treats specially.
+
+    `folder`: for a folder of a layout of ours, which files give way to.
+    """
     clean = "".join("_" if _unsafe(char) else char for char in unicodedata.normalize("NFC", name))
-    clean = clean.strip(" ").rstrip(". ")
+    clean = re.sub(r"\.\.+", "_", clean).strip(" ").rstrip(". ")
     if clean.startswith("."):
         clean = "_" + clean.lstrip(".")
+    if not clean.strip("_"):
+        clean = ""
     stem, suffix = split(clean)
-    if stem.casefold().split(".")[0] in _DEVICES or clean.casefold() in FOLDERS:
+    if stem.casefold().split(".")[0] in _DEVICES or (clean.casefold() in FOLDERS and not folder):
         stem += "_"
     return _fit(stem, suffix) or "unnamed"
 

@@ -35,11 +35,23 @@ def observe(before: Mapping[str, Sighting], found: Mapping[str, Stamp], now: flo
     return after
 
 
-def ready(sightings: Mapping[str, Sighting], now: float, quiet: float) -> list[str]:
-    """Names still for `quiet` seconds (an empty file: for a minute at least), longest still first."""
-    still = [
-        (seen.since, name)
-        for name, seen in sightings.items()
-        if now - seen.since >= (quiet if seen.stamp.size else max(quiet, EMPTY_WAIT))
-    ]
+def ready(sightings: Mapping[str, Sighting], now: float, quiet: float, *, wall: float | None = None) -> list[str]:
+    """Names still for `quiet` seconds (an empty file: for a minute at least), longest still first.
+
+    With `wall` (Unix time), an empty file's own times may show its minute: a single pass is too short to see it.
+    """
+    still = [(seen.since, name) for name, seen in sightings.items() if now - seen.since >= _wanted(seen, quiet, wall)]
     return [name for _, name in sorted(still)]
+
+
+def next_ready(sightings: Mapping[str, Sighting], now: float, quiet: float) -> float | None:
+    """Seconds until the next file that is not ready yet may be; None if there is none."""
+    left = (seen.since + _wanted(seen, quiet, None) - now for seen in sightings.values())
+    return min((span for span in left if span > 0), default=None)
+
+
+def _wanted(seen: Sighting, quiet: float, wall: float | None) -> float:
+    if seen.stamp.size:
+        return quiet
+    changed = max(seen.stamp.mtime_ns, seen.stamp.ctime_ns) / 1e9
+    return quiet if wall is not None and wall - changed >= EMPTY_WAIT else max(quiet, EMPTY_WAIT)

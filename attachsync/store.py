@@ -1,4 +1,4 @@
-"""Bytes by digest: the only writer of `sha256/`. Everything in it is complete, durable, read-only and named by its hash.
+"""Bytes by digest: the only writer of `sha256/`. All in it is complete, durable, read-only and named by its hash.
 
 Blocking work runs in the store's own threads; a hop that has begun is always waited for, so that after a cancellation
 nothing is still being written and no descriptor is reused under a writer.
@@ -62,7 +62,7 @@ def fsync_folder(folder: str | Path) -> None:
 
 
 def make_folder(folder: Path, mode: int, root: Path) -> None:
-    """Make `folder` below `root` with `mode` (whatever the umask), parents too, durably. Existing ones stay as they are."""
+    """Make `folder` below `root` with `mode` (whatever the umask), parents too, durably; existing ones stay as is."""
     if folder.is_dir():
         return
     if folder != root:

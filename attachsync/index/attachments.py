@@ -70,8 +70,13 @@ class Attachments:
                 self._db.run(sql, track, feed, canonical(cursor))
         return Taken(len(items), len(new), len(changed))
 
+    def unknown(self, track: str, page: Page) -> list[Attachment]:
+        """The items of a page that are not known in this version; nothing is written."""
+        known = self._known(track, [item.key for item in page.items])
+        return [item for item in page.items if item.key not in known or known[item.key]["version"] != item.version]
+
     def _known(self, track: str, keys: Collection[str]) -> dict[str, sqlite3.Row]:
-        sql = """SELECT id, key, version, meta FROM json_each(?) AS asked
+        sql = """SELECT attachment.id, attachment.key, version, meta FROM json_each(?) AS asked
                  JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
         return {row["key"]: row for row in self._db.each(sql, json.dumps(list(keys)), track)}
 
@@ -82,9 +87,9 @@ class Attachments:
         self.claim(account, item)
 
     def _change(self, item: Attachment, now: float) -> None:
-        sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?, meta = ?,
-                 listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL, failures = 0, retry_at = 0,
-                 check_at = NULL, attempted = 0 WHERE track = ? AND key = ?"""
+        sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
+                 meta = ?, listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL,
+                 failures = 0, retry_at = 0, check_at = NULL, attempted = 0 WHERE track = ? AND key = ?"""
         self._db.run(sql, *_described(item), now, item.track, item.key)
 
     def cursors(self, track: str) -> "TrackCursors":
@@ -101,7 +106,7 @@ class Attachments:
         owner, wanted = f"{account}\0{item.key}", canonical(item.path)
         held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
         if held is None:
-            folder = "/".join(("files", account, *map(names.safe, item.path[:-1])))
+            folder = "/".join(("files", account, *(names.safe(part, folder=True) for part in item.path[:-1])))
             leaf = names.extended(names.safe(item.path[-1]), media_type)
             return self._claim(owner, wanted, folder, leaf)
         folder, _, leaf = str(held["path"]).rpartition("/")
@@ -159,6 +164,10 @@ class Attachments:
         sql = "UPDATE attachment SET record = ?, check_at = ? WHERE id = ? AND version = ?"
         self._db.run(sql, canonical(facts.record), check_at, entry.id, entry.attachment.version)
 
+    def check_again(self, entry: Entry, check_at: float) -> None:
+        """Ask the service's record again at another time: it could not be asked now."""
+        self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", check_at, entry.id)
+
     def stored(self, entry: Entry, digest: Digest, size: int, media_type: str | None, path: str, now: float) -> bool:
         """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile."""
         with self._db.transaction():
@@ -193,7 +202,13 @@ class Attachments:
                  WHERE id = ?"""
         self._db.run(sql, state, reason, retry_at, entry.id)
 
-    def shows(self, path: str, digest: Digest, *, besides: int) -> tuple[bool, bool]:
+    def forget(self, digest: str) -> int:
+        """The bytes of a digest are lost: its rows are work again; how many."""
+        sql = """UPDATE attachment SET digest = NULL, state = 'waiting', reason = 'its bytes were lost; to be fetched again',
+                 retry_at = 0, attempted = 0 WHERE digest = ?"""
+        return self._db.run(sql, digest)
+
+    def shows(self, path: str, digest: Digest, besides: int) -> tuple[bool, bool]:
         """(another row shows `path`, another row in good standing has the same bytes)."""
         same_path = self._db.row("SELECT 1 FROM attachment WHERE path = ? AND id != ?", path, besides)
         sql = "SELECT 1 FROM attachment WHERE shown = ? AND id != ? AND state = 'stored'"

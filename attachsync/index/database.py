@@ -91,6 +91,8 @@ class Database:
         except sqlite3.OperationalError as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+                raise  # a statement is wrong: our mistake, not the disk's
             raise StorageError(f"the index cannot be written: {error}") from error
         finally:
             self._depth -= 1

@@ -27,10 +27,11 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def list(self, wanted: Filter) -> Iterator[dict[str, JSON]]:
+    def listing(self, wanted: Filter) -> Iterator[dict[str, JSON]]:
         """The attachments that `ls` shows, in the order in which they were first seen (contract 4)."""
         sql = """SELECT * FROM attachment WHERE (?1 IS NULL OR account = ?1) AND (?2 IS NULL OR track = ?2)
-                 AND (?3 IS NULL OR coalesce(mirrored_at, listed_at) >= ?3) AND (?4 IS NULL OR state = ?4) ORDER BY id"""
+                 AND (?3 IS NULL OR coalesce(mirrored_at, listed_at) >= ?3) AND (?4 IS NULL OR state = ?4)
+                 ORDER BY id"""
         for row in self._db.each(sql, wanted.account, wanted.track, wanted.since, wanted.state):
             bare = (row["media_type"] or "").partition(";")[0]
             if wanted.media_type is None or fnmatch.fnmatchcase(bare, wanted.media_type):
@@ -105,8 +106,24 @@ class Reports:
 
     def digests(self) -> Iterator[Digest]:
         """Every digest the store should hold, once each, in order."""
-        sql = "SELECT shown AS digest FROM attachment WHERE shown IS NOT NULL UNION SELECT digest FROM past ORDER BY digest"
+        sql = """SELECT shown AS digest FROM attachment WHERE shown IS NOT NULL UNION SELECT digest FROM past
+                 ORDER BY digest"""
         return (Digest(row["digest"]) for row in self._db.each(sql))
+
+    def outstanding(self, track: str) -> Iterator[tuple[str, str, int | None, str | None]]:
+        """(key, path, size, media type) of what is listed on a track, but not mirrored."""
+        sql = """SELECT attachment.key, name.path, size, media_type FROM attachment
+                 LEFT JOIN name ON name.owner = account || char(0) || attachment.key AND name.wanted = attachment.wanted
+                 WHERE digest IS NULL AND track = ? ORDER BY id"""
+        for row in self._db.each(sql, track):
+            yield row["key"], row["path"] or "", row["size"], row["media_type"]
+
+    def contradictions(self) -> Iterator[tuple[str, Digest, str]]:
+        """(path, digest, stated) of attachments whose bytes are not what the service states now."""
+        sql = """SELECT path, digest, stated, json_extract(record, '$.sha256') AS recorded FROM attachment
+                 WHERE digest IS NOT NULL AND (stated != digest OR recorded != digest)"""
+        for row in self._db.each(sql):
+            yield row["path"], Digest(row["digest"]), row["stated"] or row["recorded"]
 
     def holds(self, digest: str) -> bool:
         """Whether anything known has, or had, these bytes."""

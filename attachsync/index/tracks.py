@@ -39,6 +39,11 @@ class Tracks:
                 now,
             )
 
+    def same(self, name: str, identity: Mapping[str, object]) -> bool:
+        """Whether a track still lists what its cursors were made for."""
+        known = self._db.row("SELECT fingerprint FROM track WHERE name = ?", name)
+        return known is not None and known["fingerprint"] == canonical(identity)
+
     def end(self, name: str, error: str, now: float) -> None:
         """A pass over a track ended; `error` is empty when its listing was whole."""
         self._db.run(
@@ -65,7 +70,9 @@ class Tracks:
         )
         return {} if row is None else dict(row)
 
-    def next_retry(self, name: str) -> float | None:
-        """Unix time of the earliest retry due on a track; None when nothing waits."""
-        row = self._db.row("SELECT min(retry_at) AS at FROM attachment WHERE track = ? AND digest IS NULL", name)
+    def next_retry(self, names: Sequence[str]) -> float | None:
+        """Unix time of the earliest retry due on any of these tracks; None when nothing waits."""
+        sql = """SELECT min(retry_at) AS at FROM attachment
+                 WHERE digest IS NULL AND track IN (SELECT value FROM json_each(?))"""
+        row = self._db.row(sql, json.dumps(list(names)))
         return None if row is None else row["at"]

@@ -60,44 +60,91 @@ class Uploads:
 
     def begin(self, outbox: str, name: str, draft: Draft, now: float) -> Upload:
         """Journal a new upload, durably, before its first request."""
+        return self._insert(outbox, name, draft, now, state="sending", attempts=1)
+
+    def refuse(
+        self, outbox: str, name: str, draft: Draft, now: float, *, receipt: Mapping[str, str], filed_as: str
+    ) -> Upload:
+        """Journal a file that goes to failed/ without a request ever made."""
+        return self._insert(
+            outbox, name, draft, now, state="filing", attempts=0, receipt=json.dumps(receipt), filed_as=filed_as
+        )
+
+    def _insert(self, outbox: str, name: str, draft: Draft, now: float, **more: object) -> Upload:
+        row = {
+            "outbox": outbox,
+            "name": name,
+            "ticket": draft.ticket,
+            "sha256": draft.sha256,
+            "size": draft.size,
+            "media_type": draft.media_type,
+            "attempted_at": now,
+            "updated_at": now,
+            **more,
+        }
         with self._db.transaction(durable=True):
-            sql = """INSERT INTO upload (outbox, name, ticket, sha256, size, media_type, state, attempts, attempted_at,
-                     updated_at) VALUES (?, ?, ?, ?, ?, ?, 'sending', 1, ?, ?)"""
-            self._db.run(sql, outbox, name, draft.ticket, draft.sha256, draft.size, draft.media_type, now, now)
+            marks = ", ".join("?" for _ in row)
+            self._db.run(f"INSERT INTO upload ({', '.join(row)}) VALUES ({marks})", *row.values())
         found = self.open(outbox, name)
         assert found is not None
         return found
 
-    def again(self, upload: Upload, now: float) -> None:
+    def again(self, upload: Upload, now: float) -> Upload:
         """Journal another attempt of the same bytes, durably."""
-        self._set(upload, "state = 'sending', attempts = attempts + 1, attempted_at = ?", now, now=now)
+        return self._set(upload, "state = 'sending', attempts = attempts + 1, attempted_at = ?", now, now=now)
 
-    def advance(self, upload: Upload, state: str, now: float, *, receipt: Mapping[str, str] | None = None) -> None:
-        """Journal a step taken (or about to be), durably, with what the receipt will say."""
-        self._set(upload, "state = ?, receipt = ?", state, json.dumps(receipt or upload.receipt), now=now)
+    def advance(
+        self,
+        upload: Upload,
+        state: str,
+        now: float,
+        *,
+        receipt: Mapping[str, str] | None = None,
+        filed_as: str | None = None,
+    ) -> Upload:
+        """Journal a step taken (or about to be), durably: what the receipt will say, and the place of file and receipt.
 
-    def filed(self, upload: Upload, filed_as: str, now: float) -> None:
-        """Journal the name below sent/ or failed/ that receipt and file will get."""
-        self._set(upload, "filed_as = ?", filed_as, now=now)
+        A place begins with `sent/` or `failed/`.
+        """
+        said = json.dumps(dict(upload.receipt if receipt is None else receipt))
+        change = "state = ?, receipt = ?, filed_as = ?, error = '', retry_at = 0"
+        return self._set(upload, change, state, said, filed_as or upload.filed_as, now=now)
 
-    def postpone(self, upload: Upload, error: str, retry_at: float, now: float, *, unknown: bool, state: str) -> None:
-        """An attempt did not succeed: `state` is `retry`, `posting` or `held`."""
+    def postpone(
+        self,
+        upload: Upload,
+        error: str,
+        retry_at: float,
+        now: float,
+        *,
+        state: str,
+        unknown: bool = False,
+        strike: bool = False,
+    ) -> Upload:
+        """An attempt did not succeed: `state` is `retry`, `posting` or `held`.
+
+        `unknown`: it may have left a copy upstream. `strike`: it counts towards holding the file for a person.
+        """
         change = "state = ?, error = ?, retry_at = ?, unknown = unknown + ?, strikes = strikes + ?"
-        self._set(upload, change, state, error, retry_at, int(unknown), int(unknown), now=now)
+        return self._set(upload, change, state, error, retry_at, int(unknown), int(strike), now=now)
 
     def end(self, upload: Upload, state: str, now: float, error: str = "") -> None:
         """The upload ended: sent, failed or dropped."""
-        self._set(upload, "state = ?, error = ?", state, error, now=now)
+        self._set(upload, "state = ?, error = ?, retry_at = 0", state, error, now=now)
 
     def release(self, outbox: str, name: str, now: float) -> bool:
-        """`outbox retry`: a held or waiting upload may go on at once."""
-        sql = """UPDATE upload SET state = CASE state WHEN 'held' THEN 'retry' ELSE state END, retry_at = 0, strikes = 0,
-                 updated_at = ? WHERE outbox = ? AND name = ? AND state NOT IN ('sent', 'failed', 'dropped')"""
+        """`outbox retry`: a held or waiting upload may go on at once, one that was uploaded with its message."""
+        sql = """UPDATE upload SET retry_at = 0, strikes = 0, updated_at = ?,
+                 state = CASE WHEN state <> 'held' THEN state WHEN receipt = '{}' THEN 'retry' ELSE 'posting' END
+                 WHERE outbox = ? AND name = ? AND state NOT IN ('sent', 'failed', 'dropped')"""
         return self._db.run(sql, now, outbox, name) > 0
 
-    def _set(self, upload: Upload, change: str, *values: object, now: float) -> None:
+    def _set(self, upload: Upload, change: str, *values: object, now: float) -> Upload:
         with self._db.transaction(durable=True):
             self._db.run(f"UPDATE upload SET {change}, updated_at = ? WHERE id = ?", *values, now, upload.id)
+        row = self._db.row("SELECT * FROM upload WHERE id = ?", upload.id)
+        assert row is not None
+        return _upload(row)
 
     def counts(self, outbox: str) -> dict[str, int]:
         """State -> how many uploads of an outbox."""

@@ -6,7 +6,6 @@ import json
 import os
 from pathlib import Path
 
-from attachsync.sandbox.sample_chat import CONVERSATION
 from attachsync.sandbox.sample_forms import LIGHT, MARK
 from attachsync.sandbox.sample_history import ARCHIVED, PUBLIC
 from attachsync.sandbox.samples import ARCHIVE_CLIENT, LEDGER_BEARER, admit
@@ -16,13 +15,17 @@ from attachsync.sandbox.sunshine import KEY_ID
 Table = tuple[str, dict[str, object]]
 
 
-def write_config(box: Sandbox, base: str, directory: Path) -> str:
-    """Write the secret files below a directory, create the outbox, and return the config's TOML text."""
+def write_config(box: Sandbox, base: str, directory: Path, outbox: Path | None = None) -> str:
+    """Write the secret files below a directory, create the outbox, and return the config's TOML text.
+
+    An outbox must not lie inside the folder that the config is saved in (contract 2): name another place for it where
+    that may be `directory` or a parent of it.
+    """
     admit(box)
     home = directory.resolve()
     secrets = _secrets(box, home / "secrets")
-    outbox = home / "outbox"
-    outbox.mkdir(parents=True, exist_ok=True)
+    outbox = outbox or home / "outbox"
+    outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     tables: list[Table] = [
         ("[mirror]", {"directory": home / "mirror"}),
         *_accounts(box, base.rstrip("/"), secrets),
@@ -46,7 +49,7 @@ def _secrets(box: Sandbox, folder: Path) -> dict[str, Path]:
 
 
 def _accounts(box: Sandbox, base: str, secrets: dict[str, Path]) -> list[Table]:
-    ledger = {"service": "datatrails", "base_url": f"{base}/datatrails"}
+    ledger = {"service": "datatrails", "base_url": base}
     archive = {"service": "rkvst", "base_url": f"{base}/rkvst", "client_id": ARCHIVE_CLIENT[0]}
     support = {"service": "sunshine", "base_url": f"{base}/sunshine", "app_id": box.sunshine.app_id, "key_id": KEY_ID}
     return [
@@ -64,7 +67,6 @@ def _tracks() -> list[Table]:
         {"account": "ledger", "asset": LIGHT},
         {"account": "archive", "asset": ARCHIVED},
         {"account": "public", "asset": PUBLIC, "public": True},
-        {"account": "support", "conversation": CONVERSATION},
     ]
     return [("[[track]]", keys) for keys in tracks]
 

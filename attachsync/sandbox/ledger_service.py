@@ -216,8 +216,9 @@ class LedgerService:
         if not asset.public:
             raise missing("the asset is not public")
         version = "/v2" if self.ledger.publicurl_has_version else ""
-        path = request.path.removeprefix(f"{self.prefix}/archivist/v2/").removesuffix(":publicurl")
-        return json_answer({"publicurl": f"{origin(request, self.prefix)}/archivist{version}/public{path}"})
+        prefix = self.prefix if request.path.startswith(f"{self.prefix}/") else ""
+        path = request.path.removeprefix(f"{prefix}/archivist/v2/").removesuffix(":publicurl")
+        return json_answer({"publicurl": f"{origin(request, prefix)}/archivist{version}/public{path}"})
 
     # -- attachments, blobs and the rest ---------------------------------------------------------------------------
 

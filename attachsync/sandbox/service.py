@@ -52,7 +52,9 @@ class Sandbox:
         for service in self.services:
             for route in service.routes():
                 # add_route, unlike add_get, adds no HEAD: the services have none (specs/datatrails.md 1).
-                app.router.add_route(route.method, service.prefix + route.path, self._serve(service, route.handler))
+                for prefix in (service.prefix, "") if service is self.services[0] else (service.prefix,):
+                    # DataTrails is at the root too: its official client splits public URLs by position.
+                    app.router.add_route(route.method, prefix + route.path, self._serve(service, route.handler))
             app.router.add_route("*", service.prefix + "/{rest:.*}", self._serve(service, _no_such_route(service)))
         app.on_shutdown.append(self._hang_up)
         return app

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from attachsync.http import Credentials, Http
 from attachsync.model import Account, Sender, Source
@@ -14,7 +15,7 @@ Faults = Iterable[tuple[str, str]]
 class Pull:
     """How a service is mirrored from. `keys` is the dataclass that declares the keys of its tracks."""
 
-    keys: type
+    keys: type[Any]
     faults: Callable[[object, Account | None], Faults]
     """Faults of a track's keys taken together, and with its account's."""
     folder: Callable[[object], str]
@@ -28,18 +29,18 @@ class Pull:
 class Push:
     """How files are sent to a service. `keys` is the dataclass that declares the keys of its outboxes."""
 
-    keys: type
+    keys: type[Any]
     faults: Callable[[object, Account | None], Faults]
     sender: Callable[[Http, object], Sender]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: its name in configs, where it is by default, what its accounts hold, and what can be done with it."""
+    """One service: its name in configs, where it is by default, what accounts hold, and what can be done with it."""
 
     name: str
     base_url: str
-    keys: type
+    keys: type[Any]
     faults: Callable[[object], Faults]
     credentials: Callable[[Account], Credentials]
     pull: Pull | None = None

@@ -1,0 +1,6 @@
+"""`python -m attachsync`."""
+
+from attachsync.cli import main
+
+if __name__ == "__main__":
+    main()

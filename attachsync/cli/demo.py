@@ -1,0 +1,84 @@
+"""`demo`: the main job, end to end, on the embedded sandbox."""
+
+import os
+from pathlib import Path
+
+import click
+
+from attachsync import config as configs
+from attachsync import log
+from attachsync.cli.session import run
+from attachsync.cli.sync import report, synced
+from attachsync.cli.watching import Lines
+from attachsync.daemon import Summary
+from attachsync.sandbox import Sandbox, sample, serve, write_config
+
+_NOTE = (
+    "Dropped into the outbox by `attachsync demo`, sent to Sunshine Conversations, and moved here with its receipt.\n"
+)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path("attachsync-demo"))
+@click.pass_context
+def demo(context: click.Context, directory: Path) -> None:
+    """Mirror the sandbox's attachments into DIRECTORY, send a file, and show the result; run again, nothing is new."""
+    home = directory.resolve()
+    log.quietly()
+    try:
+        home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        summary, news = run(_demonstrate(home))
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or home}: {error.strerror or error}") from None
+    click.echo(f"\n{home}")
+    for text in _tree(home, ""):
+        click.echo(text)
+    click.echo(
+        "\nNothing was new: all of it had been mirrored and sent before."
+        if not news
+        else "\nRun it again: nothing will be new."
+    )
+    context.exit(1 if summary.incomplete else 0)
+
+
+async def _demonstrate(home: Path) -> tuple[Summary, int]:
+    """Serve, configure, drop a file unless it was sent before, make one pass: its summary, and how much was new."""
+    box = Sandbox()
+    sample(box)
+    runner, port = await serve(box)
+    try:
+        path = _configured(box, port, home)
+        config = configs.load(path, os.environ)
+        outbox = config.outboxes[0].directory
+        if not (outbox / "sent" / "hello.txt").exists():
+            (outbox / "hello.txt").write_text(_NOTE)
+        with Lines() as observer:
+            summary = await synced(config, None, observer)
+        report(summary, observer, as_json=False)
+    finally:
+        await runner.cleanup()
+    mirrored = sum(tally["mirrored"] for tally in observer.tallies.values())
+    return summary, mirrored + sum(sent.sent for sent in summary.sent)
+
+
+def _configured(box: Sandbox, port: int, home: Path) -> Path:
+    """Write the config; the outbox may not lie inside the config's folder, so that has a folder of its own."""
+    folder = home / "config"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    text = write_config(box, f"http://127.0.0.1:{port}", folder, home / "outbox")
+    text = text.replace(str(folder / "mirror"), str(home / "mirror"))
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def _tree(folder: Path, indent: str) -> list[str]:
+    """The tree that was made, without what is attachsync's own."""
+    shown = sorted(entry for entry in folder.iterdir() if entry.name not in (".attachsync", "config", "sha256"))
+    lines = []
+    for number, entry in enumerate(shown, 1):
+        last = number == len(shown)
+        lines.append(f"{indent}{'└── ' if last else '├── '}{entry.name}{'/' if entry.is_dir() else ''}")
+        if entry.is_dir():
+            lines += _tree(entry, indent + ("    " if last else "│   "))
+    return lines

@@ -1,0 +1,83 @@
+"""`outbox`: what waits, failed or is held; try again; let held deletions go."""
+
+import time
+
+import click
+
+from attachsync.cli.session import config_of, json_option, peeked, print_json, print_table
+from attachsync.index import Index
+from attachsync.outbox import key, retry, waiting
+from attachsync.units import human_size
+
+
+@click.group()
+def outbox() -> None:
+    """Look after the outboxes, beside a running daemon."""
+
+
+@outbox.command("ls")
+@json_option
+@click.pass_context
+def list_files(context: click.Context, as_json: bool) -> None:
+    """What waits to be sent, what failed, and what is held."""
+    config = config_of(context)
+    rows: list[dict[str, object]] = []
+    with peeked(config) as index:
+        for box in config.outboxes:
+            rows += [{"outbox": str(box.directory), **row} for row in waiting(box, index.uploads)]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    cells = (
+        (
+            row["state"],
+            human_size(row["size"]) if isinstance(row["size"], int) else "",
+            row["since"],
+            f"{row['outbox']}/{row['name']}",
+            row["error"],
+        )
+        for row in rows
+    )
+    print_table(("state", "size", "since", "file", "error"), cells)
+
+
+@outbox.command("retry")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.pass_context
+def try_again(context: click.Context, names: tuple[str, ...]) -> None:
+    """Try files again that failed or are held: NAME is the path within the outbox."""
+    config = config_of(context)
+    index = Index.open(config.state_directory)
+    missing = 0
+    try:
+        for name in names:
+            wanted = [(box, _within(str(box.directory), name)) for box in config.outboxes]
+            if any(retry(box, index.uploads, inner, time.time()) for box, inner in wanted if inner):
+                click.echo(f"{name}: will be tried again")
+            else:
+                click.echo(f"{name}: neither failed nor held in any outbox", err=True)
+                missing += 1
+    finally:
+        index.close()
+    context.exit(1 if missing else 0)
+
+
+def _within(directory: str, name: str) -> str | None:
+    """`name` as a path within an outbox: an absolute path must be below it."""
+    if not name.startswith("/"):
+        return name
+    return name.removeprefix(directory + "/") if name.startswith(directory + "/") else None
+
+
+@outbox.command()
+@click.pass_context
+def confirm(context: click.Context) -> None:
+    """Let the deletions go that wait because there were so many at once."""
+    config = config_of(context)
+    index = Index.open(config.state_directory)
+    try:
+        count = sum(index.uploads.confirm(key(box)) for box in config.outboxes)
+    finally:
+        index.close()
+    click.echo(f"{count} deletions confirmed; they happen in the next pass" if count else "no deletions are waiting")

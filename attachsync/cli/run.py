@@ -1,0 +1,67 @@
+"""`run`: the daemon."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import click
+import structlog
+from watchfiles import awatch
+
+from attachsync import config as configs
+from attachsync import log
+from attachsync.cli.session import config_of
+from attachsync.clock import Clock
+from attachsync.daemon import Signals, serve
+from attachsync.log import LogObserver
+from attachsync.reader import Config
+from attachsync.systemd import Notifier
+
+
+@click.command()
+@click.pass_context
+def run(context: click.Context) -> None:
+    """The daemon: mirrors and sends until SIGTERM or SIGINT. SIGHUP re-reads the config, SIGUSR1 starts a pass now."""
+    config = config_of(context)
+    log.set_up(config.daemon.log_format, daemon=True, journal="JOURNAL_STREAM" in os.environ)
+    asyncio.run(_run(config))
+
+
+async def _run(config: Config) -> None:
+    signals = Signals()
+    loop = asyncio.get_running_loop()
+    for number, event in (
+        (signal.SIGTERM, signals.stop),
+        (signal.SIGINT, signals.stop),
+        (signal.SIGHUP, signals.reload),
+        (signal.SIGUSR1, signals.look),
+    ):
+        loop.add_signal_handler(number, event.set)
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(_watch(config.path, signals))
+        try:
+            load = lambda: configs.load(config.path, os.environ)  # noqa: E731
+            await serve(load, Clock(), LogObserver(), Notifier(os.environ), signals)
+        finally:
+            watching.cancel()
+
+
+async def _watch(path: Path, signals: Signals) -> None:
+    """A saved config asks for a reload. Only its own folder and config.d are watched, not what is below them."""
+    beside = path.parent / "config.d"
+
+    def is_config(_change: object, changed: str) -> bool:
+        return changed in (str(path), str(beside)) or (
+            changed.endswith(".toml") and os.path.dirname(changed) == str(beside)
+        )
+
+    try:
+        while True:
+            places = [place for place in (path.parent, beside) if place.is_dir()]
+            async for _ in awatch(*places, watch_filter=is_config, recursive=False, step=50, debounce=300):
+                signals.reload.set()
+                if beside.is_dir() != (beside in places):
+                    break  # config.d came or went: watch what is there now
+    except (OSError, RuntimeError) as error:
+        structlog.get_logger().warning("config_not_watched", error=str(error), note="reload with SIGHUP")

@@ -1,0 +1,114 @@
+"""`sync`: one pass, then exit."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import click
+
+from attachsync import keys, log
+from attachsync.cli.session import config_of, json_option, peeked, print_json, run
+from attachsync.cli.watching import JsonLines, Lines, Progress, Tally
+from attachsync.clock import Clock
+from attachsync.daemon import Summary, equipped, holding, one_pass
+from attachsync.model import Track
+from attachsync.observer import Observer
+from attachsync.outbox import Outcome as Sent
+from attachsync.plan import Planned, planned
+from attachsync.reader import Config
+from attachsync.units import human_size
+
+
+@click.command()
+@click.argument("tracks", nargs=-1, metavar="[TRACK]…")
+@click.option("--dry-run", is_flag=True, help="List what would be fetched and sent; write nothing.")
+@json_option
+@click.pass_context
+def sync(context: click.Context, tracks: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """One pass over all tracks and outboxes (named tracks: only those, no outboxes), then exit.
+
+    Everything that is not mirrored yet is tried once, whatever its retry time. Exits 1 if something could not be
+    mirrored or sent.
+    """
+    config = config_of(context)
+    log.quietly()
+    chosen = _chosen(config, tracks)
+    if dry_run:
+        context.exit(run(_dry_run(config, chosen, outboxes=not tracks, as_json=as_json)))
+    observer = JsonLines() if as_json else Progress.here() or Lines()
+    with observer:
+        summary = run(synced(config, [track.name for track in chosen] if tracks else None, observer))
+    report(summary, observer, as_json=as_json)
+    context.exit(1 if summary.incomplete else 0)
+
+
+def report(summary: Summary, observer: Tally, *, as_json: bool) -> None:
+    """What a pass came to: what was sent, then a line a track."""
+    for sent in summary.sent:
+        _print_sent(sent, as_json=as_json)
+    for name in summary.tracks:
+        _print_track(observer.tallies.get(name, {}), name, summary, as_json=as_json)
+
+
+async def synced(config: Config, names: list[str] | None, observer: Observer) -> Summary:
+    """Hold the mirror, and make one pass."""
+    clock = Clock()
+    async with holding(config, "sync", clock) as index:
+        async with equipped(config, index, clock, observer, outboxes=names is None) as plant:
+            return await one_pass(plant, names)
+
+
+def _chosen(config: Config, wanted: tuple[str, ...]) -> list[Track]:
+    known = {track.name: track for track in config.tracks}
+    for name in wanted:
+        if name not in known:
+            raise click.UsageError(f"{name!r} is not a track{keys.nearest(name, known)}")
+    return [known[name] for name in dict.fromkeys(wanted)] if wanted else list(config.tracks)
+
+
+async def _dry_run(config: Config, tracks: list[Track], *, outboxes: bool, as_json: bool) -> int:
+    failed = False
+    with peeked(config) as index:
+        async for one in planned(config, index, tracks, outboxes=outboxes):
+            failed = failed or one.action == "error"
+            if as_json:
+                print_json(dataclasses.asdict(one))
+            else:
+                click.echo(_planned_line(one), err=one.action == "error")
+    return 1 if failed else 0
+
+
+def _planned_line(one: Planned) -> str:
+    if one.action == "error":
+        return f"{one.track}: {one.reason}"
+    what = one.path if one.action == "fetch" else f"{one.path}/{one.key}"
+    return f"would {one.action}  {human_size(one.size) if one.size is not None else '?':>10}  {what}"
+
+
+def _print_sent(sent: Sent, *, as_json: bool) -> None:
+    """What keeps an outbox from being empty; each file sent was told as it happened."""
+    for name, reason in sent.odd.items():
+        click.echo(f"{name}: left in the outbox: {reason}", err=True)
+    if sent.trouble:
+        click.echo(f"outbox: {sent.trouble}", err=True)
+    left = {"waiting": len(sent.waiting | sent.busy), "later": len(sent.later), "held": sent.held}
+    left |= {"deleted": sent.deleted, "held_deletions": sent.held_deletions}
+    if as_json:
+        print_json({"event": "outbox", "sent": sent.sent, "failed": sent.failed, **left, "error": sent.trouble or None})
+    elif sent.sent or sent.failed or any(left.values()):
+        parts = [f"{sent.sent} sent", f"{sent.failed} failed"]
+        parts += [f"{count} {what.replace('_', ' ')}" for what, count in left.items() if count]
+        click.echo(f"outbox: {', '.join(parts)}")
+
+
+def _print_track(tally: Mapping[str, int], name: str, summary: Summary, *, as_json: bool) -> None:
+    counts, error = summary.counts[name], summary.errors.get(name, "")
+    if as_json:
+        print_json({"event": "track", "track": name, **tally, "counts": dict(counts), "error": error or None})
+        return
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no attachments"
+    news = (
+        f"{tally.get('new', 0)} new, {tally.get('mirrored', 0)} mirrored, {human_size(tally.get('bytes', 0))} fetched"
+    )
+    click.echo(f"{name}: {news}; now {states}")
+    if error:
+        click.echo(f"{name}: {error}", err=True)

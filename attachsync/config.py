@@ -1,0 +1,58 @@
+"""Finding and reading the config (contract 2)."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from attachsync import keys
+from attachsync.errors import ConfigError
+from attachsync.reader import Config, Reader
+
+__all__ = ["Config", "load", "search", "user_file"]
+
+
+def search(given: Path | None, environment: Mapping[str, str]) -> Path:
+    """The config file to read: given, $ATTACHSYNC_CONFIG, the user's, the system's. Raises ConfigError."""
+    if given is not None:
+        return given
+    if environment.get("ATTACHSYNC_CONFIG"):
+        return Path(environment["ATTACHSYNC_CONFIG"])
+    places = [user_file(environment), Path("/etc/attachsync/config.toml")]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = " nor ".join(map(str, places))
+    raise ConfigError([f"no config file: neither {looked} exists; write one with: attachsync init"])
+
+
+def user_file(environment: Mapping[str, str]) -> Path:
+    """The user's own config file, whether it exists or not."""
+    home = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(home) / "attachsync" / "config.toml"
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Config:
+    """Read a config file and the config.d beside it. Raises ConfigError with every fault."""
+    path = Path(os.path.abspath(path))
+    beside = sorted((path.parent / "config.d").glob("*.toml"))
+    faults: list[str] = []
+    documents = [(file, _parse(file, faults)) for file in (path, *beside)]
+    credentials = environment.get("CREDENTIALS_DIRECTORY")
+    place = keys.Place(path.parent, Path(credentials) if credentials else None)
+    config = Reader(documents, place, faults).config()
+    if faults or config is None:
+        raise ConfigError(faults)
+    return config
+
+
+def _parse(file: Path, faults: list[str]) -> Mapping[str, object] | None:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        faults.append(f"{file}: not TOML: {error}")
+    except UnicodeDecodeError:
+        faults.append(f"{file}: not UTF-8 text")
+    except OSError as error:
+        faults.append(f"{file}: cannot be read: {error.strerror}")
+    return None

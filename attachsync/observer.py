@@ -1,0 +1,56 @@
+"""What happens while mirroring and sending, told to whoever shows it: a log, a progress bar, lines of JSON."""
+
+from dataclasses import dataclass
+
+from attachsync.model import Digest, State
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attachment in a pass. `fetched` is False where its bytes were in the store already."""
+
+    account: str
+    track: str
+    key: str
+    state: State
+    reason: str = ""
+    path: str | None = None
+    digest: Digest | None = None
+    size: int | None = None
+    media_type: str | None = None
+    changed: bool = False
+    fetched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """What became of one dropped file: `event` is `sent` or `failed`; `filed_as` is its path within the outbox now."""
+
+    event: str
+    account: str
+    outbox: str
+    file: str
+    filed_as: str
+    reason: str = ""
+
+
+class Observer:
+    """Hears of everything; does nothing. Subclasses show what they are interested in."""
+
+    def listed(self, account: str, track: str, listed: int, new: int) -> None:
+        """A page of a track was taken: so many attachments, so many of them new or changed."""
+
+    def received(self, count: int) -> None:
+        """So many bytes of some attachment came."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """An attachment was stored, or was not, and why."""
+
+    def filed(self, filed: Filed) -> None:
+        """A dropped file was sent, or refused for good."""
+
+    def track_ended(self, account: str, track: str, error: str) -> None:
+        """A pass over a track ended; `error` is empty when its listing was whole."""
+
+    def account_down(self, account: str, error: str) -> None:
+        """Nothing more can be done for an account now."""

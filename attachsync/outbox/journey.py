@@ -1,0 +1,332 @@
+"""One dropped file's way from the outbox to sent/ or failed/: each step journaled before it is taken.
+
+Whatever a kill leaves is taken up again by `resume` or `recover`, from the journal and the folders alone.
+"""
+
+import asyncio
+import enum
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from structlog.typing import FilteringBoundLogger
+
+from attachsync import names, receipts, retry, spool, units, writers
+from attachsync.clock import Clock
+from attachsync.errors import AttachsyncError, StorageError
+from attachsync.filing import FAILED, SENT, Filing
+from attachsync.index.uploads import Upload, Uploads
+from attachsync.model import Digest, Draft, Outbox, Sender
+from attachsync.outbox import reactions
+from attachsync.outbox.reactions import Reaction
+from attachsync.settle import Stamp
+from attachsync.spool import Spool
+from attachsync.threads import in_thread
+
+_STRIKES = 5
+"""Attempts of unknown outcome before a file is held for a person."""
+_HEAD = 512
+_PLACES = 100
+
+
+class Ending(enum.Enum):
+    """How one try to send a file ended."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    HELD = "held"
+    LATER = "later"
+    BUSY = "busy"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What hooks are told: `event` is `sent` or `failed`; `document` is what the receipt or record says."""
+
+    event: str
+    account: str
+    outbox: str
+    file: str
+    filed_as: str
+    document: Mapping[str, object]
+
+
+class Journey:
+    """The way of the files of one open outbox. Blocking work is done in threads."""
+
+    def __init__(
+        self,
+        config: Outbox,
+        opened: Spool,
+        sender: Sender,
+        uploads: Uploads,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        notify: Callable[[Notice], None],
+    ) -> None:
+        self._config = config
+        self._outbox = str(config.directory)
+        self._spool = opened
+        self._filing = Filing(opened.descriptor)
+        self._sender = sender
+        self._uploads = uploads
+        self._clock = clock
+        self._log = log
+        self._notify = notify
+        self._placing = asyncio.Lock()
+        self._promised: set[str] = set()
+
+    # --- from the start -----------------------------------------------------------------------------------------
+
+    async def take(self, name: str, stamp: Stamp) -> Ending:
+        """Send a file that has settled. Raises PausedError, OSError, StorageError."""
+        file = await in_thread(self._spool.open_seen, name, stamp)
+        if file is None:
+            return Ending.BUSY
+        with file:
+            if await in_thread(writers.being_written, file.fileno()):
+                return Ending.BUSY
+            refusal = self._refusal(name, stamp.size, file)
+            if refusal is not None:
+                return await self._refuse(name, stamp.size, file, *refusal)
+            return await self._send(name, stamp, file)
+
+    def _refusal(self, name: str, size: int, file: BinaryIO) -> tuple[str, str] | None:
+        if size == 0:
+            return "empty", "the file is empty"
+        return self._sender.refusal(name.rpartition("/")[2], size, os.pread(file.fileno(), _HEAD, 0))
+
+    async def _refuse(self, name: str, size: int, file: BinaryIO, code: str, reason: str) -> Ending:
+        """To failed/ without a request. Its bytes are not hashed: name and size alone decided."""
+        before = self._uploads.open(self._outbox, name)
+        if before is not None:
+            self._drop(before, "it is refused by now")
+        said = receipts.refused({}, error=reason, code=code, at=self._clock.now())
+        draft = _draft(name, size, Digest(""))
+        async with self._placing:
+            place = await in_thread(self._filing.place, FAILED, name, frozenset(self._promised))
+            upload = self._uploads.refuse(self._outbox, name, draft, self._clock.now(), receipt=said, filed_as=place)
+            self._promised.add(place)
+        return await self._file(upload, file)
+
+    async def _send(self, name: str, stamp: Stamp, file: BinaryIO) -> Ending:
+        found = await in_thread(spool.digest, file.fileno())
+        before = self._uploads.open(self._outbox, name)
+        if before is not None and (before.draft.sha256, before.draft.size) != (found, stamp.size):
+            self._drop(before, "other bytes took its name")
+            before = None
+        if before is not None and before.state == "held":
+            return Ending.HELD
+        now = self._clock.now()
+        if before is not None:
+            upload = self._uploads.again(before, now)
+        else:
+            upload = self._uploads.begin(self._outbox, name, _draft(name, stamp.size, found), now)
+        try:
+            answer = await self._sender.upload(upload.draft, file)
+        except AttachsyncError as error:
+            return await self._not_uploaded(upload, file, error)
+        said = {**answer, receipts.UPLOADED_AT: units.rfc3339(self._clock.now()) or ""}
+        upload = self._uploads.advance(upload, "uploaded", self._clock.now(), receipt=said)
+        if not await in_thread(_unchanged, file, stamp, found):
+            return await self._take_back(upload)
+        return await self._onward(upload, file)
+
+    async def _take_back(self, upload: Upload) -> Ending:
+        """The file changed while it was sent: what was sent is nobody's file. It settles anew."""
+        try:
+            await self._sender.delete(upload.receipt)
+        except AttachsyncError as error:
+            self._log.warning("possible_orphan", file=upload.name, error=str(error))
+        self._drop(upload, "it changed while it was sent")
+        return Ending.BUSY
+
+    # --- what a kill or a failed delivery left ------------------------------------------------------------------
+
+    async def recover(self, upload: Upload) -> Ending:
+        """A request was under way when the process ended: nobody knows what came of it."""
+        return self._unknown(upload, "attachsync ended while the file was being sent", at_once=True)
+
+    async def resume(self, upload: Upload) -> Ending:
+        """Finish what was uploaded (or refused) before: post, file, move. Raises as `take` does."""
+        file = await in_thread(self._find, upload)
+        if file is None:
+            return await self._without_file(upload)
+        with file:
+            return await (self._file(upload, file) if upload.state == "filing" else self._onward(upload, file))
+
+    def _find(self, upload: Upload) -> BinaryIO | None:
+        """The bytes of an upload: where they were to be moved to, or still in the outbox."""
+        for name in filter(None, (upload.filed_as, upload.name)):
+            file = self._spool.open_file(name)
+            if file is not None:
+                if _is_of(file, upload.draft):
+                    return file
+                file.close()
+        return None
+
+    async def _without_file(self, upload: Upload) -> Ending:
+        """The file went away, or another took its name. What was uploaded keeps its receipt, or it would be lost."""
+        if not receipts.is_failure(upload):
+            await self._put_away(await self._placed(upload, SENT, upload.receipt), None)
+        self._drop(upload, "it is no longer there", orphan=False)
+        return Ending.DROPPED
+
+    async def gone(self, upload: Upload) -> Ending:
+        """The file of an upload that waits is no longer in the outbox."""
+        if upload.receipt:
+            return await self._without_file(upload)
+        self._drop(upload, "it is no longer there")
+        return Ending.DROPPED
+
+    # --- what an attempt came to --------------------------------------------------------------------------------
+
+    async def _not_uploaded(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
+        match reactions.reaction(error):
+            case Reaction.FAIL:
+                return await self._fail(upload, file, error)
+            case Reaction.UNKNOWN:
+                return self._unknown(upload, str(error), asked=reactions.asked(error))
+            case Reaction.PAUSE:
+                now = self._clock.now()
+                self._uploads.postpone(upload, str(error), now, now, state="retry")
+                raise reactions.pause(error)
+
+    def _unknown(self, upload: Upload, error: str, *, asked: float | None = None, at_once: bool = False) -> Ending:
+        now = self._clock.now()
+        strikes = upload.strikes + 1
+        if self._config.on_unknown == "hold" or strikes >= _STRIKES:
+            self._uploads.postpone(upload, error, now, now, state="held", unknown=True, strike=True)
+            return self._held(upload, error)
+        wait = 0.0 if at_once else max(asked or 0.0, retry.delay(strikes))
+        self._uploads.postpone(upload, error, now + wait, now, state="retry", unknown=True, strike=True)
+        self._log.warning("send_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
+        return Ending.LATER
+
+    async def _not_delivered(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
+        """The upload is done, its message is not, or nobody knows: the next try looks for it first."""
+        match reactions.reaction(error):
+            case Reaction.FAIL:
+                return await self._fail(upload, file, error)
+            case Reaction.PAUSE:
+                now = self._clock.now()
+                self._uploads.postpone(upload, str(error), now, now, state="posting")
+                raise reactions.pause(error)
+            case Reaction.UNKNOWN:
+                return self._post_later(upload, str(error), reactions.asked(error))
+
+    def _post_later(self, upload: Upload, error: str, asked: float | None) -> Ending:
+        now = self._clock.now()
+        strikes = upload.strikes + 1
+        held = strikes >= _STRIKES
+        wait = max(asked or 0.0, retry.delay(strikes))
+        state = "held" if held else "posting"
+        self._uploads.postpone(upload, error, now + wait, now, state=state, strike=True)
+        if held:
+            return self._held(upload, error)
+        self._log.warning("post_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
+        return Ending.LATER
+
+    async def _fail(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
+        code, status = reactions.code_of(error)
+        said = receipts.refused(upload.receipt, error=str(error), code=code, at=self._clock.now(), status=status)
+        return await self._file(await self._placed(upload, FAILED, said), file)
+
+    def _held(self, upload: Upload, error: str) -> Ending:
+        self._log.error("send_held", file=upload.name, error=error)
+        return Ending.HELD
+
+    def _drop(self, upload: Upload, why: str, *, orphan: bool | None = None) -> None:
+        possible = upload.possible_orphan or upload.state == "sending" if orphan is None else orphan
+        self._uploads.end(upload, "dropped", self._clock.now(), why)
+        self._log.warning("send_dropped", file=upload.name, reason=why, possible_orphan=possible)
+
+    # --- to the end ---------------------------------------------------------------------------------------------
+
+    async def _onward(self, upload: Upload, file: BinaryIO) -> Ending:
+        """After the upload: the message, if one is wanted, once; then receipt and move."""
+        more: Mapping[str, str] = {}
+        if self._sender.posts():
+            since = upload.attempted_at if upload.state == "posting" else None
+            if since is None:
+                upload = self._uploads.advance(upload, "posting", self._clock.now())
+            try:
+                more = await self._sender.deliver(upload.draft, upload.receipt, since)
+            except AttachsyncError as error:
+                return await self._not_delivered(upload, file, error)
+        return await self._file(await self._placed(upload, SENT, {**upload.receipt, **more}), file)
+
+    async def _placed(self, upload: Upload, kind: str, said: Mapping[str, str]) -> Upload:
+        """Journal what the receipt says, and a place that nothing has."""
+        async with self._placing:
+            place = await in_thread(self._filing.place, kind, upload.name, frozenset(self._promised))
+            self._promised.add(place)
+            return self._uploads.advance(upload, "filing", self._clock.now(), receipt=said, filed_as=place)
+
+    async def _file(self, upload: Upload, file: BinaryIO) -> Ending:
+        kind = FAILED if receipts.is_failure(upload) else SENT
+        upload = await self._put_away(upload, file)
+        self._uploads.end(upload, kind, self._clock.now(), str(upload.receipt.get("error", "")))
+        return self._ended(upload)
+
+    async def _put_away(self, upload: Upload, file: BinaryIO | None) -> Upload:
+        """Receipt, then move; elsewhere if somebody was quicker to take the name."""
+        kind = FAILED if receipts.is_failure(upload) else SENT
+        for _ in range(_PLACES):
+            try:
+                await in_thread(self._put, upload, file)
+            except FileExistsError:
+                upload = await self._placed(upload, kind, upload.receipt)
+            else:
+                return upload
+            finally:
+                self._promised.discard(upload.filed_as or "")
+        raise StorageError(f"{self._outbox}: no free name for {upload.name} below {kind}/")
+
+    def _put(self, upload: Upload, file: BinaryIO | None) -> None:
+        assert upload.filed_as is not None
+        document = receipts.written(receipts.document(upload, self._config.account))
+        self._filing.put(upload.filed_as, document, file)
+        if file is not None and not self._filing.move(upload.name, upload.filed_as, file):
+            self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
+
+    def _ended(self, upload: Upload) -> Ending:
+        document = receipts.document(upload, self._config.account)
+        failed = receipts.is_failure(upload)
+        if failed:
+            self._log.error("send_failed", file=upload.name, error=document["error"], code=document["code"])
+        else:
+            self._log.info("sent", file=upload.name, filed_as=upload.filed_as, size=upload.draft.size)
+        self._notify(
+            Notice(
+                event="failed" if failed else "sent",
+                account=self._config.account,
+                outbox=self._outbox,
+                file=upload.name,
+                filed_as=upload.filed_as or "",
+                document=document,
+            )
+        )
+        return Ending.FAILED if failed else Ending.SENT
+
+
+def _draft(name: str, size: int, digest: Digest) -> Draft:
+    base = name.rpartition("/")[2]
+    return Draft(uuid.uuid4().hex, base, names.media_type_of(base), size, digest)
+
+
+def _unchanged(file: BinaryIO, stamp: Stamp, digest: Digest) -> bool:
+    """Whether a file is still what was sent. A new change time alone (chmod, a rename over it) may leave the bytes."""
+    now = spool.stamp_of(os.fstat(file.fileno()))
+    if (now.size, now.mtime_ns) != (stamp.size, stamp.mtime_ns):
+        return False
+    return now == stamp or spool.digest(file.fileno()) == digest
+
+
+def _is_of(file: BinaryIO, draft: Draft) -> bool:
+    if os.fstat(file.fileno()).st_size != draft.size:
+        return False
+    return not draft.sha256 or spool.digest(file.fileno()) == draft.sha256

@@ -1,0 +1,113 @@
+"""What the command line does with an outbox beside a daemon: list, and try again. Without the lock."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import datetime
+
+from attachsync import receipts, units
+from attachsync.errors import RefusedError, StorageError
+from attachsync.filing import FAILED, Filing
+from attachsync.index.uploads import Upload, Uploads
+from attachsync.model import Outbox
+from attachsync.spool import Spool
+
+_STATES = {"retry": "retry", "held": "held"}
+"""Journal state -> what `outbox ls` calls it; all others are `sending`."""
+
+
+def key(config: Outbox) -> str:
+    """By what the index knows an outbox."""
+    return str(config.directory)
+
+
+def waiting(config: Outbox, uploads: Uploads) -> list[dict[str, object]]:
+    """What waits, failed or is held (`outbox ls`): name, state, size, attempts, error, since (RFC 3339).
+
+    States: `waiting`, `sending`, `retry`, `held`, `odd`, `failed`, `held deletion`. Raises StorageError.
+    """
+    with _opened(config) as spool:
+        if spool is None:
+            return []
+        found = spool.scan()
+        rows = {row.name: row for row in uploads.unfinished(key(config))}
+        present = [
+            _present(name, stamp.size, max(stamp.mtime_ns, stamp.ctime_ns) / 1e9, rows.pop(name, None))
+            for name, stamp in sorted(found.files.items())
+        ]
+        rest = [_present(name, row.draft.size, row.attempted_at, row) for name, row in sorted(rows.items())]
+        odd = [_entry(name, "odd", error=why) for name, why in sorted(found.odd.items())]
+        held = [_entry(name, "held deletion") for name in uploads.held(key(config))]
+        return present + rest + odd + list(_failed(Filing(spool.descriptor))) + held
+
+
+def _entry(
+    name: str,
+    state: str,
+    *,
+    size: int | None = None,
+    attempts: object = 0,
+    error: object = "",
+    since: str | None = None,
+) -> dict[str, object]:
+    return {"name": name, "state": state, "size": size, "attempts": attempts, "error": error, "since": since}
+
+
+def _present(name: str, size: int, since: float | None, row: Upload | None) -> dict[str, object]:
+    if row is None:
+        return _entry(name, "waiting", size=size, since=units.rfc3339(since))
+    state = _STATES.get(row.state, "sending")
+    return _entry(
+        name, state, size=size, attempts=row.attempts, error=row.error, since=units.rfc3339(row.attempted_at or since)
+    )
+
+
+def _failed(filing: Filing) -> Iterator[dict[str, object]]:
+    for name, present, text in filing.documents(FAILED):
+        said = receipts.parsed(text)
+        if not present or said is None or "error" not in said:
+            continue
+        at = said.get("failed_at")
+        since = units.rfc3339(at.timestamp()) if isinstance(at, datetime) else None
+        size = filing.size(f"{FAILED}/{name}")
+        yield _entry(name, "failed", size=size, attempts=said.get("attempts", 0), error=said["error"], since=since)
+
+
+def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
+    """`outbox retry`: bring failed/NAME back into the outbox, or let a held or waiting file go on; False: no such file.
+
+    RefusedError (`exists`) when the outbox has another file of that name; StorageError.
+    """
+    if not name or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
+        return False
+    with _opened(config) as spool:
+        if spool is None:
+            return False
+        if uploads.release(key(config), name, now):
+            return True
+        try:
+            return Filing(spool.descriptor).bring_back(name.removeprefix(FAILED + "/"))
+        except FileExistsError:
+            raise RefusedError(
+                f"{config.directory} already has another {name}: rename it first", code="exists"
+            ) from None
+
+
+@contextlib.contextmanager
+def _opened(config: Outbox) -> Iterator[Spool | None]:
+    """The outbox, without its lock; None where it is not there yet."""
+    try:
+        spool = Spool.open(config.directory, config.ignore, lock=False)
+    except FileNotFoundError:
+        yield None
+        return
+    except OSError as error:
+        raise StorageError(f"{config.directory}: {error.strerror}") from error
+    try:
+        yield spool
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{config.directory}: {os.strerror(error.errno or 0)}") from error
+    finally:
+        spool.close()

@@ -1,0 +1,116 @@
+"""When a file's turn comes, and how long an outbox waits: one way for the daemon, another for a single pass."""
+
+from collections import Counter
+from typing import Protocol
+
+from attachsync import retry
+from attachsync.clock import Clock
+from attachsync.index import Upload
+from attachsync.outbox.reactions import PausedError
+
+_LONGEST_PAUSE = 300.0
+_TRIES_IN_PLACE = 3
+_LONGEST_WAIT_IN_PLACE = 60.0
+
+
+class Pace(Protocol):
+    """Decides whose turn it is."""
+
+    def due(self, name: str, upload: Upload) -> bool:
+        """Whether a file that was tried before may be tried now."""
+
+    def tried(self, name: str) -> None:
+        """A file was tried, and is to be tried again."""
+
+    def pause(self, error: PausedError, failures: int) -> float:
+        """How long the outbox waits after so many failures in a row, in seconds."""
+
+
+class Steady(Pace):
+    """The daemon's: the journal's own retry times."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def due(self, name: str, upload: Upload) -> bool:
+        """Whether its retry time has come."""
+        return upload.retry_at <= self._clock.now()
+
+    def tried(self, name: str) -> None:
+        """The journal knows."""
+
+    def pause(self, error: PausedError, failures: int) -> float:
+        """What the service asked for, or doubling up to five minutes."""
+        return error.retry_after if error.retry_after is not None else retry.delay(failures, cap=_LONGEST_PAUSE)
+
+
+class Once(Pace):
+    """A single pass': everything once, whatever its retry time, and up to three times more after short waits."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tries: Counter[str] = Counter()
+        self._at: dict[str, float] = {}
+
+    def due(self, name: str, upload: Upload) -> bool:
+        """Whether its turn has come, and it has turns left."""
+        return self.hopeful(name) and self._at.get(name, 0.0) <= self._clock.monotonic()
+
+    def hopeful(self, name: str) -> bool:
+        """Whether a file has turns left in this pass."""
+        return self._tries[name] <= _TRIES_IN_PLACE
+
+    def tried(self, name: str) -> None:
+        """Count a try, and set the time of the next one."""
+        self._tries[name] += 1
+        self._at[name] = self._clock.monotonic() + _short(self._tries[name])
+
+    def next_at(self, names: set[str]) -> float | None:
+        """When (monotonic) the next turn of these files is; None if none has any left."""
+        return min((self._at[name] for name in names if name in self._at and self.hopeful(name)), default=None)
+
+    def pause(self, error: PausedError, failures: int) -> float:
+        """What the service asked for, or a short wait."""
+        return error.retry_after if error.retry_after is not None else _short(failures)
+
+
+def _short(tries: int) -> float:
+    return retry.delay(tries, base=0.5, cap=4.0, spread=0.5)
+
+
+class Pause:
+    """Whether the outbox waits, and since when; says so once on the way down and once when it is back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.error: PausedError | None = None
+        self._until = 0.0
+        self._failures = 0
+
+    def begin(self, error: PausedError, pace: Pace) -> bool:
+        """Wait from now on; whether that is news."""
+        news = self.error is None
+        if not self.left():  # several requests may find out together
+            self._failures += 1
+        self.error = error
+        self._until = max(self._until, self._clock.monotonic() + pace.pause(error, self._failures))
+        return news
+
+    def left(self) -> float:
+        """Seconds that are left of it."""
+        return max(0.0, self._until - self._clock.monotonic()) if self.error is not None else 0.0
+
+    def over_soon(self) -> bool:
+        """Whether a single pass may wait for its end."""
+        waitable = self._failures <= _TRIES_IN_PLACE and self.left() <= _LONGEST_WAIT_IN_PLACE
+        return self.error is not None and self.error.passing and waitable
+
+    def lift(self) -> bool:
+        """Something was sent; whether that is news."""
+        news = self.error is not None
+        self.error, self._failures, self._until = None, 0, 0.0
+        return news
+
+    def skip(self) -> None:
+        """Try again at once (a new pass, a signal)."""
+        self._until = 0.0

@@ -1,0 +1,76 @@
+"""What a pass would do, without doing it (`sync --dry-run`): nothing is written, no key is used up."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from attachsync import names
+from attachsync.clock import Clock
+from attachsync.errors import AttachsyncError
+from attachsync.http import Http
+from attachsync.index import Index
+from attachsync.model import JSON, Cursors, Track
+from attachsync.outbox import waiting
+from attachsync.reader import Config
+from attachsync.sources import SERVICES
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One thing that a pass would do: `action` is `fetch` or `send`; or `error`, why a track could not be listed."""
+
+    action: str
+    account: str
+    track: str
+    key: str
+    path: str = ""
+    size: int | None = None
+    media_type: str | None = None
+    reason: str = ""
+
+
+class _Anew:
+    """Cursors of a track that would be listed from the beginning."""
+
+    def get(self, feed: str) -> JSON:
+        return None
+
+
+async def planned(config: Config, index: Index, tracks: list[Track], *, outboxes: bool) -> AsyncIterator[Planned]:
+    """List every track and outbox, and tell what is not mirrored or sent yet."""
+    for track in tracks:
+        account = config.accounts[track.account]
+        http = Http(account, SERVICES[account.service].credentials(account), Clock())
+        try:
+            async for one in _of_track(http, index, track):
+                yield one
+        except AttachsyncError as error:
+            yield Planned("error", track.account, track.name, "", reason=str(error))
+        finally:
+            await http.close()
+    for outbox in config.outboxes if outboxes else ():
+        for row in waiting(outbox, index.uploads):
+            if row["state"] in ("waiting", "sending", "retry"):
+                yield Planned("send", outbox.account, "", str(row["name"]), str(outbox.directory), _size(row["size"]))
+
+
+async def _of_track(http: Http, index: Index, track: Track) -> AsyncIterator[Planned]:
+    pull = SERVICES[http.account.service].pull
+    assert pull is not None
+    same = index.tracks.same(track.name, pull.identity(track.options))
+    cursors: Cursors = index.attachments.cursors(track.name) if same else _Anew()
+    told: set[str] = set()
+    for key, path, size, media_type in index.reports.outstanding(track.name):
+        told.add(key)
+        yield Planned("fetch", track.account, track.name, key, path, size, media_type)
+    async for page in pull.source(http).pages(track, cursors):
+        for item in index.attachments.unknown(track.name, page):
+            if item.key not in told:
+                told.add(item.key)
+                *folders, leaf = item.path
+                path = "/".join(("files", track.account, *(names.safe(part, folder=True) for part in folders)))
+                path = f"{path}/{names.safe(leaf)}"
+                yield Planned("fetch", track.account, track.name, item.key, path, item.size, item.media_type)
+
+
+def _size(value: object) -> int | None:
+    return value if isinstance(value, int) else None

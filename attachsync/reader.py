@@ -1,0 +1,314 @@
+"""Parsed TOML documents -> one config, collecting every fault on the way (contract 2)."""
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attachsync import keys, tables
+from attachsync.model import Account, Outbox, Track
+from attachsync.sources import SERVICES
+from attachsync.sources.service import Faults, Service
+
+_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_BESIDE = ("accounts", "track", "outbox", "hook")
+"""What files in config.d may add."""
+_TOP = ("mirror", "daemon", *_BESIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole config. `path` is the file it was read from, `files` all that took part."""
+
+    path: Path
+    files: tuple[Path, ...]
+    mirror: tables.Mirror
+    daemon: tables.Daemon
+    accounts: Mapping[str, Account]
+    tracks: tuple[Track, ...]
+    outboxes: tuple[Outbox, ...]
+    hooks: tuple[tables.Hook, ...]
+
+    @property
+    def state_directory(self) -> Path:
+        """Where index and lock are."""
+        return self.mirror.state_directory or self.mirror.directory / ".attachsync"
+
+    @property
+    def not_yet(self) -> list[str]:
+        """Keys that are set and understood, but not acted upon by this version."""
+        found = [f"track {track.name}: retain" for track in self.tracks if track.retain is not None]
+        found += [f"track {track.name}: on_gone" for track in self.tracks if track.on_gone != "keep"]
+        found += ["hook"] if self.hooks else []
+        found += ["daemon.metrics"] if self.daemon.metrics else []
+        return found + (["daemon.metrics_textfile"] if self.daemon.metrics_textfile else [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One table of one document, and where its faults go."""
+
+    file: Path
+    where: str
+    values: Mapping[str, object]
+    place: keys.Place
+    faults: list[str]
+
+    def fault(self, key: str, text: str) -> None:
+        self.faults.append(f"{self.file}: {self.where}.{key}: {text}")
+
+    def read(self, table: type[keys.T]) -> keys.T | None:
+        """All keys are this table's own."""
+        pair = self.pair(table, None, {}, lambda _: ())
+        return None if pair is None else pair[0]
+
+    def pair(
+        self,
+        common: type[keys.T],
+        own: type[Any] | None,
+        elsewhere: Mapping[str, str],
+        check: Callable[[object], Faults],
+    ) -> tuple[keys.T, object] | None:
+        """The keys that all services share and the service's own; None if anything is wrong with them."""
+        before = len(self.faults)
+        known = [*keys.names(common), *(keys.names(own) if own else ())]
+        for key, text in keys.unknown(self.values, known, elsewhere):
+            self.fault(key, text)
+        shared = keys.read(common, self.values, self.place, self.fault)
+        options = keys.read(own, self.values, self.place, self.fault) if own else None
+        if options is not None:
+            for key, text in check(options):
+                self.fault(key, text)
+        return None if shared is None or len(self.faults) > before else (shared, options)
+
+
+class Reader:
+    """Reads all documents into one config. A document is None where its file could not be parsed."""
+
+    def __init__(
+        self, documents: Sequence[tuple[Path, Mapping[str, object] | None]], place: keys.Place, faults: list[str]
+    ) -> None:
+        self._documents = documents
+        self._main, self._top = documents[0]
+        self._place = place
+        self._faults = faults
+
+    def config(self) -> Config | None:
+        """The config; None where there were faults, which are then in the list."""
+        for number, (file, document) in enumerate(self._documents):
+            for key, text in keys.unknown(document or {}, _BESIDE if number else _TOP, {}):
+                self._faults.append(f"{file}: {key}: {text}")
+        mirror = self._section("mirror", tables.Mirror)
+        daemon = self._section("daemon", tables.Daemon)
+        accounts = self._accounts()
+        tracks = self._tracks(accounts)
+        outboxes = self._outboxes(accounts)
+        hooks = [hook for hook in map(_hook, self._entries("hook")) if hook]
+        if mirror is not None:
+            self._check_folders(mirror, outboxes)
+        if mirror is None or daemon is None or self._faults:
+            return None
+        return Config(
+            path=self._main,
+            files=tuple(file for file, _ in self._documents),
+            mirror=mirror,
+            daemon=daemon,
+            accounts={name: account for name, account in accounts.items() if account is not None},
+            tracks=tuple(tracks.values()),
+            outboxes=tuple(outbox for outbox, _ in outboxes),
+            hooks=tuple(hooks),
+        )
+
+    def _table(self, file: Path, where: str, values: object, form: str) -> _Table | None:
+        if isinstance(values, Mapping):
+            return _Table(file, where, values, self._place, self._faults)
+        self._faults.append(f"{file}: {where}: must be a table: {form}")
+        return None
+
+    def _section(self, name: str, table: type[keys.T]) -> keys.T | None:
+        if self._top is None:
+            return None  # the file could not be parsed: what it lacks is no further fault
+        found = self._table(self._main, name, self._top.get(name, {}), f"[{name}]")
+        return found.read(table) if found else None
+
+    def _entries(self, name: str) -> Iterator[_Table]:
+        """Each `[[name]]` of all documents."""
+        for file, document in self._documents:
+            entries = (document or {}).get(name, [])
+            if not isinstance(entries, list):
+                self._faults.append(f"{file}: {name}: must be an array of tables: [[{name}]]")
+                continue
+            for number, values in enumerate(entries, 1):
+                table = self._table(file, f"{name}[{number}]", values, f"[[{name}]]")
+                if table:
+                    yield table
+
+    # --- accounts -----------------------------------------------------------------------------------------------
+
+    def _accounts(self) -> dict[str, Account | None]:
+        """Name -> account; None for one that has faults, so that its tracks are not said to lack it."""
+        found: dict[str, Account | None] = {}
+        folded: dict[str, str] = {}
+        for file, document in self._documents:
+            tables_of_file = self._table(file, "accounts", (document or {}).get("accounts", {}), "[accounts.NAME]")
+            for name, values in (tables_of_file.values if tables_of_file else {}).items():
+                table = self._table(file, f"accounts.{name}", values, f"[accounts.{name}]")
+                if not _ACCOUNT_NAME.fullmatch(name):
+                    self._faults.append(
+                        f"{file}: accounts.{name}: a name is 1 to 64 letters, digits, - and _, not starting with - or _"
+                    )
+                if name.casefold() in folded:
+                    twin = folded[name.casefold()]
+                    self._faults.append(f"{file}: accounts.{name}: named twice, case ignored: also accounts.{twin}")
+                folded[name.casefold()] = name
+                found[name] = self._account(name, table) if table else None
+        return found
+
+    def _account(self, name: str, table: _Table) -> Account | None:
+        service = self._service(table)
+        if service is None:
+            return None
+        others = _keys_of_others(service, lambda other: other.keys)
+        pair = table.pair(tables.Account, service.keys, others, service.faults)
+        if pair is None:
+            return None
+        common, options = pair
+        return Account(
+            name=name,
+            service=service.name,
+            base_url=(common.base_url or service.base_url).rstrip("/"),
+            options=options,
+            ca_file=common.ca_file,
+            proxy=common.proxy,
+            concurrency=common.concurrency,
+            rate=common.rate,
+            media_hosts=common.media_hosts,
+            dir_mode=common.dir_mode if common.dir_mode is not None else service.dir_mode,
+        )
+
+    def _service(self, table: _Table) -> Service | None:
+        name = table.values.get("service")
+        if name is None:
+            table.fault("service", f"is required: one of {', '.join(sorted(SERVICES))}")
+        elif not isinstance(name, str) or name not in SERVICES:
+            table.fault("service", f"{name!r} is not a known service{keys.nearest(str(name), SERVICES)}")
+        else:
+            return SERVICES[name]
+        return None
+
+    # --- tracks, outboxes, hooks --------------------------------------------------------------------------------
+
+    def _owner(self, table: _Table, accounts: Mapping[str, Account | None]) -> tuple[Service, Account] | None:
+        """The service and account that a track or outbox is for, where they are sound."""
+        name = table.values.get("account")
+        if name is None:
+            table.fault("account", "is required: the name of an [accounts.NAME] table")
+        elif not isinstance(name, str) or name not in accounts:
+            table.fault("account", f"{name!r} is not an account{keys.nearest(str(name), accounts)}")
+        else:
+            account = accounts[name]
+            return (SERVICES[account.service], account) if account else None
+        return None
+
+    def _tracks(self, accounts: Mapping[str, Account | None]) -> dict[str, Track]:
+        found: dict[str, Track] = {}
+        for table in self._entries("track"):
+            owner = self._owner(table, accounts)
+            track = self._track(table, *owner) if owner else None
+            if track is not None:
+                if track.name in found:
+                    table.fault("name", f"{track.name!r} is another track's name too: give one of them its own")
+                found[track.name] = track
+        return found
+
+    def _track(self, table: _Table, service: Service, account: Account) -> Track | None:
+        pull = service.pull
+        if pull is None:
+            table.fault("account", f"nothing of {service.name} can be tracked by this version")
+            return None
+        others = _keys_of_others(service, lambda other: other.pull.keys if other.pull else None)
+        pair = table.pair(tables.Track, pull.keys, others, functools.partial(_checked, pull.faults, account))
+        if pair is None:
+            return None
+        common, options = pair
+        name = common.name or f"{account.name}/{pull.folder(options)}"
+        return Track(name, account.name, options, common.interval, common.retain, common.on_gone)
+
+    def _outboxes(self, accounts: Mapping[str, Account | None]) -> list[tuple[Outbox, _Table]]:
+        found: list[tuple[Outbox, _Table]] = []
+        for table in self._entries("outbox"):
+            owner = self._owner(table, accounts)
+            outbox = _outbox(table, *owner) if owner else None
+            if outbox is not None:
+                found.append((outbox, table))
+        return found
+
+    def _check_folders(self, mirror: tables.Mirror, outboxes: Sequence[tuple[Outbox, _Table]]) -> None:
+        taken = [("the mirror", mirror.directory), ("the config's folder", self._place.folder)]
+        for key, folder in (("directory", mirror.directory), ("state_directory", mirror.state_directory)):
+            fault = keys.writable_folder(folder) if folder else None
+            if fault:
+                self._faults.append(f"{self._main}: mirror.{key}: {fault}")
+        if mirror.state_directory:
+            taken.append(("mirror.state_directory", mirror.state_directory))
+        for outbox, table in outboxes:
+            fault = keys.writable_folder(outbox.directory)
+            if fault:
+                table.fault("directory", fault)
+            for what, folder in taken:
+                relation = _relation(outbox.directory, folder)
+                if relation:
+                    table.fault("directory", f"{outbox.directory} {relation} {what} ({folder})")
+            taken.append((table.where, outbox.directory))
+
+
+def _outbox(table: _Table, service: Service, account: Account) -> Outbox | None:
+    push = service.push
+    if push is None:
+        table.fault("account", f"nothing can be sent to {service.name} by this version")
+        return None
+    others = _keys_of_others(service, lambda other: other.push.keys if other.push else None)
+    pair = table.pair(tables.Outbox, push.keys, others, functools.partial(_checked, push.faults, account))
+    if pair is None:
+        return None
+    common, options = pair
+    shared = {name: getattr(common, name) for name in keys.names(tables.Outbox) if name != "account"}
+    return Outbox(account=account.name, options=options, **shared)
+
+
+def _hook(table: _Table) -> tables.Hook | None:
+    hook = table.read(tables.Hook)
+    if hook is None:
+        return None
+    if bool(hook.command) == bool(hook.url):
+        table.fault("command", "one of command and url is required, not both")
+    elif hook.url and not hook.secret_file:
+        table.fault("secret_file", "is required with url: it signs what is posted")
+    return hook
+
+
+def _checked(faults: Callable[[object, Account | None], Faults], account: Account, options: object) -> Faults:
+    return faults(options, account)
+
+
+def _keys_of_others(service: Service, table: Callable[[Service], type[Any] | None]) -> dict[str, str]:
+    """Key -> the other services that have it."""
+    found: dict[str, list[str]] = {}
+    for other in SERVICES.values():
+        declared = table(other)
+        if other is not service and declared is not None:
+            for name in keys.names(declared):
+                found.setdefault(name, []).append(other.name)
+    return {name: f"{' and '.join(services)}, not of {service.name}" for name, services in found.items()}
+
+
+def _relation(folder: Path, other: Path) -> str | None:
+    """How two folders overlap, after resolving links."""
+    one, two = folder.resolve(), other.resolve()
+    if one == two:
+        return "is"
+    if one in two.parents:
+        return "contains"
+    return "lies inside" if two in one.parents else None

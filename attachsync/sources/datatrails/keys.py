@@ -1,0 +1,122 @@
+"""The config keys of DataTrails accounts and tracks, and what the service can do (contract 2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attachsync import keys
+from attachsync.credentials import Secret
+from attachsync.http import Credentials
+from attachsync.model import Account
+from attachsync.sources.datatrails.credentials import Anonymous, ClientCredentials, TokenFile
+from attachsync.sources.datatrails.source import Target, TrailSource
+from attachsync.sources.service import Faults, Pull, Service
+
+EVERY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKeys:
+    """Keys of `[accounts.NAME]`."""
+
+    token_file: Secret | None = keys.key(
+        keys.secret, "file with a token: bare, 'Bearer …', or a whole 'Authorization: Bearer …' line", None
+    )
+    client_id: str | None = keys.key(keys.identifier, "client id of a Custom Integration", None)
+    client_secret_file: Secret | None = keys.key(keys.secret, "file with that integration's secret", None)
+
+
+def _asset(value: object, place: keys.Place) -> str:
+    return EVERY if value == EVERY else keys.uuid_text(value, place)
+
+
+def _attributes(value: object, _place: keys.Place) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError('must be a table of texts such as { arc_display_type = "Traffic light" }')
+    return tuple(sorted(value.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackKeys:
+    """Keys of `[[track]]`."""
+
+    asset: str = keys.key(_asset, 'an asset\'s UUID, or "*": every asset this account can see')
+    events: bool = keys.key(keys.flag, "also the attachments of the asset's events", True)
+    attributes: tuple[tuple[str, str], ...] = keys.key(_attributes, 'with "*": only assets with these attributes', ())
+    public: bool = keys.key(keys.flag, "a public asset, read without a token", False)
+    scan: str = keys.key(keys.choice("not-bad", "any", "clean"), "which malware scan results may be shown", "not-bad")
+
+
+def _account_faults(options: object) -> Faults:
+    assert isinstance(options, AccountKeys)
+    if options.client_id and not options.client_secret_file:
+        yield "client_secret_file", "is required with client_id"
+    if options.client_secret_file and not options.client_id:
+        yield "client_id", "is required with client_secret_file"
+    if options.token_file and (options.client_id or options.client_secret_file):
+        yield "token_file", "and client_id exclude each other: keep one way to sign in"
+
+
+def _track_faults(options: object, account: Account | None) -> Faults:
+    assert isinstance(options, TrackKeys)
+    if options.asset == EVERY and options.public:
+        yield "public", 'is for one asset; there is no list of public assets (asset = "*")'
+    if options.asset != EVERY and options.attributes:
+        yield "attributes", 'is for asset = "*"'
+    held = account.options if account else None
+    if isinstance(held, AccountKeys) and not (held.token_file or held.client_id) and not options.public:
+        yield (
+            "public",
+            "must be true: the account has neither token_file nor client_id, and can read public assets only",
+        )
+
+
+def _target(options: object) -> Target:
+    assert isinstance(options, TrackKeys)
+    return Target(
+        asset=None if options.asset == EVERY else options.asset,
+        events=options.events,
+        attributes=options.attributes,
+        public=options.public,
+        scan=options.scan,
+    )
+
+
+def _identity(options: object) -> Mapping[str, object]:
+    assert isinstance(options, TrackKeys)
+    return {
+        "asset": options.asset,
+        "events": options.events,
+        "attributes": dict(options.attributes),
+        "public": options.public,
+    }
+
+
+def _folder(options: object) -> str:
+    assert isinstance(options, TrackKeys)
+    return f"assets/{options.asset}"
+
+
+def _credentials(account: Account) -> Credentials:
+    options = account.options
+    assert isinstance(options, AccountKeys)
+    if options.token_file:
+        return TokenFile(options.token_file)
+    if options.client_id and options.client_secret_file:
+        return ClientCredentials(options.client_id, options.client_secret_file)
+    return Anonymous()
+
+
+SERVICE = Service(
+    name="datatrails",
+    base_url="https://app.datatrails.ai",
+    keys=AccountKeys,
+    faults=_account_faults,
+    credentials=_credentials,
+    pull=Pull(
+        keys=TrackKeys,
+        faults=_track_faults,
+        folder=_folder,
+        identity=_identity,
+        source=lambda http: TrailSource(http, lambda track: _target(track.options)),
+    ),
+)

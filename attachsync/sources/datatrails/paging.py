@@ -1,0 +1,76 @@
+"""Walking DataTrails lists, and how far an event feed has been read (specs/datatrails.md 1.4, 1.5)."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from yarl import URL
+
+from attachsync.errors import MalformedError
+from attachsync.http import Http, Query
+from attachsync.model import JSON
+from attachsync.sources.datatrails.records import Listing, listing
+
+PAGE_SIZE = "200"
+_MOST_EMPTY_PAGES = 100
+OVERLAP = 600.0
+"""Seconds before the newest event that are listed again: an event may become visible late, while it is PENDING."""
+QUIET_OVERLAP = 2.0
+"""The same, once nothing newer was seen for OVERLAP: `since` is strictly greater, and stamps are whole seconds."""
+
+
+async def walk(http: Http, url: URL, query: Query, kind: str) -> AsyncIterator[Listing]:
+    """The pages of a list, 206 included. Raises MalformedError at its end if a record was unsound, or if it loops.
+
+    The whole query is sent with each token: right for servers whose tokens repeat it and for those whose do not.
+    """
+    token, unsound, empty = "", 0, 0
+    marker, steps, power = "", 0, 1
+    while True:
+        paged = [*query, ("page_size", PAGE_SIZE), *([("page_token", token)] if token else [])]
+        page = listing((await http.get(url.with_query(paged))).object(), kind)
+        yield page
+        unsound += page.unsound
+        empty = 0 if page.assets or page.events else empty + 1
+        token = page.next_token
+        if not token:
+            break
+        if token == marker or empty > _MOST_EMPTY_PAGES:
+            raise MalformedError(f"{http.account.name}: the list of {kind} does not end: page tokens repeat")
+        if steps == power:  # Brent's cycle detection: one remembered token finds any loop
+            marker, steps, power = token, 0, power * 2
+        steps += 1
+    if unsound:
+        raise MalformedError(
+            f"{http.account.name}: {unsound} of the listed {kind} could not be read; listed again next time"
+        )
+
+
+def since(cursor: JSON, now: float) -> str | None:
+    """The `timestamp_accepted_since` that a cursor asks for; None to list from the beginning."""
+    accepted, reached = _parts(cursor)
+    if accepted is None:
+        return None
+    overlap = QUIET_OVERLAP if now - reached > OVERLAP else OVERLAP
+    return datetime.fromtimestamp(max(int(accepted - overlap), 0), UTC).isoformat().replace("+00:00", "Z")
+
+
+def watermark(cursor: JSON, latest: float | None, now: float) -> JSON:
+    """The cursor after a whole walk that saw an event accepted at `latest` (Unix time).
+
+    Never later than `now`: a stamp from the future must not hide what is accepted until then.
+    """
+    accepted, reached = _parts(cursor)
+    newest = None if latest is None else min(latest, now)
+    if newest is None or (accepted is not None and newest <= accepted):
+        return {"accepted": accepted, "reached": reached or now}
+    return {"accepted": newest, "reached": now}
+
+
+def _parts(cursor: JSON) -> tuple[float | None, float]:
+    if not isinstance(cursor, dict):
+        return None, 0.0
+    accepted, reached = cursor.get("accepted"), cursor.get("reached")
+    return (
+        float(accepted) if isinstance(accepted, int | float) else None,
+        float(reached) if isinstance(reached, int | float) else 0.0,
+    )

@@ -1,0 +1,201 @@
+"""Assets, events and `/info` as frozen values, and the attachments they name. Pure (specs/datatrails.md 1.3 to 1.6)."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from attachsync.errors import MalformedError
+from attachsync.model import JSON, Attachment, Facts, Standing
+from attachsync.sources.datatrails.forms import Reference, references, stated
+from attachsync.units import moment
+
+T = TypeVar("T")
+
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_IDENTITY = re.compile(rf"(?:public)?assets/({_UUID})(?:/events/({_UUID}))?", re.IGNORECASE)
+_TERMINAL = frozenset({"COMMITTED", "CONFIRMED", "UNEQUIVOCAL", "FAILED"})
+"""Confirmation states after which an attachment that is not there will not come (specs/datatrails.md 3)."""
+_EVENT_FACTS = (
+    "identity",
+    "operation",
+    "behaviour",
+    "timestamp_declared",
+    "timestamp_accepted",
+    "timestamp_committed",
+    "principal_declared",
+    "principal_accepted",
+    "confirmation_status",
+    "transaction_id",
+    "block_number",
+    "merklelog_entry",
+    "tenant_identity",
+)
+
+
+def is_terminal(status: str) -> bool:
+    """Whether a confirmation status is one that stays."""
+    return status in _TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One asset: its uuid, and what its current attributes name."""
+
+    uuid: str
+    display_name: str
+    found: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its asset and uuid, when the service accepted it (Unix time), and what it names."""
+
+    asset: str
+    uuid: str
+    accepted: float | None
+    status: str
+    found: tuple[Reference, ...]
+    facts: Mapping[str, JSON]
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing about this event can change any more."""
+        return is_terminal(self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a list: sound records, how many were not, and the token of the next page (empty at the end)."""
+
+    assets: tuple[Asset, ...] = ()
+    events: tuple[Event, ...] = ()
+    unsound: int = 0
+    next_token: str = ""
+
+
+def listing(body: Mapping[str, JSON], kind: str) -> Listing:
+    """Parse a page of `assets` or `events`. Raises MalformedError where it is no page at all."""
+    rows = body.get(kind)
+    if not isinstance(rows, list):
+        raise MalformedError(f"a page without a list of {kind}")
+    token = body.get("next_page_token")
+    if token is not None and not isinstance(token, str):
+        raise MalformedError("a page whose next_page_token is no text")
+    if kind == "assets":
+        assets, unsound = _each(rows, asset)
+        return Listing(assets=assets, unsound=unsound, next_token=token or "")
+    events, unsound = _each(rows, event)
+    return Listing(events=events, unsound=unsound, next_token=token or "")
+
+
+def _each(rows: list[JSON], parse: Callable[[JSON], T]) -> tuple[tuple[T, ...], int]:
+    parsed, unsound = [], 0
+    for row in rows:
+        try:
+            parsed.append(parse(row))
+        except MalformedError:
+            unsound += 1
+    return tuple(parsed), unsound
+
+
+def asset(row: JSON) -> Asset:
+    """Parse one asset. Raises MalformedError."""
+    uuid, _, attributes = _identified(row, "attributes")
+    shown = attributes.get("arc_display_name") if isinstance(attributes, Mapping) else None
+    return Asset(uuid, shown if isinstance(shown, str) else "", tuple(references({"attributes": attributes})))
+
+
+def event(row: JSON) -> Event:
+    """Parse one event. Raises MalformedError."""
+    asset_uuid, uuid, event_attributes = _identified(row, "event_attributes")
+    assert isinstance(row, Mapping)
+    if uuid is None:
+        raise MalformedError("an event without an identity of its own")
+    maps = {"event_attributes": event_attributes, "asset_attributes": row.get("asset_attributes")}
+    status = row.get("confirmation_status")
+    return Event(
+        asset=asset_uuid,
+        uuid=uuid,
+        accepted=_time(row.get("timestamp_accepted")),
+        status=status if isinstance(status, str) else "",
+        found=tuple(references(maps)),
+        facts={name: row[name] for name in _EVENT_FACTS if row.get(name) not in (None, "", {}, 0)},
+    )
+
+
+def _identified(row: JSON, attributes: str) -> tuple[str, str | None, JSON]:
+    identity = row.get("identity") if isinstance(row, Mapping) else None
+    match = _IDENTITY.fullmatch(identity) if isinstance(identity, str) else None
+    if match is None or not isinstance(row, Mapping):
+        raise MalformedError("a record without an identity")
+    return match[1].lower(), match[2].lower() if match[2] else None, row.get(attributes)
+
+
+def _time(value: JSON) -> float | None:
+    try:
+        found = moment(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found else None  # 1970-01-01 stands for "not yet" (specs/datatrails.md 1.4)
+
+
+def of_asset(track: str, found: Asset) -> list[Attachment]:
+    """The attachments of an asset's current attributes."""
+    identity = f"assets/{found.uuid}"
+    meta: dict[str, JSON] = {"identity": identity, "asset": found.display_name}
+    return [_attachment(track, identity, ("assets", found.uuid), reference, meta) for reference in found.found]
+
+
+def of_event(track: str, found: Event) -> list[Attachment]:
+    """The attachments of an event's own attributes, and of the attributes it gave its asset."""
+    identity = f"assets/{found.asset}/events/{found.uuid}"
+    folder = ("assets", found.asset, "events", found.uuid)
+    meta: dict[str, JSON] = {"identity": identity, "event": found.facts}
+    return [_attachment(track, identity, folder, reference, meta) for reference in found.found]
+
+
+def _attachment(
+    track: str, identity: str, folder: tuple[str, ...], found: Reference, meta: Mapping[str, JSON]
+) -> Attachment:
+    return Attachment(
+        track=track,
+        key=f"{identity}#{found.place}",
+        version=f"{found.blob} {found.sha256 or ''}",
+        path=(*folder, found.name),
+        sha256=found.sha256,
+        content=found.blob,
+        meta={**meta, "attribute": found.attribute, "value": found.value},
+    )
+
+
+def facts(info: Mapping[str, JSON], scan: str, rung: str) -> Facts:
+    """What an `/info` answer says, under a track's `scan` rule (specs/datatrails.md 1.6, 3)."""
+    found = info.get("hash")
+    digest = stated(found.get("alg"), found.get("value")) if isinstance(found, Mapping) else None
+    size, media_type = info.get("size"), info.get("mime_type")
+    status = info.get("scanned_status")
+    standing, reason = Standing.GOOD, ""
+    if status == "SCANNED_BAD" and scan != "any":
+        standing, reason = (
+            Standing.BAD,
+            f"found infected by a scan: {info.get('scanned_bad_reason') or 'no reason given'}",
+        )
+    elif status not in ("SCANNED_OK", "SCANNED_BAD") and scan == "clean":
+        standing, reason = Standing.NOT_YET, "not scanned yet, and the track wants only what is scanned and clean"
+    return Facts(
+        standing=standing,
+        reason=reason[:500],
+        final=status in ("SCANNED_OK", "SCANNED_BAD"),
+        size=_whole(size),
+        media_type=media_type if isinstance(media_type, str) and media_type else None,
+        sha256=digest,
+        record={"rung": rung, "info": info},
+    )
+
+
+def _whole(value: JSON) -> int | None:
+    """A size, as a number or (64-bit integers of another marshaler) as its digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value[:18])
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

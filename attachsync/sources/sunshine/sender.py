@@ -1,0 +1,140 @@
+"""Sending to one Sunshine app: upload, post, delete (specs/sunshine.md 1.1, 1.3, 1.5)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from yarl import URL
+
+from attachsync.answers import Reply
+from attachsync.errors import MalformedError, RejectedError, UnavailableError
+from attachsync.http import Http, Query
+from attachsync.model import JSON, Draft
+from attachsync.multipart import FileForm
+from attachsync.retry import DAY
+from attachsync.sources.sunshine import rules
+
+_MOST_PAGES = 1000
+"""A conversation holds 30,000 messages, 100 to a page (1.5, 1.6): more pages than this are no conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the files of one outbox go."""
+
+    app_id: str
+    access: str
+    purpose: str | None
+    conversation: str | None
+    send: bool
+
+
+class SunshineSender:
+    """One outbox's way to Sunshine."""
+
+    def __init__(self, http: Http, destination: Destination) -> None:
+        self._http = http
+        self._to = destination
+
+    def refusal(self, name: str, size: int, head: bytes) -> tuple[str, str] | None:
+        """(code, reason) when the service would surely refuse this file. The head is left to the service to judge."""
+        return rules.refusal(name, size)
+
+    def posts(self) -> bool:
+        """Whether each file is also posted as a message."""
+        return self._to.send and self._to.conversation is not None
+
+    async def upload(self, draft: Draft, body: BinaryIO) -> dict[str, str]:
+        """Send the bytes; a 2xx answer that does not say where they are is an unknown outcome."""
+
+        def content() -> Mapping[str, Any]:
+            return {"data": FileForm("source", draft.name, draft.media_type, body, draft.size)}
+
+        try:
+            reply = await self._http.post(self._url("/attachments", self._query()), content)
+        except MalformedError as error:
+            raise UnavailableError(str(error)) from None
+        found = rules.uploaded(_json(reply))
+        if found is None:
+            raise UnavailableError(f"{reply.where}: HTTP {reply.status}, but no mediaUrl in the answer")
+        return self._receipt(*found)
+
+    def _query(self) -> Query:
+        """`access`, `for`, `conversationId`: in the query, not in the form (1.1)."""
+        optional = (("for", self._to.purpose), ("conversationId", self._to.conversation))
+        return [("access", self._to.access), *((key, value) for key, value in optional if value)]
+
+    def _receipt(self, media_url: str, media_type: str) -> dict[str, str]:
+        receipt = {
+            "media_url": media_url,
+            "app_id": self._to.app_id,
+            "access": self._to.access,
+            "for": self._to.purpose or "",
+            "conversation_id": self._to.conversation or "",
+            "media_type": media_type,
+        }
+        return {key: value for key, value in receipt.items() if value}
+
+    async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
+        """Post the message. With `since`, one that carries our ticket is looked for first, and is not posted again."""
+        if since is not None:
+            found = await self._posted(draft.ticket, since - DAY)
+            if found is not None:
+                return {"message_id": found}
+        try:
+            reply = await self._http.post(self._messages(), _json_body(rules.message(draft, receipt)))
+        except MalformedError as error:
+            raise UnavailableError(str(error)) from None
+        posted = next((rules.identity(one) for one in rules.messages(_json(reply))), None)
+        if posted is None:
+            raise UnavailableError(f"{reply.where}: HTTP {reply.status}, but no message in the answer")
+        return {"message_id": posted}
+
+    async def _posted(self, ticket: str, since: float) -> str | None:
+        """The message with our ticket, looked for from the newest page backwards to `since`."""
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            query = [("page[before]", cursor)] if cursor else []
+            reply = await self._http.get(self._messages(query))
+            page = _json(reply)
+            found = rules.marked(page, ticket)
+            if found is not None:
+                return found
+            last, cursor = cursor, rules.older(page, since)
+            if cursor is None:
+                return None
+            if cursor == last:
+                break
+        raise UnavailableError(f"{self._http.account.name}: the conversation's pages do not end; nothing was posted")
+
+    async def delete(self, receipt: Mapping[str, object]) -> bool:
+        """Delete an upload by its mediaUrl; False when the service no longer has it (1.3). Harmless to repeat."""
+        try:
+            await self._http.post(
+                self._url("/attachments/remove"), _json_body({"mediaUrl": str(receipt["media_url"])}), repeat=True
+            )
+        except RejectedError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def _messages(self, query: Query = ()) -> URL:
+        return self._url(f"/conversations/{self._to.conversation}/messages", query)
+
+    def _url(self, path: str, query: Query = ()) -> URL:
+        return self._http.url(f"/v2/apps/{self._to.app_id}{path}", query)
+
+
+def _json_body(value: Mapping[str, JSON]) -> Any:
+    body = json.dumps(value, ensure_ascii=False).encode()
+    return lambda: {"data": body, "headers": {"Content-Type": "application/json"}}
+
+
+def _json(reply: Reply) -> JSON:
+    """The answer as JSON; one that is none may still stand for something done: an unknown outcome."""
+    try:
+        return reply.json()
+    except MalformedError as error:
+        raise UnavailableError(str(error), status=reply.status) from None

@@ -1,0 +1,114 @@
+"""What `status` answers: is it working, since when, how far, what is wrong."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attachsync.index import Index
+from attachsync.model import JSON, NEEDS_A_PERSON, Outbox, State
+from attachsync.outbox import key, waiting
+from attachsync.reader import Config
+from attachsync.units import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A moment's state of everything a config names."""
+
+    daemon: str | None
+    accounts: list[dict[str, JSON]]
+    tracks: list[dict[str, JSON]]
+    outboxes: list[dict[str, JSON]]
+    store: dict[str, JSON]
+    needs_a_person: list[str]
+
+    def document(self) -> dict[str, JSON]:
+        """As `status --json` prints it."""
+        return {
+            "daemon": {"running": self.daemon is not None, "holder": self.daemon},
+            "accounts": list(self.accounts),
+            "tracks": list(self.tracks),
+            "outboxes": list(self.outboxes),
+            "store": self.store,
+            "needs_a_person": list(self.needs_a_person),
+        }
+
+
+def gathered(config: Config, index: Index, holder: str | None, now: float) -> Status:
+    """Read the state of everything from the index and the folders; `now` is Unix time."""
+    counts = index.tracks.counts([track.name for track in config.tracks])
+    tracks = [_track(config, index, track.name, counts[track.name], now) for track in config.tracks]
+    outboxes = [_outbox(box, index) for box in config.outboxes]
+    accounts: list[dict[str, JSON]] = []
+    for account in config.accounts.values():
+        errors = [track["last_error"] for track in tracks if track["account"] == account.name and track["last_error"]]
+        accounts.append(
+            {
+                "name": account.name,
+                "service": account.service,
+                "base_url": account.base_url,
+                "last_error": errors[0] if errors else None,
+            }
+        )
+    needs = [f"{track['name']}: {track['last_error']}" for track in tracks if track["last_error"]]
+    needs += [
+        f"{name}: {count} {state}"
+        for name, states in counts.items()
+        for state, count in states.items()
+        if count and State(state) in NEEDS_A_PERSON
+    ]
+    needs += [
+        f"{box['directory']}: {box[what]} {what}" for box in outboxes for what in ("failed", "held", "odd") if box[what]
+    ]
+    return Status(holder, accounts, tracks, outboxes, _store(config, index), needs)
+
+
+def _track(config: Config, index: Index, name: str, counts: Mapping[str, int], now: float) -> dict[str, JSON]:
+    track = next(track for track in config.tracks if track.name == name)
+    known = index.tracks.status(name)
+    ended, complete, error = (known.get(key) for key in ("ended_at", "complete_at", "error"))
+    interval = track.interval or config.daemon.interval
+    started = known.get("started_at")
+    due = started + interval if isinstance(started, float) else None
+    state = "never listed" if ended is None else "failing" if error else "ok"
+    if state == "ok" and isinstance(complete, float) and now - complete > max(config.daemon.stale_after, interval):
+        state = "stale"
+    return {
+        "name": name,
+        "account": track.account,
+        "state": state,
+        "counts": dict(counts),
+        "last_pass": rfc3339(ended if isinstance(ended, float) else None),
+        "last_complete": rfc3339(complete if isinstance(complete, float) else None),
+        "next_pass": rfc3339(due),
+        "last_error": str(error) if error else None,
+    }
+
+
+def _outbox(box: Outbox, index: Index) -> dict[str, JSON]:
+    states = [str(row["state"]) for row in waiting(box, index.uploads)]
+    return {
+        "directory": str(box.directory),
+        "account": box.account,
+        "waiting": sum(state in ("waiting", "sending", "retry") for state in states),
+        "sent": index.uploads.counts(key(box)).get("sent", 0),
+        "failed": states.count("failed"),
+        "held": states.count("held") + states.count("held deletion"),
+        "odd": states.count("odd"),
+    }
+
+
+def _store(config: Config, index: Index) -> dict[str, JSON]:
+    objects, total = index.reports.totals()
+    directory = config.mirror.directory
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    found = os.statvfs(directory)
+    return {
+        "directory": str(config.mirror.directory),
+        "objects": objects,
+        "bytes": total,
+        "free": found.f_bavail * found.f_frsize,
+        "link": config.mirror.link,
+        "link_fallback": index.database.noted("link_fallback"),
+    }

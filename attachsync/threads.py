@@ -1,0 +1,23 @@
+"""Blocking file work off the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[..., T], *values: object) -> T:
+    """Run blocking work in a thread. A cancellation waits for it to end: nothing is left half done behind our back."""
+    work = asyncio.get_running_loop().run_in_executor(None, function, *values)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError:
+                continue
+        if not work.cancelled():
+            work.exception()
+        raise

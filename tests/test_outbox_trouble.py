@@ -1,0 +1,352 @@
+"""An outbox in trouble: answers that are lost, services that refuse the account, processes that are killed."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from attachsync import receipts, units
+from attachsync.clock import Clock
+from attachsync.index import Upload
+from attachsync.model import Digest, Draft
+from attachsync.sandbox import Fault
+from attachsync.spool import digest
+from tests.outboxes import MESSAGES, UPLOAD, Leaping, Rig, rig
+
+# --- unknown outcomes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(path=UPLOAD, kind="lost", times=1),
+        Fault(path=UPLOAD, kind="reset", times=1),
+        Fault(path=UPLOAD, kind="status", status=503, times=1),
+        Fault(path=UPLOAD, kind="html", times=1),
+        Fault(path=UPLOAD, kind="json", value={"attachment": {}}, times=1),
+        Fault(path=UPLOAD, kind="json", value=[], times=1),
+        Fault(path=UPLOAD, kind="truncate", after=5, times=1),
+    ],
+    ids=lambda fault: fault.kind,
+)
+async def test_an_answer_that_says_nothing_is_tried_again(tmp_path, fault):
+    """An unknown outcome: sent again in the same pass, and the receipt admits a possible orphan."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(fault)
+        one.drop()
+        outcome = await one.flush()
+        assert outcome.complete
+        said = one.document("sent/report.txt")
+        assert (said["possible_orphan"], said["attempts"]) == (True, 2)
+
+
+async def test_on_unknown_hold_holds(tmp_path):
+    """`hold`: the file stays where it is, no second request is made, until a person lets it go on."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="lost", times=1))
+        one.drop()
+        outcome = await one.flush(on_unknown="hold")
+        assert (outcome.held, outcome.complete) == (1, False)
+        assert one.tree() == ["report.txt"]
+        assert one.said("send_held")
+        assert (await one.flush(on_unknown="hold")).held == 1
+        assert one.box.count("POST", UPLOAD) == 1
+        assert one.index.uploads.release(str(one.root), "report.txt", one.clock.now())
+        assert (await one.flush(on_unknown="hold")).sent == 1
+        assert one.document("sent/report.txt")["possible_orphan"] is True
+
+
+async def test_five_strikes_and_it_is_held(tmp_path):
+    """A file whose outcome is unknown again and again is left to a person, not sent for ever."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="lost"))
+        one.drop()
+        first = await one.flush()
+        assert (first.later, first.held, first.complete) == ({"report.txt"}, 0, False)
+        assert one.box.count("POST", UPLOAD) == 4
+        assert (await one.flush()).held == 1
+        assert one.box.count("POST", UPLOAD) == 5
+        assert one.states() == ["held"]
+
+
+async def test_a_held_file_that_is_replaced_is_a_new_file(tmp_path):
+    """Other bytes under a held name are sent; the held row ends."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="lost", times=1))
+        one.drop()
+        await one.flush(on_unknown="hold")
+        one.drop(data=b"other bytes")
+        assert (await one.flush(on_unknown="hold")).sent == 1
+        assert one.states() == ["dropped", "sent"]
+        assert one.document("sent/report.txt")["possible_orphan"] is False
+
+
+async def test_a_file_taken_away_while_it_waits_is_dropped(tmp_path):
+    """A file removed after a failed attempt ends the row, and the log says that a copy may be upstream."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="lost"))
+        path = one.drop()
+        await one.flush()
+        path.unlink()
+        assert (await one.flush()).complete
+        assert one.states() == ["dropped"]
+        assert one.said("send_dropped")[0]["possible_orphan"] is True
+
+
+# --- the whole outbox -----------------------------------------------------------------------------------------------
+
+
+async def test_too_many_requests_pause_the_outbox(tmp_path):
+    """429: nobody of the outbox asks before the time that the service gave; then all is sent, and nothing is failed."""
+    clock = Leaping()
+    async with rig(tmp_path, clock) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=429, headers={"Retry-After": "7"}, times=1))
+        for number in range(3):
+            one.drop(f"{number}.txt")
+        began = clock.monotonic()
+        outcome = await one.flush()
+        assert (outcome.sent, outcome.complete) == (3, True)
+        assert clock.monotonic() - began >= 7
+        assert all(one.document(f"sent/{number}.txt")["possible_orphan"] is False for number in range(3))
+        assert len(one.said("account_down")) == len(one.said("account_back")) == 1
+
+
+async def test_a_long_wait_ends_a_single_pass(tmp_path):
+    """429 with an hour to wait: the pass ends, says so, and the files stay."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=429, headers={"Retry-After": "3600"}))
+        one.drop()
+        outcome = await one.flush()
+        assert (outcome.sent, outcome.failed, outcome.complete) == (0, 0, False)
+        assert "429" in outcome.trouble
+        assert one.tree() == ["report.txt"]
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+async def test_a_refused_account_keeps_its_files(tmp_path, status):
+    """401, 402, 403: the outbox waits for a person, one request is made, and no file is burnt."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=status))
+        for number in range(10):
+            one.drop(f"{number}.txt")
+        outcome = await one.flush()
+        assert (outcome.sent, outcome.failed, outcome.complete) == (0, 0, False)
+        assert str(status) in outcome.trouble
+        assert len(one.tree()) == 10
+        assert one.box.count("POST", UPLOAD) <= 4
+        assert len(one.said("account_down")) == 1
+        one.box.faults.clear()
+        assert (await one.flush()).sent == 10
+        assert one.document("sent/0.txt")["possible_orphan"] is False
+
+
+async def test_a_wrong_secret_is_read_again_once_it_is_right(tmp_path):
+    """A wrong secret stops the outbox without a loop; the right one in the file is all that is needed."""
+    async with rig(tmp_path) as one:
+        secret = tmp_path / "secret"
+        secret.write_text("wrong")
+        one.drop()
+        assert not (await one.flush()).complete
+        assert one.box.count("POST", UPLOAD) == 1
+        secret.write_text("s3cr3t")
+        assert (await one.flush()).sent == 1
+
+
+async def test_a_service_that_cannot_be_reached_costs_nothing(tmp_path):
+    """Connection refused: nothing was sent, so no orphan is possible; later the file goes."""
+    async with rig(tmp_path) as one:
+        home = one.http.url("/").port
+        one.drop()
+        base = one.account.base_url
+        object.__setattr__(one.account, "base_url", base.replace(str(home), "1"))
+        one.http.boundary.__init__(one.account.base_url)
+        outcome = await one.flush()
+        assert (outcome.failed, outcome.complete) == (0, False)
+        assert "cannot connect" in outcome.trouble
+        object.__setattr__(one.account, "base_url", base)
+        one.http.boundary.__init__(base)
+        assert (await one.flush()).sent == 1
+        assert one.document("sent/report.txt")["possible_orphan"] is False
+
+
+async def test_a_redirect_is_not_the_files_fault(tmp_path):
+    """A captive portal answers every POST with a redirect: nothing goes to failed/."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="redirect", location="https://portal.example/"))
+        one.drop()
+        outcome = await one.flush()
+        assert (outcome.failed, outcome.complete) == (0, False)
+        assert one.tree() == ["report.txt"]
+
+
+async def test_a_silent_service_is_given_up(tmp_path):
+    """A service that takes the upload and never answers: an unknown outcome, not a hanging outbox."""
+    async with rig(tmp_path, Clock(), quiet=0.2) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="hang", times=1))
+        one.drop()
+        assert (await one.flush(settle=0.05)).sent == 1
+        assert one.document("sent/report.txt")["possible_orphan"] is True
+
+
+# --- kill -9 between any two steps ----------------------------------------------------------------------------------
+
+
+def journaled(
+    one: Rig, path: Path, state: str, *, receipt: dict[str, str] | None = None, place: str | None = None
+) -> Upload:
+    """A row such as a killed process leaves for `path`."""
+    name = str(path.relative_to(one.root))
+    with path.open("rb") as file:
+        found = digest(file.fileno())
+    draft = Draft("ticket-1", path.name, "text/plain", path.stat().st_size, Digest(found))
+    now = one.clock.now()
+    upload = one.index.uploads.begin(str(one.root), name, draft, now)
+    if state != "sending":
+        upload = one.index.uploads.advance(upload, state, now, receipt=receipt, filed_as=place)
+    return upload
+
+
+async def uploaded(one: Rig, name: str, conversation: str = "") -> dict[str, str]:
+    """What the journal holds of an upload that was answered."""
+    media = one.box.sunshine.add_media(b"quarterly\n", name, conversation=conversation)
+    url = media.url.replace("sandbox:", one.account.base_url)
+    said = {"media_url": url, "app_id": one.box.sunshine.app_id, "access": "public"}
+    return said | {receipts.UPLOADED_AT: units.rfc3339(one.clock.now()) or ""}
+
+
+async def test_killed_while_sending(tmp_path):
+    """A row left in `sending` is an unknown outcome: sent again, with a possible orphan; or held."""
+    async with rig(tmp_path) as one:
+        journaled(one, one.drop(), "sending")
+        assert (await one.flush()).sent == 1
+        said = one.document("sent/report.txt")
+        assert (said["possible_orphan"], said["attempts"]) == (True, 2)
+        journaled(one, one.drop("second.txt"), "sending")
+    async with rig(tmp_path / "again" if (tmp_path / "again").mkdir() is None else tmp_path) as one:
+        journaled(one, one.drop(), "sending")
+        assert (await one.flush(on_unknown="hold")).held == 1
+        assert one.box.count("POST", UPLOAD) == 0
+
+
+async def test_killed_while_sending_and_the_file_is_gone(tmp_path):
+    """Nothing is left to send: the row ends, and the log says that a copy may be upstream."""
+    async with rig(tmp_path) as one:
+        path = one.drop()
+        journaled(one, path, "sending")
+        path.unlink()
+        assert (await one.flush()).complete
+        assert one.states() == ["dropped"]
+        assert one.said("send_dropped")[0]["possible_orphan"] is True
+
+
+async def test_killed_while_sending_and_the_file_was_replaced(tmp_path):
+    """Other bytes by now: the old row ends, the new file is sent as itself."""
+    async with rig(tmp_path) as one:
+        journaled(one, one.drop(), "sending")
+        one.drop(data=b"replaced")
+        assert (await one.flush()).sent == 1
+        assert one.states() == ["dropped", "sent"]
+        assert one.box.sunshine.uploads[0].data == b"replaced"
+
+
+async def test_killed_after_the_upload(tmp_path):
+    """`uploaded`: no second upload, the receipt has the first one's address."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        journaled(one, one.drop(), "uploaded", receipt=said)
+        assert (await one.flush()).sent == 1
+        assert one.box.count("POST") == 0
+        assert one.document("sent/report.txt")["media_url"] == said["media_url"]
+
+
+async def test_killed_after_the_upload_and_the_file_is_gone(tmp_path):
+    """The address of what was uploaded is kept: its receipt is written, without a file beside it."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        path = one.drop()
+        journaled(one, path, "uploaded", receipt=said)
+        path.unlink()
+        assert (await one.flush()).complete
+        assert one.tree() == ["sent/report.txt.toml"]
+        assert one.states() == ["dropped"]
+
+
+@pytest.mark.parametrize("posted", [True, False])
+async def test_killed_while_posting(tmp_path, posted):
+    """`posting`: the conversation is looked through first, page by page; one message in the end either way."""
+    async with rig(tmp_path) as one:
+        one.box.sunshine.message_page = 3
+        conversation = one.box.sunshine.add_conversation()
+        said = await uploaded(one, "report.txt", conversation.id)
+        journaled(one, one.drop(), "posting", receipt=said)
+        one.box.sunshine.now = units.utc(one.clock.now())
+        if posted:
+            content = {"type": "file", "mediaUrl": said["media_url"]}
+            one.box.sunshine.add_message(conversation, content, "business", {"attachsync_id": "ticket-1"})
+        for number in range(10):
+            one.box.sunshine.add_message(conversation, f"{number}")
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        marked = [one for one in conversation.messages if one.get("metadata") == {"attachsync_id": "ticket-1"}]
+        assert len(marked) == 1
+        assert one.document("sent/report.txt")["message_id"] == marked[0]["id"]
+        assert one.box.count("POST", MESSAGES) == (0 if posted else 1)
+        assert one.box.count("GET", MESSAGES) == 4
+
+
+FILING = ["journaled", "receipt", "receipt and link", "moved"]
+
+
+@pytest.mark.parametrize("step", FILING)
+@pytest.mark.parametrize("failed", [False, True])
+async def test_killed_while_filing(tmp_path, step, failed):
+    """`filing`: whatever of receipt and move was done is left, the rest is done; never twice, never elsewhere."""
+    async with rig(tmp_path) as one:
+        kind = "failed" if failed else "sent"
+        said = await uploaded(one, "report.txt")
+        if failed:
+            said = receipts.refused(said, error="no", code="locked", at=one.clock.now(), status=423)
+        path = one.drop()
+        row = journaled(one, path, "filing", receipt=said, place=f"{kind}/report.txt")
+        (one.root / kind).mkdir()
+        target = one.root / kind / "report.txt"
+        if step != "journaled":
+            (one.root / kind / "report.txt.toml").write_bytes(receipts.written(receipts.document(row, "support")))
+        if step == "receipt and link":
+            os.link(path, target)
+        if step == "moved":
+            path.rename(target)
+        outcome = await one.flush()
+        assert (outcome.sent, outcome.failed) == ((0, 1) if failed else (1, 0))
+        assert one.tree() == [f"{kind}/report.txt", f"{kind}/report.txt.toml"]
+        assert one.states() == [kind]
+        assert one.box.count("POST") == 0
+
+
+async def test_killed_after_the_move_and_the_name_is_used_again(tmp_path):
+    """The same file dropped again after the kill: the first is finished, the second is sent on its own."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        path = one.drop()
+        journaled(one, path, "filing", receipt=said, place="sent/report.txt")
+        (one.root / "sent").mkdir()
+        path.rename(one.root / "sent/report.txt")
+        one.drop()
+        assert (await one.flush()).sent >= 1
+        await one.flush()
+        assert one.states() == ["sent", "sent"]
+        assert (one.root / "sent/report-2.txt").exists()
+        assert len(one.box.sunshine.uploads) == 1
+
+
+async def test_somebody_took_the_place_meanwhile(tmp_path):
+    """The journaled place has another's file by now: the next free one is used, nothing is overwritten."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        journaled(one, one.drop(), "filing", receipt=said, place="sent/report.txt")
+        (one.root / "sent").mkdir()
+        (one.root / "sent/report.txt").write_text("mine")
+        (one.root / "sent/report.txt.toml").write_text("mine too")
+        assert (await one.flush()).sent == 1
+        assert (one.root / "sent/report.txt").read_text() == "mine"
+        assert (one.root / "sent/report.txt.toml").read_text() == "mine too"
+        assert one.document("sent/report-2.txt")["media_url"] == said["media_url"]

@@ -1,0 +1,161 @@
+"""Small pure parts: units, retry delays, origins, answers, settling is in test_settle."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from attachsync import answers, origins, retry, units
+from attachsync.errors import (
+    AuthFailedError,
+    MalformedError,
+    RateLimitedError,
+    RefusedError,
+    RejectedError,
+    UnavailableError,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("1.5h", 5400), ("30d", 2592000), ("250ms", 0.25), (7, 7), ("7", 7)]
+)
+def test_durations(text: object, seconds: float) -> None:
+    """A decimal number and a unit, or a plain number of seconds."""
+    assert units.seconds(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5 minutes", "-1s", "1e3s", "5M", True, None, float("inf"), "٣s"])
+def test_wrong_durations_say_what_would_be_right(text: object) -> None:
+    """Anything else is refused, with an example."""
+    with pytest.raises(ValueError, match="5m"):
+        units.seconds(text)
+
+
+@pytest.mark.parametrize(("text", "size"), [("2GiB", 2**31), ("1.5kB", 1500), ("512MiB", 2**29), ("10", 10), (0, 0)])
+def test_sizes(text: object, size: int) -> None:
+    """Decimal and binary prefixes."""
+    assert units.size(text) == size
+
+
+@given(st.integers(1, 60), st.floats(0, 1))
+def test_delays_double_up_to_a_cap(failures: int, spread: float) -> None:
+    """Never longer than the cap, never shorter than half, never shrinking without jitter."""
+    assert 2.5 <= retry.delay(failures, spread=spread) <= 3600
+    assert retry.delay(failures, spread=0) <= retry.delay(failures + 1, spread=0)
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("2.5", 2.5),
+        ("0", 0),
+        ("-3", 0),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 50),
+        ("soon", None),
+        (None, None),
+        ("inf", None),
+    ],
+)
+def test_waits_that_services_ask_for(header: str | None, wait: float | None) -> None:
+    """Seconds, decimal or not, or an HTTP date; ten seconds after 1970 began."""
+    assert retry.wait_asked(header, 10.0) == wait
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "kind"),
+    [
+        (429, {"Archivist-Rate-Limit-Reset": "2.5"}, b"", RateLimitedError),
+        (401, {}, b"<html>", AuthFailedError),
+        (403, {}, b'{"code":7,"message":"no"}', RejectedError),
+        (404, {}, b'{"errors":[{"code":"not_found","title":"Attachment not found"}]}', RejectedError),
+        (503, {"Retry-After": "3"}, b"", UnavailableError),
+        (302, {}, b"", MalformedError),
+    ],
+)
+def test_the_class_of_an_error_says_how_far_it_reaches(
+    status: int, headers: dict[str, str], body: bytes, kind: type[Exception]
+) -> None:
+    """Statuses map to reactions; the message names account and status."""
+    error = answers.fault(status, headers, body, "ledger: GET /x", 0.0)
+    assert type(error) is kind
+    assert "ledger" in str(error)
+    assert str(status) in str(error)
+
+
+def test_rate_limit_header_of_datatrails_wins() -> None:
+    """specs/datatrails.md 3: Archivist-Rate-Limit-Reset, a float."""
+    error = answers.fault(429, {"Archivist-Rate-Limit-Reset": "2.5", "Retry-After": "9"}, b"", "", 0.0)
+    assert isinstance(error, RateLimitedError)
+    assert error.retry_after == 2.5
+
+
+@given(st.binary(max_size=300))
+def test_error_bodies_are_never_trusted(body: bytes) -> None:
+    """Any bytes give some text without control characters."""
+    code, detail = answers.explain(body)
+    assert (code + detail).isprintable()
+
+
+def test_lone_surrogates_in_json_become_text() -> None:
+    """They could be neither stored nor shown."""
+    reply = answers.Reply(200, {}, b'{"a": "x\\ud800y"}', "")
+    assert reply.object() == {"a": "x?y"}
+
+
+def test_deep_json_is_malformed() -> None:
+    """And not a crash."""
+    with pytest.raises(MalformedError):
+        answers.Reply(200, {}, b"[" * 100_000, "ledger: GET /x").json()
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://app.datatrails.ai/x", True),
+        ("https://cdn.example.org/x", True),
+        ("http://cdn.example.org/x", False),
+        ("https://127.0.0.1/x", False),
+        ("https://10.0.0.5/x", False),
+        ("https://[::1]/x", False),
+        ("https://[::ffff:169.254.169.254]/x", False),
+        ("https://169.254.169.254/latest", False),
+        ("https://localhost/x", False),
+        ("file:///etc/passwd", False),
+        ("ftp://example.org/x", False),
+    ],
+)
+def test_links_of_a_public_account(url: str, allowed: bool) -> None:
+    """https to public addresses only (contract 2)."""
+    boundary = origins.Boundary("https://app.datatrails.ai")
+    if allowed:
+        boundary.check(URL(url))
+    else:
+        with pytest.raises(RefusedError):
+            boundary.check(URL(url))
+
+
+def test_links_of_a_loopback_account() -> None:
+    """Plain http is followed only on loopback, and only for an account that is there itself."""
+    boundary = origins.Boundary("http://127.0.0.1:8080/ledger")
+    boundary.check(URL("http://127.0.0.1:9090/x"))
+    with pytest.raises(RefusedError):
+        boundary.check(URL("http://example.org/x"))
+
+
+def test_credentials_stay_at_home() -> None:
+    """Own origin (scheme, host, port), and media_hosts by https."""
+    boundary = origins.Boundary("https://api.example.org/sc", ["media.example.org"])
+    assert boundary.may_carry_credentials(URL("https://API.example.org/other"))
+    assert boundary.may_carry_credentials(URL("https://media.example.org/x"))
+    assert not boundary.may_carry_credentials(URL("http://media.example.org/x"))
+    assert not boundary.may_carry_credentials(URL("https://api.example.org:444/sc"))
+    assert not boundary.may_carry_credentials(URL("http://api.example.org/sc"))
+    assert not boundary.may_carry_credentials(URL("https://api.example.org.evil.test/sc"))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org", "ftp://example.org", "example.org", "https://u:p@example.org", ""]
+)
+def test_base_urls_that_are_refused(url: str) -> None:
+    """https, or http to loopback; no credentials inside."""
+    assert origins.base_url_fault(url)
