@@ -150,10 +150,15 @@ def _outgoing(box: Outbox, account: Account, http: Http, keeping: Keeping) -> It
 
 
 def _fallbacks(index: Index) -> Callable[[str, str, str], None]:
-    """Reports that files/ is made of other links than the config asks for: in the log, and for `status`."""
+    """Says, in the log and for `status`, that files/ is made of other links than the config asks for.
+
+    It is called in the store's threads; the index belongs to the event loop's.
+    """
+    loop = asyncio.get_running_loop()
 
     def report(wanted: str, made: str, reason: str) -> None:
         log.warning("link_fallback", wanted=wanted, made=made, reason=reason)
+        loop.call_soon_threadsafe(index.database.note, "link_fallback", f"{made} instead of {wanted}: {reason}")
 
     return report
 

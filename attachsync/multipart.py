@@ -65,5 +65,11 @@ class FileForm(Payload):
 
 
 async def _push(writer: AbstractStreamWriter, block: bytes) -> None:
-    async with asyncio.timeout(_STALLED):
-        await writer.write(block)
+    try:
+        async with asyncio.timeout(_STALLED):
+            await writer.write(block)
+    except TimeoutError:
+        transport = getattr(writer, "transport", None)
+        if transport is not None:
+            transport.abort()  # a polite close would wait for what is stuck in it
+        raise

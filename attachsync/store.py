@@ -4,7 +4,6 @@ Blocking work runs in the store's own threads; a hop that has begun is always wa
 nothing is still being written and no descriptor is reused under a writer.
 """
 
-import asyncio
 import contextlib
 import errno
 import hashlib
@@ -17,6 +16,7 @@ from typing import TypeVar
 
 from attachsync.errors import MismatchError, RefusedError, StorageError
 from attachsync.model import Digest
+from attachsync.threads import in_thread
 from attachsync.units import human_size
 
 T = TypeVar("T")
@@ -155,17 +155,7 @@ class Store:
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """Run blocking work of the mirror in a thread; a cancellation waits for it to end."""
         with storage_errors(self.mirror):
-            work = asyncio.get_running_loop().run_in_executor(self._threads, function, *values)
-            try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                while not work.done():
-                    try:
-                        await asyncio.wait([work])
-                    except asyncio.CancelledError:
-                        continue
-                work.exception()
-                raise
+            return await in_thread(function, *values, pool=self._threads)
 
     def temporary(self) -> Path:
         """A name in `tmp/` that nothing uses."""

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def in_thread(function: Callable[..., T], *values: object) -> T:
+async def in_thread(function: Callable[..., T], *values: object, pool: Executor | None = None) -> T:
     """Run blocking work in a thread. A cancellation waits for it to end: nothing is left half done behind our back."""
-    work = asyncio.get_running_loop().run_in_executor(None, function, *values)
+    work = asyncio.get_running_loop().run_in_executor(pool, function, *values)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import tomllib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -81,6 +82,12 @@ class Rig:
         path.write_bytes(data)
         return path
 
+    def drop_raw(self, name: bytes) -> bytes:
+        """Put a file into the outbox whose name need not be UTF-8; its whole path."""
+        path = os.fsencode(self.root) + b"/" + name
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        return path
+
     def document(self, name: str) -> dict[str, Any]:
         """A receipt or record, such as `sent/report.txt`."""
         return tomllib.loads((self.root / f"{name}.toml").read_text())
@@ -129,6 +136,8 @@ async def rig(
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait until something is so; fail if it never is."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came to be so")

@@ -142,9 +142,7 @@ async def test_what_must_not_be_taken_is_not(tmp_path):
             server.bind(os.path.relpath(one.root / "socket.txt"))
         for name in (".hidden.txt", ".git/config.txt", "draft.txt~", "movie.mp4.part", "x.tmp/y.txt"):
             one.drop(name)
-        odd = os.fsencode(one.root) + b"/caf\xe9.txt"
-        with open(odd, "w") as file:
-            file.write("latin-1")
+        odd = one.drop_raw(b"caf\xe9.txt")
         outcome = await one.flush()
         assert list(outcome.odd) == ["caf\\xe9.txt"]
         assert not outcome.complete
@@ -387,13 +385,13 @@ async def test_the_daemon_sends_what_is_dropped(tmp_path):
         one.drop("before.txt")
         outgoing = one.outgoing(settle=0.05)
         keeping = group.create_task(outgoing.keep())
-        await until(lambda: (one.root / "sent/before.txt").exists())
+        await until((one.root / "sent/before.txt").exists)
         one.drop("later.txt")
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder/inner.txt").write_text("moved in")
         (tmp_path / "folder").rename(one.root / "folder")
-        await until(lambda: (one.root / "sent/later.txt").exists())
-        await until(lambda: (one.root / "sent/folder/inner.txt").exists())
+        await until((one.root / "sent/later.txt").exists)
+        await until((one.root / "sent/folder/inner.txt").exists)
         outgoing.finish()
         await keeping
 
@@ -404,13 +402,12 @@ async def test_the_daemon_survives_a_name_that_is_not_utf8(tmp_path):
         outgoing = one.outgoing(settle=0.05)
         keeping = group.create_task(outgoing.keep())
         one.drop("first.txt")
-        await until(lambda: (one.root / "sent/first.txt").exists())
-        with open(os.fsencode(one.root) + b"/\xff.txt", "w") as file:
-            file.write("odd")
+        await until((one.root / "sent/first.txt").exists)
+        one.drop_raw(b"\xff.txt")
         await until(lambda: one.said("watch_failed"))
         one.drop("second.txt")
         outgoing.look_now()
-        await until(lambda: (one.root / "sent/second.txt").exists())
+        await until((one.root / "sent/second.txt").exists)
         assert one.said("odd_name")
         outgoing.finish()
         await keeping
@@ -422,15 +419,15 @@ async def test_the_daemon_follows_an_outbox_that_was_replaced(tmp_path):
         outgoing = one.outgoing(settle=0.05)
         keeping = group.create_task(outgoing.keep())
         one.drop("first.txt")
-        await until(lambda: (one.root / "sent/first.txt").exists())
+        await until((one.root / "sent/first.txt").exists)
         one.root.rename(tmp_path / "old")
         one.root.mkdir()
         one.drop("second.txt")
         outgoing.look_now()
-        await until(lambda: (one.root / "sent/second.txt").exists())
+        await until((one.root / "sent/second.txt").exists)
         assert not (tmp_path / "old/sent/second.txt").exists()
         one.drop("third.txt")  # seen by the watcher of the new directory, without a nudge
-        await until(lambda: (one.root / "sent/third.txt").exists())
+        await until((one.root / "sent/third.txt").exists)
         outgoing.finish()
         await keeping
 

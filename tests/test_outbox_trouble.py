@@ -221,8 +221,11 @@ async def test_killed_while_sending(tmp_path):
         assert (await one.flush()).sent == 1
         said = one.document("sent/report.txt")
         assert (said["possible_orphan"], said["attempts"]) == (True, 2)
-        journaled(one, one.drop("second.txt"), "sending")
-    async with rig(tmp_path / "again" if (tmp_path / "again").mkdir() is None else tmp_path) as one:
+
+
+async def test_killed_while_sending_with_hold(tmp_path):
+    """`hold`: a row left in `sending` is held, and nothing is sent."""
+    async with rig(tmp_path) as one:
         journaled(one, one.drop(), "sending")
         assert (await one.flush(on_unknown="hold")).held == 1
         assert one.box.count("POST", UPLOAD) == 0

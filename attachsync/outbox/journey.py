@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from structlog.typing import FilteringBoundLogger
 
-from attachsync import names, receipts, retry, spool, units, writers
+from attachsync import names, receipts, retry, spool, writers
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, StorageError
 from attachsync.filing import FAILED, SENT, Filing
@@ -21,6 +21,7 @@ from attachsync.index.uploads import Upload, Uploads
 from attachsync.model import Digest, Draft, Outbox, Sender
 from attachsync.outbox import reactions
 from attachsync.outbox.reactions import Reaction
+from attachsync.outbox.requests import Requests
 from attachsync.settle import Stamp
 from attachsync.spool import Spool
 from attachsync.threads import in_thread
@@ -72,6 +73,7 @@ class Journey:
         self._spool = opened
         self._filing = Filing(opened.descriptor)
         self._sender = sender
+        self._requests = Requests(sender, uploads, clock)
         self._uploads = uploads
         self._clock = clock
         self._log = log
@@ -125,23 +127,19 @@ class Journey:
             upload = self._uploads.again(before, now)
         else:
             upload = self._uploads.begin(self._outbox, name, _draft(name, stamp.size, found), now)
-        try:
-            answer = await self._sender.upload(upload.draft, file)
-        except AttachsyncError as error:
-            return await self._not_uploaded(upload, file, error)
-        said = {**answer, receipts.UPLOADED_AT: units.rfc3339(self._clock.now()) or ""}
-        upload = self._uploads.advance(upload, "uploaded", self._clock.now(), receipt=said)
+        answer = await self._requests.upload(upload, file)
+        if isinstance(answer, AttachsyncError):
+            return await self._not_uploaded(upload, file, answer)
         if not await in_thread(_unchanged, file, stamp, found):
-            return await self._take_back(upload)
-        return await self._onward(upload, file)
+            return await self._take_back(answer)
+        return await self._onward(answer, file)
 
     async def _take_back(self, upload: Upload) -> Ending:
         """The file changed while it was sent: what was sent is nobody's file. It settles anew."""
-        try:
-            await self._sender.delete(upload.receipt)
-        except AttachsyncError as error:
+        error = await self._requests.take_back(upload)
+        if error is not None:
             self._log.warning("possible_orphan", file=upload.name, error=str(error))
-        self._drop(upload, "it changed while it was sent")
+        self._drop(upload, "it changed while it was sent", orphan=error is not None or upload.possible_orphan)
         return Ending.BUSY
 
     # --- what a kill or a failed delivery left ------------------------------------------------------------------
@@ -199,7 +197,7 @@ class Journey:
         now = self._clock.now()
         strikes = upload.strikes + 1
         if self._config.on_unknown == "hold" or strikes >= _STRIKES:
-            self._uploads.postpone(upload, error, now, now, state="held", unknown=True, strike=True)
+            self._uploads.postpone(upload, error, 0, now, state="held", unknown=True, strike=True)
             return self._held(upload, error)
         wait = 0.0 if at_once else max(asked or 0.0, retry.delay(strikes))
         self._uploads.postpone(upload, error, now + wait, now, state="retry", unknown=True, strike=True)
@@ -248,16 +246,10 @@ class Journey:
 
     async def _onward(self, upload: Upload, file: BinaryIO) -> Ending:
         """After the upload: the message, if one is wanted, once; then receipt and move."""
-        more: Mapping[str, str] = {}
-        if self._sender.posts():
-            since = upload.attempted_at if upload.state == "posting" else None
-            if since is None:
-                upload = self._uploads.advance(upload, "posting", self._clock.now())
-            try:
-                more = await self._sender.deliver(upload.draft, upload.receipt, since)
-            except AttachsyncError as error:
-                return await self._not_delivered(upload, file, error)
-        return await self._file(await self._placed(upload, SENT, {**upload.receipt, **more}), file)
+        answer = await self._requests.deliver(upload)
+        if isinstance(answer, AttachsyncError):
+            return await self._not_delivered(upload, file, answer)
+        return await self._file(await self._placed(upload, SENT, {**upload.receipt, **answer}), file)
 
     async def _placed(self, upload: Upload, kind: str, said: Mapping[str, str]) -> Upload:
         """Journal what the receipt says, and a place that nothing has."""

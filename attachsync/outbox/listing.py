@@ -80,16 +80,17 @@ def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
     """
     if not name or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
         return False
+    bare = name.removeprefix(FAILED + "/")
     with _opened(config) as spool:
         if spool is None:
             return False
         if uploads.release(key(config), name, now):
             return True
         try:
-            return Filing(spool.descriptor).bring_back(name.removeprefix(FAILED + "/"))
+            return Filing(spool.descriptor).bring_back(bare)
         except FileExistsError:
             raise RefusedError(
-                f"{config.directory} already has another {name}: rename it first", code="exists"
+                f"{config.directory} already has another {bare}: rename it first", code="exists"
             ) from None
 
 

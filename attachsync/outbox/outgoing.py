@@ -12,7 +12,7 @@ from attachsync.errors import MirrorHeldError, StorageError
 from attachsync.index.uploads import Uploads
 from attachsync.model import Outbox, Sender
 from attachsync.outbox.deletions import Deletions
-from attachsync.outbox.journey import Journey, Notice
+from attachsync.outbox.journey import Ending, Journey, Notice
 from attachsync.outbox.outcome import Outcome
 from attachsync.outbox.pacing import Once, Pace, Pause, Steady
 from attachsync.outbox.reactions import PausedError
@@ -53,7 +53,8 @@ class Outgoing:
         self._wake = asyncio.Event()
         self._pause = Pause(clock)
         self._round: Round | None = None
-        self._deletions_at = 0.0
+        self._deletions_at = float("-inf")
+        self._deletions_wait = False
         self._told: set[str] = set()
         self._odd: frozenset[str] = frozenset()
         self._made = False
@@ -96,9 +97,10 @@ class Outgoing:
     async def flush(self, patience: float | None = None) -> Outcome:
         """Send all that is there, waiting up to `patience` seconds (default 10 x settle) for files to settle.
 
-        What fails for the moment is tried up to three times more, after short waits. Raises MirrorHeldError and
-        StorageError (the outbox or the index cannot be used at all).
+        What fails for the moment is tried up to three times more, after short waits. Raises MirrorHeldError, and
+        StorageError where the directory cannot be opened; later trouble is in the outcome.
         """
+        opened_here = self._round is None
         self.open()
         pace, outcome = Once(self._clock), Outcome()
         deadline = self._clock.monotonic() + (10 * self.config.settle if patience is None else patience)
@@ -111,10 +113,11 @@ class Outgoing:
                     break
                 await self._clock.sleep(max(wait, 0.01))
             await self._propagate(pace, outcome)
-        except OSError as error:
-            raise StorageError(f"outbox {self.config.directory}: {error.strerror or error}") from error
+        except (OSError, StorageError) as error:
+            self._trouble(error, outcome)
         finally:
-            self.close()
+            if opened_here:
+                self.close()
         return outcome
 
     def _worth_waiting(self, pace: Once, outcome: Outcome, deadline: float) -> float | None:
@@ -161,8 +164,8 @@ class Outgoing:
         try:
             self._reopen()
             await self._look(pace, outcome, single=False)
-            now = self._clock.monotonic()
-            if self.config.propagate_deletes and now >= self._deletions_at:
+            self._deletions_wait = self._clock.monotonic() < self._deletions_at
+            if self.config.propagate_deletes and not self._deletions_wait:
                 await self._propagate(pace, outcome)
                 self._deletions_at = self._clock.monotonic() + _DELETIONS_APART
         except (OSError, StorageError, MirrorHeldError) as error:
@@ -187,9 +190,10 @@ class Outgoing:
         else:
             if outcome.waiting or outcome.busy:
                 spans.append(_BUSY_REST if outcome.busy else self._settling(outcome))
-            waiting = [row.retry_at for row in self._uploads.unfinished(str(self.config.directory)) if row.retry_at]
-            spans.append(min(waiting, default=float("inf")) - self._clock.now())
-        if self.config.propagate_deletes:
+            now = self._clock.now()
+            rows = self._uploads.unfinished(str(self.config.directory))
+            spans += [row.retry_at - now for row in rows if row.retry_at > now]
+        if self._deletions_wait:
             spans.append(self._deletions_at - self._clock.monotonic())
         return max(_SHORTEST_REST, min(spans))
 
@@ -222,11 +226,12 @@ class Outgoing:
     async def _work(self, jobs: deque[Job], pace: Pace, outcome: Outcome) -> None:
         assert self._round is not None
         while jobs and not self._pause.left() and not self._finishing:
-            job = jobs.popleft()
+            job, began = jobs.popleft(), self._clock.monotonic()
             try:
                 ending = await job.run()
             except PausedError as error:
                 outcome.later.add(job.name)
+                pace.tried(job.name)
                 self._begin_pause(error, pace)
             except (OSError, StorageError) as error:
                 outcome.later.add(job.name)
@@ -235,7 +240,7 @@ class Outgoing:
             else:
                 outcome.note(job.name, ending)
                 self._round.tried(job, ending, pace)
-                if ending.name == "SENT" and self._pause.lift():
+                if ending is Ending.SENT and self._pause.lift(began):
                     self._log.info("account_back")
 
     def _begin_pause(self, error: PausedError, pace: Pace) -> None:

@@ -84,6 +84,7 @@ class Pause:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.error: PausedError | None = None
+        self._since = 0.0
         self._until = 0.0
         self._failures = 0
 
@@ -92,6 +93,7 @@ class Pause:
         news = self.error is None
         if not self.left():  # several requests may find out together
             self._failures += 1
+            self._since = self._clock.monotonic()
         self.error = error
         self._until = max(self._until, self._clock.monotonic() + pace.pause(error, self._failures))
         return news
@@ -105,8 +107,10 @@ class Pause:
         waitable = self._failures <= _TRIES_IN_PLACE and self.left() <= _LONGEST_WAIT_IN_PLACE
         return self.error is not None and self.error.passing and waitable
 
-    def lift(self) -> bool:
-        """Something was sent; whether that is news."""
+    def lift(self, began: float) -> bool:
+        """Something was sent that began at `began` (monotonic), during the pause or after; whether that is news."""
+        if began < self._since:
+            return False
         news = self.error is not None
         self.error, self._failures, self._until = None, 0, 0.0
         return news

@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _IDENTITY = re.compile(rf"(?:public)?assets/({_UUID})(?:/events/({_UUID}))?", re.IGNORECASE)
-_TERMINAL = frozenset({"COMMITTED", "CONFIRMED", "UNEQUIVOCAL", "FAILED"})
-"""Confirmation states after which an attachment that is not there will not come (specs/datatrails.md 3)."""
+_PASSING = frozenset({"PENDING", "STORED", "CONFIRMATION_STATUS_UNSPECIFIED"})
+"""Confirmation states in which an attachment that is not there may still come (specs/datatrails.md 3)."""
 _EVENT_FACTS = (
     "identity",
     "operation",
@@ -31,11 +31,6 @@ _EVENT_FACTS = (
     "merklelog_entry",
     "tenant_identity",
 )
-
-
-def is_terminal(status: str) -> bool:
-    """Whether a confirmation status is one that stays."""
-    return status in _TERMINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +56,7 @@ class Event:
     @property
     def terminal(self) -> bool:
         """Whether nothing about this event can change any more."""
-        return is_terminal(self.status)
+        return self.status not in _PASSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +133,12 @@ def _time(value: JSON) -> float | None:
     except ValueError:
         return None
     return found if found else None  # 1970-01-01 stands for "not yet" (specs/datatrails.md 1.4)
+
+
+def is_settled(attachment: Attachment) -> bool:
+    """Whether the event of an attachment was terminal when it was listed (one that says nothing of it counts so)."""
+    event = attachment.meta.get("event")
+    return not isinstance(event, Mapping) or event.get("confirmation_status") not in _PASSING
 
 
 def of_asset(track: str, found: Asset) -> list[Attachment]:

@@ -121,30 +121,31 @@ class TrailSource:
     async def _climb(
         self, target: Target, attachment: Attachment, first: str | None, suffix: str, ask: Callable[[URL], Awaitable[T]]
     ) -> tuple[str, T]:
-        """Ask each way in turn until one has it: (its name, the answer)."""
-        of = subject(attachment)
-        for last_try in (False, True):
-            forbidden: RejectedError | None = None
-            for rung in rungs(of, public=target.public, first=first):
-                try:
-                    return rung.name, await ask(self._http.url(rung.path + suffix))
-                except RejectedError as error:
-                    if error.status not in (403, 404):
-                        raise
-                    forbidden = error if error.status == 403 else forbidden
-            if forbidden:
-                raise forbidden
-            if last_try or of.event is None or _terminal(attachment):
-                break
-            await self._wait_for_confirmation(target, of)
-        raise GoneError(f"{self._http.account.name}: no path leads to blob {of.blob} (HTTP 404 on each)")
+        """Ask each way in turn until one has it: (its name, the answer).
 
-    async def _wait_for_confirmation(self, target: Target, of: Subject) -> None:
-        """Returns when the event is terminal: what is still missing then is gone. Else raises NotReadyError."""
+        While its event is not terminal, an attachment that is not there may still come: then NotReadyError.
+        """
+        of = subject(attachment)
+        confirmed = of.event is None or records.is_settled(attachment)
+        forbidden: RejectedError | None = None
+        for rung in rungs(of, public=target.public, first=first):
+            try:
+                return rung.name, await ask(self._http.url(rung.path + suffix))
+            except RejectedError as error:
+                if error.status not in (403, 404):
+                    raise
+                forbidden = error if error.status == 403 else forbidden
+                if error.status == 404 and not confirmed:
+                    await self._check_confirmed(target, of)
+                    confirmed = True
+        raise forbidden or GoneError(f"{self._http.account.name}: HTTP 404 on every path to blob {of.blob}")
+
+    async def _check_confirmed(self, target: Target, of: Subject) -> None:
+        """Raise NotReadyError unless the event is terminal by now: then what is not there has another way, or is gone."""
         url = self._http.url(f"/archivist/v2/{target.kind}/{of.asset}/events/{of.event}")
         event = records.event((await self._http.get(url)).json())
         if not event.terminal:
-            raise NotReadyError(f"the event is {event.status or 'not confirmed'} yet", after=_UNCONFIRMED_WAIT)
+            raise NotReadyError(f"its event is {event.status} still", after=_UNCONFIRMED_WAIT)
 
     # --- looking up ---------------------------------------------------------------------------------------------
 
@@ -174,12 +175,6 @@ def _is_ours(asset: str, target: Target, cursors: Cursors) -> bool:
 
 def _page_of_events(track: Track, events: "tuple[records.Event, ...] | list[records.Event]") -> Page:
     return Page(tuple(item for event in events for item in records.of_event(track.name, event)))
-
-
-def _terminal(attachment: Attachment) -> bool:
-    event = attachment.meta.get("event")
-    status = event.get("confirmation_status") if isinstance(event, dict) else None
-    return isinstance(status, str) and records.is_terminal(status)
 
 
 def _scan_refusal(error: RejectedError) -> AttachsyncError | None:

@@ -1,0 +1,74 @@
+"""The requests of one file, each with its line in the journal, and a little time to end when the process is to stop."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import BinaryIO, TypeVar
+
+from attachsync import receipts, units
+from attachsync.clock import Clock
+from attachsync.errors import AttachsyncError
+from attachsync.index.uploads import Upload, Uploads
+from attachsync.model import Sender
+
+T = TypeVar("T")
+
+_GRACE = 2.0
+"""Seconds that a request under way may take after a cancellation: an answer read is one orphan less."""
+
+
+class Requests:
+    """Uploads and posts of one outbox. What the service says of one comes back as a value, an error too."""
+
+    def __init__(self, sender: Sender, uploads: Uploads, clock: Clock) -> None:
+        self._sender = sender
+        self._uploads = uploads
+        self._clock = clock
+
+    async def upload(self, upload: Upload, file: BinaryIO) -> Upload | AttachsyncError:
+        """Send the bytes; the row as `uploaded`, journaled with the answer."""
+        return await _with_grace(self._upload(upload, file))
+
+    async def _upload(self, upload: Upload, file: BinaryIO) -> Upload | AttachsyncError:
+        try:
+            answer = await self._sender.upload(upload.draft, file)
+        except AttachsyncError as error:
+            return error
+        said = {**answer, receipts.UPLOADED_AT: units.rfc3339(self._clock.now()) or ""}
+        return self._uploads.advance(upload, "uploaded", self._clock.now(), receipt=said)
+
+    async def deliver(self, upload: Upload) -> Mapping[str, str] | AttachsyncError:
+        """Post the message, if one is wanted: what the receipt says of it.
+
+        A row that is `posting` already may have been posted: it is looked for first.
+        """
+        if not self._sender.posts():
+            return {}
+        since = upload.attempted_at if upload.state == "posting" else None
+        if since is None:
+            upload = self._uploads.advance(upload, "posting", self._clock.now())
+        return await _with_grace(self._deliver(upload, since))
+
+    async def _deliver(self, upload: Upload, since: float | None) -> Mapping[str, str] | AttachsyncError:
+        try:
+            return await self._sender.deliver(upload.draft, upload.receipt, since)
+        except AttachsyncError as error:
+            return error
+
+    async def take_back(self, upload: Upload) -> AttachsyncError | None:
+        """Delete what was uploaded."""
+        try:
+            await self._sender.delete(upload.receipt)
+        except AttachsyncError as error:
+            return error
+        return None
+
+
+async def _with_grace(work: Coroutine[object, object, T]) -> T:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.done():
+                await asyncio.wait({task}, timeout=_GRACE)
+            raise

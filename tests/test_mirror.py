@@ -1,0 +1,485 @@
+"""Passes over a ledger: what is fetched, what is shown, what is kept, and what is asked for."""
+
+import hashlib
+import os
+import stat
+
+import pytest
+
+from attachsync.model import State
+from attachsync.sandbox import Fault, sample
+from tests.ledgers import BYTES, DOWNLOADS, TOKEN, Ledgers
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def attached(one: Ledgers, data: bytes, name: str = "file.txt", **blob: str) -> dict[str, str]:
+    """A blob, and the dict of form A that names it."""
+    trail = one.box.datatrails
+    return trail.attach(trail.add_blob(data, "text/plain", **blob), file_name=name)
+
+
+async def test_a_thousand_attachments_then_none_then_one(ledger: Ledgers) -> None:
+    """The second pass downloads nothing and only lists; the third fetches exactly the one that is new."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({})
+    for number in range(1000):
+        trail.add_event(asset, {"report": attached(ledger, b"%d" % number, f"{number}.txt")})
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert len(ledger.shown()) == len(ledger.stored()) == 1000
+    assert recorder.tallies["ledger/assets/*"]["fetched"] == 1000
+
+    ledger.clock.ahead = 700  # the overlap for late events has passed
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert [request.path.rpartition("/")[2] for request in ledger.box.requests] == ["assets", "events"]
+
+    trail.add_event(asset, {"report": attached(ledger, b"new", "new.txt")})
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert [outcome.digest for outcome in recorder.outcomes] == [sha256(b"new")]
+    assert ledger.downloads() == 1
+    assert all("timestamp_accepted_since" in query for query in ledger.requests("/events"))
+
+
+async def test_every_form_of_the_sample_is_mirrored(ledger: Ledgers) -> None:
+    """All that is deliberately not refused; the bytes are those of the name, read-only."""
+    sample(ledger.box)
+    summary, _ = await ledger.sync()
+    assert summary.counts["ledger/assets/*"][State.REFUSED] == 2
+    for row in ledger.rows(state="stored"):
+        shown = ledger.mirror / str(row["path"])
+        assert sha256(shown.read_bytes()) == row["sha256"]
+        assert stat.S_IMODE(shown.stat().st_mode) == 0o440
+        assert shown.stat().st_ino == (ledger.mirror / f"sha256/{str(row['sha256'])[:2]}/{row['sha256']}").stat().st_ino
+
+
+async def test_bytes_that_are_not_what_is_stated_go_to_quarantine(ledger: Ledgers) -> None:
+    """mismatch, exit 1, all others there; tried again, and well again when the service is."""
+    trail = ledger.box.datatrails
+    ledger.tracks += "events = false\n"
+    blob = trail.add_blob(b"right", "text/plain")
+    trail.add_asset({"bad": trail.attach(blob, file_name="bad.txt"), "good": attached(ledger, b"good", "good.txt")})
+    trail.tamper(blob, b"wrong")
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert ledger.stored() == {sha256(b"good")}
+    assert ledger.quarantined() == {sha256(b"wrong")}
+    assert [row["state"] for row in ledger.rows(state="mismatch")] == ["mismatch"]
+    trail.tamper(blob, b"right")
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"good"), sha256(b"right")}
+
+
+async def test_a_stated_hash_that_clients_wrote_is_checked_and_proves_nothing(ledger: Ledgers) -> None:
+    """An attribute's hash of bytes that are in the store does not make them appear."""
+    secret = attached(ledger, b"secret")
+    lie = {**attached(ledger, b"other"), "arc_blob_hash_value": secret["arc_blob_hash_value"]}
+    ledger.box.datatrails.add_asset({"a": secret})
+    await ledger.sync()
+    ledger.box.datatrails.add_asset({"b": lie})
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert len(ledger.shown()) == 2  # the asset's and its creation event's, of the first asset only
+    assert ledger.quarantined() == {sha256(b"other")}
+
+
+async def test_names_that_mean_trouble(ledger: Ledgers) -> None:
+    """All inside their folder, all there, the same on every pass."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({})
+    names = ["../../x", "a/b", "", "é" * 300, "same.txt", "SAME.txt", "same.txt", ".hidden", "con", "x\0y\n", "events"]
+    attributes = {f"key{n}": attached(ledger, b"%d" % n, name) for n, name in enumerate(names)}
+    event = trail.add_event(asset, attributes)
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    folder = ledger.files / asset.uuid / "events" / event.uuid
+    first = {entry.name: sha256(entry.read_bytes()) for entry in folder.iterdir()}
+    assert len(first) == len(names)
+    assert set(first.values()) == {sha256(b"%d" % n) for n in range(len(names))}
+    assert len({name.casefold() for name in first}) == len(names)
+    assert all(len(name.encode()) <= 255 and not name.startswith(".") for name in first)
+    assert first["same.txt"] == sha256(b"4")  # the first seen keeps it
+    assert [path for path in ledger.root.rglob("*x*") if "mirror" not in path.parts] == []
+    await ledger.sync()
+    assert {entry.name: sha256(entry.read_bytes()) for entry in folder.iterdir()} == first
+    await ledger.sync()
+    assert ledger.downloads() == 0
+
+
+async def test_an_attachment_called_events_gives_way_to_the_folder(ledger: Ledgers) -> None:
+    """A file of that name and events with attachments live side by side."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({"a": attached(ledger, b"file", "events")})
+    trail.add_event(asset, {"b": attached(ledger, b"event", "e.txt")})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert (ledger.files / asset.uuid / "events_.txt").read_bytes() == b"file"
+
+
+async def test_changed_content_is_shown_and_the_old_is_kept(ledger: Ledgers) -> None:
+    """files/ shows the new content under its new name; the store and the index keep both."""
+    trail = ledger.box.datatrails
+    ledger.tracks += "events = false\n"
+    asset = trail.add_asset({"document_document": attached(ledger, b"one", "Doc v1.txt")})
+    await ledger.sync()
+    trail.add_event(asset, {}, {"document_document": attached(ledger, b"two", "Doc v2.txt")})
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert recorder.outcomes[0].changed
+    assert ledger.shown() == [f"{asset.uuid}/Doc v2.txt"]
+    assert ledger.stored() == {sha256(b"one"), sha256(b"two")}
+    with ledger.index() as index:
+        described = index.reports.describe(index.reports.find(sha256(b"one"))[0])
+    assert [old["sha256"] for old in described["history"]] == [sha256(b"one")]  # type: ignore[index, union-attr]
+
+
+async def test_nothing_vanishes_because_upstream_did(ledger: Ledgers) -> None:
+    """An asset that is hidden, or a list that is empty, removes nothing."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({"a": attached(ledger, b"kept")})
+    await ledger.sync()
+    before = ledger.shown()
+    trail.hide(asset, status=404)
+    await ledger.sync()
+    assert ledger.shown() == before
+    assert ledger.stored() == {sha256(b"kept")}
+
+
+async def test_one_blob_is_downloaded_once(ledger: Ledgers) -> None:
+    """Two assets that share a blob, and two blobs of the same bytes (which /info states): one download."""
+    trail = ledger.box.datatrails
+    shared = trail.attach(trail.add_blob(b"shared", "text/plain"), file_name="s.txt")
+    trail.add_asset({"a": shared})
+    trail.add_asset({"b": shared})
+    trail.add_asset({"c": attached(ledger, b"shared", "same-bytes.txt")})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.downloads() == 1
+    assert len(ledger.shown()) == 6
+
+
+async def test_equal_names_of_two_tracks_are_one_entry(ledger: Ledgers) -> None:
+    """An asset that is tracked by itself and by "*" is shown once."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({"a": attached(ledger, b"once")})
+    ledger.tracks += f'[[track]]\naccount = "ledger"\nasset = "{asset.uuid}"\n'
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert len(ledger.shown()) == 2  # the asset's, and its creation event's
+    assert len(ledger.rows()) == 4
+
+
+@pytest.mark.parametrize(
+    ("scan", "expected"),
+    [
+        ("not-bad", {"ok.txt": "stored", "new.txt": "stored", "bad.txt": "refused"}),
+        ("any", {"ok.txt": "stored", "new.txt": "stored", "bad.txt": "stored"}),
+        ("clean", {"ok.txt": "stored", "new.txt": "waiting", "bad.txt": "refused"}),
+    ],
+)
+async def test_scan_rules(ledger: Ledgers, scan: str, expected: dict[str, str]) -> None:
+    """What may be shown (specs/datatrails.md 1.7); what waits for a scan is no failure."""
+    trail = ledger.box.datatrails
+    ledger.tracks += f'scan = "{scan}"\nevents = false\n'
+    attributes = {}
+    for name, status in (("ok", "SCANNED_OK"), ("new", "NOT_SCANNED"), ("bad", "SCANNED_BAD")):
+        attributes[name] = attached(ledger, name.encode(), f"{name}.txt", scanned=status)
+    asset = trail.add_asset(attributes)
+    summary, recorder = await ledger.sync()
+    states = {outcome.key.rpartition("/")[2] + ".txt": outcome.state.value for outcome in recorder.outcomes}
+    assert states == expected
+    assert summary.incomplete == ("refused" in expected.values())
+    assert ledger.shown() == sorted(f"{asset.uuid}/{name}" for name, state in expected.items() if state == "stored")
+
+
+async def test_what_turns_bad_leaves_for_quarantine(ledger: Ledgers) -> None:
+    """/info is asked again a day later, not before; then the entry and its bytes go, and stay away."""
+    trail = ledger.box.datatrails
+    blob = trail.add_blob(b"sleeper", "text/plain")
+    trail.add_asset({"a": trail.attach(blob, file_name="a.txt"), "b": attached(ledger, b"fine", scanned="SCANNED_OK")})
+    ledger.tracks += "events = false\n"
+    await ledger.sync()
+    trail.set_scanned(blob, "SCANNED_BAD", "Eicar-Signature FOUND")
+    await ledger.sync()
+    assert ledger.requests("/info") == []
+    ledger.clock.ahead = 86_500
+    summary, _ = await ledger.sync()
+    assert len(ledger.requests("/info")) == 1
+    assert summary.incomplete
+    assert ledger.stored() == {sha256(b"fine")}
+    assert ledger.quarantined() == {sha256(b"sleeper")}
+    assert [row["state"] for row in ledger.rows() if row["path"] is None] == ["quarantined"]
+    summary, _ = await ledger.sync()
+    assert [row["state"] for row in ledger.rows() if row["path"] is None] == ["quarantined"]
+    assert ledger.downloads() == 0
+
+
+async def test_bytes_that_another_shows_in_good_standing_stay(ledger: Ledgers) -> None:
+    """Two blobs of the same bytes, one of them found bad: its entry goes, the other's stays."""
+    trail = ledger.box.datatrails
+    blob = trail.add_blob(b"same", "text/plain")
+    asset = trail.add_asset({"a": trail.attach(blob, file_name="a.txt")})
+    trail.add_asset({"b": attached(ledger, b"same", "b.txt", scanned="SCANNED_OK")})
+    ledger.tracks += "events = false\n"
+    await ledger.sync()
+    trail.set_scanned(blob, "SCANNED_BAD")
+    ledger.clock.ahead = 86_500
+    await ledger.sync()
+    assert not (ledger.files / asset.uuid).exists()
+    assert ledger.stored() == {sha256(b"same")}
+    assert ledger.quarantined() == set()
+
+
+async def test_an_attachment_of_a_pending_event_waits(ledger: Ledgers) -> None:
+    """404 while the event is not terminal is no failure; it comes when it is confirmed."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({})
+    trail.auto_confirm = False
+    event = trail.add_event(asset, {"a": attached(ledger, b"late")}, confirmation_status="PENDING")
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert [outcome.state for outcome in recorder.outcomes] == [State.WAITING]
+    trail.confirm(event)
+    summary, _ = await ledger.sync()
+    assert ledger.stored() == {sha256(b"late")}
+
+
+async def test_a_superseded_attachment_is_found_by_the_ladder(ledger: Ledgers) -> None:
+    """Where the event's path does not serve asset_attributes, the blob's own does (specs/datatrails.md 1.6)."""
+    trail = ledger.box.datatrails
+    trail.event_path_serves_asset_attributes = False
+    asset = trail.add_asset({})
+    trail.add_event(asset, {}, {"document_document": attached(ledger, b"one", "v1.txt")})
+    trail.add_event(asset, {}, {"document_document": attached(ledger, b"two", "v2.txt")})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"one"), sha256(b"two")}
+
+
+async def test_what_no_path_leads_to_is_gone(ledger: Ledgers) -> None:
+    """All rungs 404 on a terminal event: gone, exit 1, others there."""
+    trail = ledger.box.datatrails
+    missing = {**attached(ledger, b"x"), "arc_blob_identity": "blobs/11111111-2222-4333-8444-555555555555"}
+    asset = trail.add_asset({"ok": attached(ledger, b"ok")})
+    trail.add_event(asset, {"missing": missing})
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert summary.counts["ledger/assets/*"] == {"gone": 1, "stored": 2}
+
+
+async def test_max_size_refuses_and_says_so(ledger: Ledgers) -> None:
+    """By the stated size, without a download; nothing of it is left."""
+    ledger.mirror_keys = 'max_size = "10B"'
+    ledger.box.datatrails.add_asset({"big": attached(ledger, b"x" * 11), "small": attached(ledger, b"x" * 10, "s.txt")})
+    ledger.tracks += "events = false\n"
+    summary, recorder = await ledger.sync()
+    assert summary.incomplete
+    assert {outcome.state for outcome in recorder.outcomes} == {State.STORED, State.REFUSED}
+    assert ledger.downloads() == 1
+
+
+async def test_assets_that_come_into_sight_later_bring_their_older_events(ledger: Ledgers) -> None:
+    """A policy that is granted after the cursor has moved on hides nothing."""
+    trail = ledger.box.datatrails
+    late = trail.add_asset({})
+    trail.add_event(late, {"old": attached(ledger, b"old")}, accepted="2020-01-01T00:00:00Z")
+    trail.hide(late, status=404)
+    seen = trail.add_asset({})
+    trail.add_event(seen, {"a": attached(ledger, b"seen")}, accepted="2024-01-01T00:00:00Z")
+    await ledger.sync()
+    assert ledger.stored() == {sha256(b"seen")}
+    trail.hide(late, status=0)
+    await ledger.sync()
+    assert ledger.stored() == {sha256(b"seen"), sha256(b"old")}
+
+
+async def test_attribute_filters_leave_out_the_events_of_other_assets(ledger: Ledgers) -> None:
+    """The wildcard feed of events is not filtered by the service."""
+    trail = ledger.box.datatrails
+    ledger.tracks += 'attributes = { arc_display_type = "Traffic light" }\n'
+    light = trail.add_asset({"arc_display_type": "Traffic light"})
+    door = trail.add_asset({"arc_display_type": "Door"})
+    trail.add_event(light, {"a": attached(ledger, b"light")})
+    trail.add_event(door, {"a": attached(ledger, b"door")})
+    await ledger.sync()
+    trail.add_event(light, {"b": attached(ledger, b"light 2")})
+    trail.add_event(door, {"b": attached(ledger, b"door 2")})
+    await ledger.sync()
+    assert ledger.stored() == {sha256(b"light"), sha256(b"light 2")}
+
+
+async def test_a_public_asset_needs_no_token(ledger: Ledgers) -> None:
+    """Public paths only, no Authorization."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({"a": attached(ledger, b"public")}, public=True)
+    ledger.account = ""
+    ledger.tracks = f'[[track]]\naccount = "ledger"\nasset = "{asset.uuid}"\npublic = true\n'
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"public")}
+    assert all("public" in request.path for request in ledger.box.requests)
+    assert all("Authorization" not in request.headers for request in ledger.box.requests)
+
+
+@pytest.mark.parametrize("link", ["hardlink", "symlink", "reflink", "copy"])
+async def test_every_kind_of_link_shows_the_bytes(ledger: Ledgers, link: str) -> None:
+    """Where the file system cannot do one, the next best is made and said."""
+    ledger.mirror_keys = f'link = "{link}"'
+    asset = ledger.box.datatrails.add_asset({"a": attached(ledger, b"bytes")})
+    ledger.tracks += "events = false\n"
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    entry = ledger.files / asset.uuid / "file.txt"
+    assert entry.read_bytes() == b"bytes"
+    assert entry.is_symlink() == (link == "symlink")
+    if link == "symlink":
+        assert not os.path.isabs(os.readlink(entry))
+    if link == "copy":
+        assert entry.stat().st_nlink == 1
+    assert os.listdir(ledger.mirror / ".attachsync/tmp") == []
+
+
+async def test_rate_limits_pause_the_account_and_lose_nothing(ledger: Ledgers) -> None:
+    """429 in both header styles, on lists and downloads (specs/datatrails.md 3)."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    for header in ("Archivist-Rate-Limit-Reset", "Retry-After"):
+        for path in (DOWNLOADS, "*/assets", "*/events"):
+            ledger.box.faults.add(Fault(path=path, kind="status", status=429, headers={header: "0.05"}, times=1))
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"a")}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(path=DOWNLOADS, kind="status", status=500, times=2),
+        Fault(path=DOWNLOADS, kind="reset", times=2),
+        Fault(path=DOWNLOADS, kind="gzip"),
+        Fault(path=DOWNLOADS, kind="no_length"),
+        Fault(path=DOWNLOADS, kind="drip", size=7, every=0.001),
+        Fault(path=BYTES, kind="tamper", times=1),
+        Fault(path="*/events", kind="status", status=503, times=2),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+async def test_passing_trouble_is_overcome_within_the_pass(ledger: Ledgers, fault: Fault) -> None:
+    """A GET is repeated; a body that differs once is fetched once more."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"some bytes" * 10)})
+    ledger.box.faults.add(fault)
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"some bytes" * 10)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [
+        (Fault(path=BYTES, kind="truncate", after=5), "failed"),
+        (Fault(path="*/info", kind="status", status=403), "failed"),
+        (Fault(path="*/info", kind="html"), "failed"),
+        (Fault(path="*/info", kind="json", value=[1, 2]), "failed"),
+        (Fault(path="*/info", kind="json", depth=100_000), "failed"),
+    ],
+    ids=lambda value: getattr(value, "kind", value),
+)
+async def test_lasting_trouble_ends_with_its_attachment(ledger: Ledgers, fault: Fault, state: str) -> None:
+    """The row says what happened, nothing half-made is left, and the next pass makes it good."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"some bytes" * 10)})
+    ledger.tracks += "events = false\n"
+    ledger.box.faults.add(fault)
+    summary, recorder = await ledger.sync()
+    assert summary.incomplete
+    assert [outcome.state.value for outcome in recorder.outcomes] == [state]
+    assert ledger.stored() == set()
+    assert os.listdir(ledger.mirror / ".attachsync/tmp") == []
+    ledger.box.faults.clear()
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+
+
+async def test_a_listing_that_breaks_off_does_not_move_the_cursor(ledger: Ledgers) -> None:
+    """What was listed is mirrored; the rest comes with the next pass."""
+    trail = ledger.box.datatrails
+    trail.page_limit = 2
+    asset = trail.add_asset({})
+    for number in range(6):
+        trail.add_event(asset, {"a": attached(ledger, b"%d" % number)})
+    ledger.box.faults.add(Fault(path="*/events", kind="html", skip=2, times=1))
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert "JSON" in summary.errors["ledger/assets/*"]
+    assert 0 < len(ledger.stored()) < 6
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert len(ledger.stored()) == 6
+
+
+async def test_a_bad_track_does_not_hold_up_another(ledger: Ledgers) -> None:
+    """An asset that cannot be read is its own track's error."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({"a": attached(ledger, b"good")})
+    ledger.tracks = "".join(
+        f'[[track]]\naccount = "ledger"\nasset = "{uuid}"\n'
+        for uuid in ("aaaaaaaa-2222-4333-8444-555555555555", asset.uuid)
+    )
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert list(summary.errors) == ["ledger/assets/aaaaaaaa-2222-4333-8444-555555555555"]
+    assert "404" in next(iter(summary.errors.values()))
+    assert ledger.stored() == {sha256(b"good")}
+
+
+@pytest.mark.parametrize("spelling", ["{}", "Bearer {}\n", "Authorization: Bearer {}\n", "  authorization:bearer {}"])
+async def test_token_files_in_all_spellings(ledger: Ledgers, spelling: str) -> None:
+    """Bare, Bearer, or a whole header line (specs/datatrails.md 2)."""
+    token = ledger.root / "token"
+    token.write_text(spelling.format(TOKEN))
+    token.chmod(0o600)
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+
+
+async def test_a_token_that_is_refused_is_the_accounts_trouble(ledger: Ledgers) -> None:
+    """One request, one error that names account and status; with a new token all is well."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    ledger.config()
+    (ledger.root / "token").write_text("stale")
+    summary, recorder = await ledger.sync()
+    assert summary.incomplete
+    assert len(ledger.box.requests) == 1
+    assert "ledger" in recorder.down[0]
+    assert "401" in recorder.down[0]
+    assert "stale" not in recorder.down[0]
+    (ledger.root / "token").write_text(TOKEN)
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+
+
+async def test_client_credentials_are_exchanged_and_renewed(ledger: Ledgers) -> None:
+    """One exchange for many requests; a revoked token is replaced in mid-pass."""
+    trail = ledger.box.datatrails
+    trail.add_client("my-client", "my-secret")
+    secret = ledger.root / "secret"
+    secret.write_text("my-secret\n")
+    secret.chmod(0o600)
+    ledger.account = 'client_id = "my-client"\nclient_secret_file = "secret"\n'
+    for number in range(10):
+        trail.add_asset({"a": attached(ledger, b"%d" % number)})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.box.count(path="*/appidp/token") == 1
+    trail.access.uses_per_token = 5
+    trail.add_asset({"b": attached(ledger, b"one more")})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    secret.write_text("wrong")
+    summary, recorder = await ledger.sync()
+    assert summary.incomplete
+    assert "client_id" in recorder.down[0]
