@@ -16,6 +16,7 @@ from attachsync.errors import ConfigError
 from attachsync.fetcher import Keeping
 from attachsync.http import Http
 from attachsync.index import Index
+from attachsync.manifest import Manifest
 from attachsync.mirror import Mirror, Turn
 from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
 from attachsync.observer import Filed, Observer
@@ -105,7 +106,8 @@ async def equipped(
         views = Views(store, settings.link, Modes(settings.file_mode, settings.dir_mode, modes), _fallbacks(index))
         await store.run(views.prepare)
         gate = asyncio.Semaphore(config.daemon.concurrency)
-        keeping = Keeping(index, store, views, clock, observer, gate, settings.max_size)
+        manifest = Manifest(store, config.state_directory)
+        keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size)
         mirrors, outgoing = {}, []
         for account in config.accounts.values():
             http = Http(account, SERVICES[account.service].credentials(account), clock)

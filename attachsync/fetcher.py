@@ -21,6 +21,7 @@ from attachsync.errors import (
     UnavailableError,
 )
 from attachsync.index import Entry, Index
+from attachsync.manifest import Manifest
 from attachsync.model import Attachment, Digest, Facts, Source, Standing, State, Track
 from attachsync.observer import Observer, Outcome
 from attachsync.store import Expected, Store
@@ -49,6 +50,7 @@ class Keeping:
     views: Views
     clock: Clock
     observer: Observer
+    manifest: Manifest
     gate: asyncio.Semaphore
     max_size: int
 
@@ -71,6 +73,8 @@ class Fetcher:
         self._tracks = tracks
         self._keep = keeping
         self._busy: dict[str, asyncio.Lock] = {}
+        self.changed = False
+        """Whether files/ is not what it was."""
 
     async def fetch(self, entry: Entry) -> UnavailableError | None:
         """Mirror a row without a digest, and settle what became of it; the error if the service could not be reached.
@@ -160,6 +164,7 @@ class Fetcher:
     async def _show(self, entry: Entry, found: _Bytes) -> None:
         index, views, store = self._keep.index.attachments, self._keep.views, self._keep.store
         path = index.claim(entry.account, entry.attachment, found.media_type)
+        self.changed = True
         await store.run(views.show, path, found.digest)
         if entry.path and entry.path != path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
             await store.run(views.hide, entry.path)
@@ -214,6 +219,7 @@ class Fetcher:
         """Take an entry out of `files/`; its bytes to quarantine, unless others in good standing show them."""
         if entry.path is None or entry.shown is None:
             return
+        self.changed = True
         path_is_shared, bytes_are_shared = self._keep.index.attachments.shows(entry.path, entry.shown, entry.id)
         if not path_is_shared:
             await self._keep.store.run(self._keep.views.hide, entry.path)

@@ -5,6 +5,7 @@ The index is the queue. In memory there are only the few rows that are being wor
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -82,16 +83,23 @@ class Mirror:
             turn.account_error = _leaf(errors)
         except* StorageError as errors:
             turn.storage_error = _leaf(errors)
-        self._end(listed, turn)
+        await self._end(listed, turn)
         return turn
 
-    def _end(self, listed: Sequence[Track], turn: Turn) -> None:
+    async def _end(self, listed: Sequence[Track], turn: Turn) -> None:
+        """Bring SHA256SUMS up to date, and record how the pass ended, as far as the disk lets us."""
+        try:
+            if self._fetcher.changed:
+                await self._keep.manifest.publish()
+                self._fetcher.changed = False
+        except StorageError as error:
+            turn.storage_error = error
         broken = turn.storage_error or turn.account_error
         if turn.account_error:
             self._keep.observer.account_down(self.account.name, str(turn.account_error))
         for track in listed:
             error = turn.errors.get(track.name) or (str(broken) if broken else "")
-            if turn.storage_error is None:
+            with suppress(StorageError):
                 self._keep.index.tracks.end(track.name, error, self._keep.clock.now())
             self._keep.observer.track_ended(self.account.name, track.name, error)
             if error:

@@ -203,8 +203,8 @@ class Store:
         free = self.free() - self._in_flight - size
         if free < self._min_free:
             raise StorageError(
-                f"{self.mirror}: {human_size(max(free, 0))} would be free, less than min_free "
-                f"({human_size(self._min_free)}); make room, or lower min_free"
+                f"{self.mirror}: the disk is too full: {human_size(size)} more would leave less than min_free "
+                f"({human_size(self._min_free)}) free; make room, or lower min_free"
             )
 
 

@@ -58,6 +58,7 @@ class Ledgers:
     tracks: str = '[[track]]\naccount = "ledger"\nasset = "*"\n'
     account: str = 'token_file = "token"\n'
     mirror_keys: str = ""
+    min_free: str = "0"
 
     @property
     def mirror(self) -> Path:
@@ -75,7 +76,7 @@ class Ledgers:
             token.chmod(0o600)
         path = self.root / "config.toml"
         path.write_text(
-            f'[mirror]\ndirectory = "mirror"\nmin_free = 0\n{self.mirror_keys}\n'
+            f'[mirror]\ndirectory = "mirror"\nmin_free = {self.min_free}\n{self.mirror_keys}\n'
             f'[accounts.ledger]\nservice = "datatrails"\nbase_url = "http://127.0.0.1:{self.port}/datatrails"\n'
             f"{self.account}\n{self.tracks}"
         )

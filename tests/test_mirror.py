@@ -1,13 +1,18 @@
 """Passes over a ledger: what is fetched, what is shown, what is kept, and what is asked for."""
 
+import contextlib
 import hashlib
 import os
 import stat
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from attachsync.model import State
+from attachsync.model import Digest, State
 from attachsync.sandbox import Fault, sample
+from attachsync.store import Store
+from attachsync.views import Modes, Views
 from tests.ledgers import BYTES, DOWNLOADS, TOKEN, Ledgers
 
 
@@ -483,3 +488,53 @@ async def test_client_credentials_are_exchanged_and_renewed(ledger: Ledgers) -> 
     summary, recorder = await ledger.sync()
     assert summary.incomplete
     assert "client_id" in recorder.down[0]
+
+
+async def test_sha256sums_lists_what_is_shown(ledger: Ledgers) -> None:
+    """`sha256sum -c` accepts it, and it follows what changes."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({"a": attached(ledger, b"one", "naïve name.txt")})
+    await ledger.sync()
+    trail.add_event(asset, {"b": attached(ledger, b"two")})
+    await ledger.sync()
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=ledger.mirror, capture_output=True, check=False)
+    assert checked.returncode == 0
+    assert checked.stdout.count(b": OK") == 3
+
+
+async def test_a_full_disk_ends_the_pass_and_loses_nothing(ledger: Ledgers) -> None:
+    """min_free is kept; the pass says so, and goes on when there is room."""
+    ledger.mirror_keys = ""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"one")})
+    free = os.statvfs(ledger.root).f_bavail * os.statvfs(ledger.root).f_frsize
+    ledger.min_free = f'"{2 * free}B"'
+    summary, recorder = await ledger.sync()
+    assert summary.incomplete
+    assert "min_free" in summary.errors["ledger/assets/*"]
+    assert ledger.stored() == set()
+    ledger.min_free = "0"
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+
+
+def test_more_links_than_the_file_system_allows(tmp_path: Path) -> None:
+    """ext4 allows 65,000 to a file: the next entry is a copy, and that is said once."""
+    store = Store(tmp_path)
+    store.prepare()
+    said: list[tuple[str, str, str]] = []
+    views = Views(store, "hardlink", Modes(), lambda *words: said.append(words))
+    views.prepare()
+    temporary = store.temporary()
+    temporary.write_bytes(b"popular")
+    digest = Digest(sha256(b"popular"))
+    store.place(temporary, digest)
+    (tmp_path / "links").mkdir()
+    with contextlib.suppress(OSError):
+        for number in range(70_000):
+            os.link(store.path(digest), tmp_path / "links" / str(number))
+    for name in ("a", "b"):
+        views.show(f"files/ledger/{name}", digest)
+        assert (tmp_path / "files/ledger" / name).read_bytes() == b"popular"
+    if store.path(digest).stat().st_nlink < 70_000:  # this file system has a limit
+        assert [(wanted, made) for wanted, made, _ in said] == [("hardlink", "copy")]
+    store.close()

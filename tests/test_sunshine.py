@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.outboxes import MESSAGES, REMOVE, UPLOAD, Leaping, rig
 
 from attachsync import keys, multipart
 from attachsync.answers import Reply
@@ -22,6 +21,7 @@ from attachsync.sources.sunshine import sender as sender_module
 from attachsync.sources.sunshine.credentials import basic, signed_with, token
 from attachsync.sources.sunshine.keys import AccountKeys, OutboxKeys
 from attachsync.sources.sunshine.sender import Destination, SunshineSender
+from tests.outboxes import MESSAGES, REMOVE, UPLOAD, Leaping, rig
 
 KEY = "app_5963ceb97cde542d000dbdb1"
 VECTOR = (
@@ -189,9 +189,8 @@ def test_a_name_cannot_leave_its_header():
 async def test_a_file_that_shrinks_breaks_the_form(tmp_path):
     """Fewer bytes than announced: an error, not a hanging request."""
     (tmp_path / "x").write_bytes(b"12345")
-    with (tmp_path / "x").open("rb") as file:
-        with pytest.raises(OSError, match="shorter"):
-            await multipart.FileForm("source", "x", "text/plain", file, 6).write(Sink())
+    with (tmp_path / "x").open("rb") as file, pytest.raises(OSError, match="shorter"):
+        await multipart.FileForm("source", "x", "text/plain", file, 6).write(Sink())
 
 
 def test_uploads_answers():

@@ -222,7 +222,7 @@ class Journey:
         held = strikes >= _STRIKES
         wait = max(asked or 0.0, retry.delay(strikes))
         state = "held" if held else "posting"
-        self._uploads.postpone(upload, error, now + wait, now, state=state, strike=True)
+        self._uploads.postpone(upload, error, 0 if held else now + wait, now, state=state, strike=True)
         if held:
             return self._held(upload, error)
         self._log.warning("post_unknown", file=upload.name, error=error, retry_in=round(wait, 1))

@@ -1,0 +1,130 @@
+"""Messages, and the outbox as the daemon keeps it."""
+
+import asyncio
+
+import pytest
+
+from attachsync.clock import Clock
+from attachsync.sandbox import Fault
+from tests.outboxes import MESSAGES, UPLOAD, rig, until
+
+
+async def test_a_message_is_posted_with_its_file(tmp_path):
+    """`send`: each file is a message of the conversation; an image where the service calls it one."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.drop("a.txt", b"text")
+        one.drop("b" * 140 + ".png", b"\x89PNG\r\n\x1a\n....")
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 2
+        posted = {message["content"]["type"]: message for message in one.box.sunshine.messages(conversation)}
+        assert set(posted) == {"file", "image"}
+        assert posted["image"]["content"]["altText"] == "b" * 128
+        assert posted["file"]["author"] == {"type": "business"}
+        assert one.document("sent/a.txt")["message_id"] == posted["file"]["id"]
+
+
+async def test_a_full_conversation_fails_the_file_but_keeps_the_address(tmp_path):
+    """423 to the post: failed/, and the record says where the upload is."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.box.sunshine.message_limit = 0
+        one.drop()
+        assert (await one.flush(conversation=conversation.id, send=True)).failed == 1
+        said = one.document("failed/report.txt")
+        assert (said["status"], said["code"]) == (423, "locked")
+        assert said["media_url"].endswith("/report.txt")
+
+
+async def test_a_lost_answer_to_the_post_does_not_post_twice(tmp_path):
+    """The answer to the post is lost: the message is found by its mark, and not posted again."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="lost", times=1))
+        one.drop()
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        [message] = one.box.sunshine.messages(conversation)
+        said = one.document("sent/report.txt")
+        assert said["message_id"] == message["id"]
+        assert said["possible_orphan"] is False
+        assert len(one.box.sunshine.uploads) == 1
+
+
+async def test_a_post_that_never_arrived_is_posted_after_a_look(tmp_path):
+    """The connection broke before the post was carried out: looked for, not found, posted once."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="reset", times=1))
+        one.drop()
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        assert len(one.box.sunshine.messages(conversation)) == 1
+        assert one.box.count("GET", MESSAGES) == 1
+
+
+async def test_the_daemon_sends_what_is_dropped(tmp_path):
+    """`keep` sends what was there, what comes later, and what is moved in with its folder; `finish` ends it."""
+    async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
+        one.drop("before.txt")
+        outgoing = one.outgoing(settle=0.05)
+        keeping = group.create_task(outgoing.keep())
+        await until((one.root / "sent/before.txt").exists)
+        one.drop("later.txt")
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder/inner.txt").write_text("moved in")
+        (tmp_path / "folder").rename(one.root / "folder")
+        await until((one.root / "sent/later.txt").exists)
+        await until((one.root / "sent/folder/inner.txt").exists)
+        outgoing.finish()
+        await keeping
+
+
+async def test_the_daemon_survives_a_name_that_is_not_utf8(tmp_path):
+    """A poisoned watcher is replaced; files that come later are sent all the same."""
+    async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
+        outgoing = one.outgoing(settle=0.05)
+        keeping = group.create_task(outgoing.keep())
+        one.drop("first.txt")
+        await until((one.root / "sent/first.txt").exists)
+        one.drop_raw(b"\xff.txt")
+        await until(lambda: one.said("watch_failed"))
+        one.drop("second.txt")
+        outgoing.look_now()
+        await until((one.root / "sent/second.txt").exists)
+        assert one.said("odd_name")
+        outgoing.finish()
+        await keeping
+
+
+async def test_the_daemon_follows_an_outbox_that_was_replaced(tmp_path):
+    """The directory is renamed and a new one made: the new one is served, the old one left alone."""
+    async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
+        outgoing = one.outgoing(settle=0.05)
+        keeping = group.create_task(outgoing.keep())
+        one.drop("first.txt")
+        await until((one.root / "sent/first.txt").exists)
+        one.root.rename(tmp_path / "old")
+        one.root.mkdir()
+        one.drop("second.txt")
+        outgoing.look_now()
+        await until((one.root / "sent/second.txt").exists)
+        assert not (tmp_path / "old/sent/second.txt").exists()
+        one.drop("third.txt")  # seen by the watcher of the new directory, without a nudge
+        await until((one.root / "sent/third.txt").exists)
+        outgoing.finish()
+        await keeping
+
+
+async def test_the_daemon_stops_at_once_when_cancelled(tmp_path):
+    """Cancelled in the middle of an upload, it ends; the journal knows, and the file is where it was."""
+    async with rig(tmp_path, Clock()) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="hang"))
+        one.drop()
+        keeping = asyncio.create_task(one.outgoing(settle=0.05).keep())
+        await one.box.requests.until(1, "POST")
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(keeping, 5)
+        assert one.states() == ["sending"]
+        assert one.tree() == ["report.txt"]
+        one.box.faults.clear()
+        assert (await one.flush(settle=0.05)).sent == 1
+        assert one.document("sent/report.txt")["possible_orphan"] is True

@@ -1,0 +1,176 @@
+"""kill -9 between any two steps: the journal and folders such a process leaves, and what the next pass makes of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from attachsync import receipts, units
+from attachsync.index import Upload
+from attachsync.model import Digest, Draft
+from attachsync.spool import digest
+from tests.outboxes import MESSAGES, UPLOAD, Rig, rig
+
+
+def journaled(
+    one: Rig, path: Path, state: str, *, receipt: dict[str, str] | None = None, place: str | None = None
+) -> Upload:
+    """A row such as a killed process leaves for `path`."""
+    name = str(path.relative_to(one.root))
+    with path.open("rb") as file:
+        found = digest(file.fileno())
+    draft = Draft("ticket-1", path.name, "text/plain", path.stat().st_size, Digest(found))
+    now = one.clock.now()
+    upload = one.index.uploads.begin(str(one.root), name, draft, now)
+    if state != "sending":
+        upload = one.index.uploads.advance(upload, state, now, receipt=receipt, filed_as=place)
+    return upload
+
+
+async def uploaded(one: Rig, name: str, conversation: str = "") -> dict[str, str]:
+    """What the journal holds of an upload that was answered."""
+    media = one.box.sunshine.add_media(b"quarterly\n", name, conversation=conversation)
+    url = media.url.replace("sandbox:", one.account.base_url)
+    said = {"media_url": url, "app_id": one.box.sunshine.app_id, "access": "public"}
+    return said | {receipts.UPLOADED_AT: units.rfc3339(one.clock.now()) or ""}
+
+
+async def test_killed_while_sending(tmp_path):
+    """A row left in `sending` is an unknown outcome: sent again, with a possible orphan; or held."""
+    async with rig(tmp_path) as one:
+        journaled(one, one.drop(), "sending")
+        assert (await one.flush()).sent == 1
+        said = one.document("sent/report.txt")
+        assert (said["possible_orphan"], said["attempts"]) == (True, 2)
+
+
+async def test_killed_while_sending_with_hold(tmp_path):
+    """`hold`: a row left in `sending` is held, and nothing is sent."""
+    async with rig(tmp_path) as one:
+        journaled(one, one.drop(), "sending")
+        assert (await one.flush(on_unknown="hold")).held == 1
+        assert one.box.count("POST", UPLOAD) == 0
+
+
+async def test_killed_while_sending_and_the_file_is_gone(tmp_path):
+    """Nothing is left to send: the row ends, and the log says that a copy may be upstream."""
+    async with rig(tmp_path) as one:
+        path = one.drop()
+        journaled(one, path, "sending")
+        path.unlink()
+        assert (await one.flush()).complete
+        assert one.states() == ["dropped"]
+        assert one.said("send_dropped")[0]["possible_orphan"] is True
+
+
+async def test_killed_while_sending_and_the_file_was_replaced(tmp_path):
+    """Other bytes by now: the old row ends, the new file is sent as itself."""
+    async with rig(tmp_path) as one:
+        journaled(one, one.drop(), "sending")
+        one.drop(data=b"replaced")
+        assert (await one.flush()).sent == 1
+        assert one.states() == ["dropped", "sent"]
+        assert one.box.sunshine.uploads[0].data == b"replaced"
+
+
+async def test_killed_after_the_upload(tmp_path):
+    """`uploaded`: no second upload, the receipt has the first one's address."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        journaled(one, one.drop(), "uploaded", receipt=said)
+        assert (await one.flush()).sent == 1
+        assert one.box.count("POST") == 0
+        assert one.document("sent/report.txt")["media_url"] == said["media_url"]
+
+
+async def test_killed_after_the_upload_and_the_file_is_gone(tmp_path):
+    """The address of what was uploaded is kept: its receipt is written, without a file beside it."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        path = one.drop()
+        journaled(one, path, "uploaded", receipt=said)
+        path.unlink()
+        assert (await one.flush()).complete
+        assert one.tree() == ["sent/report.txt.toml"]
+        assert one.states() == ["dropped"]
+
+
+@pytest.mark.parametrize("posted", [True, False])
+async def test_killed_while_posting(tmp_path, posted):
+    """`posting`: the conversation is looked through first, page by page; one message in the end either way."""
+    async with rig(tmp_path) as one:
+        one.box.sunshine.message_page = 3
+        conversation = one.box.sunshine.add_conversation()
+        said = await uploaded(one, "report.txt", conversation.id)
+        journaled(one, one.drop(), "posting", receipt=said)
+        one.box.sunshine.now = units.utc(one.clock.now())
+        if posted:
+            content = {"type": "file", "mediaUrl": said["media_url"]}
+            one.box.sunshine.add_message(conversation, content, "business", {"attachsync_id": "ticket-1"})
+        for number in range(10):
+            one.box.sunshine.add_message(conversation, f"{number}")
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        marked = [one for one in conversation.messages if one.get("metadata") == {"attachsync_id": "ticket-1"}]
+        assert len(marked) == 1
+        assert one.document("sent/report.txt")["message_id"] == marked[0]["id"]
+        assert one.box.count("POST", MESSAGES) == (0 if posted else 1)
+        assert one.box.count("GET", MESSAGES) == 4
+
+
+FILING = ["journaled", "receipt", "receipt and link", "moved"]
+
+
+@pytest.mark.parametrize("step", FILING)
+@pytest.mark.parametrize("failed", [False, True])
+async def test_killed_while_filing(tmp_path, step, failed):
+    """`filing`: whatever of receipt and move was done is left, the rest is done; never twice, never elsewhere."""
+    async with rig(tmp_path) as one:
+        kind = "failed" if failed else "sent"
+        said = await uploaded(one, "report.txt")
+        if failed:
+            said = receipts.refused(said, error="no", code="locked", at=one.clock.now(), status=423)
+        path = one.drop()
+        row = journaled(one, path, "filing", receipt=said, place=f"{kind}/report.txt")
+        (one.root / kind).mkdir()
+        target = one.root / kind / "report.txt"
+        if step != "journaled":
+            (one.root / kind / "report.txt.toml").write_bytes(receipts.written(receipts.document(row, "support")))
+        if step == "receipt and link":
+            os.link(path, target)
+        if step == "moved":
+            path.rename(target)
+        outcome = await one.flush()
+        assert (outcome.sent, outcome.failed) == ((0, 1) if failed else (1, 0))
+        assert one.tree() == [f"{kind}/report.txt", f"{kind}/report.txt.toml"]
+        assert one.states() == [kind]
+        assert one.box.count("POST") == 0
+
+
+async def test_killed_after_the_move_and_the_name_is_used_again(tmp_path):
+    """The same file dropped again after the kill: the first is finished, the second is sent on its own."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        path = one.drop()
+        journaled(one, path, "filing", receipt=said, place="sent/report.txt")
+        (one.root / "sent").mkdir()
+        path.rename(one.root / "sent/report.txt")
+        one.drop()
+        assert (await one.flush()).sent >= 1
+        await one.flush()
+        assert one.states() == ["sent", "sent"]
+        assert (one.root / "sent/report-2.txt").exists()
+        assert len(one.box.sunshine.uploads) == 1
+
+
+async def test_somebody_took_the_place_meanwhile(tmp_path):
+    """The journaled place has another's file by now: the next free one is used, nothing is overwritten."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        journaled(one, one.drop(), "filing", receipt=said, place="sent/report.txt")
+        (one.root / "sent").mkdir()
+        (one.root / "sent/report.txt").write_text("mine")
+        (one.root / "sent/report.txt.toml").write_text("mine too")
+        assert (await one.flush()).sent == 1
+        assert (one.root / "sent/report.txt").read_text() == "mine"
+        assert (one.root / "sent/report.txt.toml").read_text() == "mine too"
+        assert one.document("sent/report-2.txt")["media_url"] == said["media_url"]
