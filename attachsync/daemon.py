@@ -12,7 +12,7 @@ import structlog
 
 from attachsync import lock
 from attachsync.clock import Clock
-from attachsync.errors import ConfigError
+from attachsync.errors import ConfigError, StorageError
 from attachsync.fetcher import Keeping
 from attachsync.http import Http
 from attachsync.index import Index
@@ -52,14 +52,15 @@ class Summary:
     tracks: list[str]
     counts: Mapping[str, Mapping[str, int]]
     errors: dict[str, str] = field(default_factory=dict)
-    sent: list[Sent] = field(default_factory=list)
+    sent: dict[str, Sent] = field(default_factory=dict)
+    """By the outbox's folder."""
 
     @property
     def incomplete(self) -> bool:
         """Whether something could not be mirrored or sent (exit 1)."""
         states = {state for counts in self.counts.values() for state, count in counts.items() if count}
         stuck = any(State(state) in NEEDS_A_PERSON for state in states)
-        return bool(self.errors) or stuck or not all(sent.complete for sent in self.sent)
+        return bool(self.errors) or stuck or not all(sent.complete for sent in self.sent.values())
 
 
 def refuse_foreign_mirror(config: Config) -> None:
@@ -170,7 +171,7 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
     index, config = plant.index, plant.config
     tracks = [track for track in config.tracks if names is None or track.name in names]
     turns: list[Turn] = []
-    sent: list[Sent] = []
+    sent: dict[str, Sent] = {}
 
     async def mirror(one: Mirror) -> None:
         mine = [track for track in tracks if track.account == one.account.name]
@@ -178,7 +179,10 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
             turns.append(await one.turn(mine, mine, urgent=True))
 
     async def send(one: Outgoing) -> None:
-        sent.append(await one.flush())
+        try:
+            sent[str(one.config.directory)] = await one.flush()
+        except StorageError as error:
+            sent[str(one.config.directory)] = Sent(trouble=str(error))
 
     async with asyncio.TaskGroup() as group:
         for one in plant.mirrors.values():

@@ -32,8 +32,8 @@ _MAX_REDIRECTS = 5
 _LONGEST_WAIT = 120.0
 """A wish to wait longer than this (seconds) ends the account's pass instead of holding it."""
 _ATTEMPTS = 5
-_QUIET = 60.0
-"""A connection that says nothing for this long (seconds) is given up."""
+_QUIET = 30.0
+"""A connection that says nothing for this long (seconds) is given up, and not tried again at once."""
 
 Query = Sequence[tuple[str, str]]
 Content = Callable[[], Mapping[str, Any]]
@@ -59,7 +59,7 @@ class Http:
 
     def __init__(self, account: Account, credentials: Credentials, clock: Clock, *, quiet: float = _QUIET) -> None:
         self.account = account
-        self.boundary = Boundary(account.base_url, account.media_hosts)
+        self.boundary = Boundary(account.base_url, account.media_hosts, account.proxy)
         self.clock = clock
         self._credentials = credentials
         self._rate = AsyncLimiter(max(account.rate, 1), max(1, 1 / account.rate)) if account.rate else None
@@ -152,12 +152,12 @@ class Http:
             return await self._session.request(
                 method, target, headers=headers, allow_redirects=False, proxy=self.account.proxy, **extra
             )
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise UnavailableError(f"{where}: cannot connect ({_reason(error)})", sent=False) from None
         except aiohttp.InvalidURL:
             raise RefusedError(f"{where}: not a URL that can be asked", code="address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(f"{where}: {_reason(error)}") from None
+            raise UnavailableError(f"{where}: {_reason(error)}") from error
 
     async def _turn(self) -> None:
         """Wait for the account's turn: after a 429 nobody of the account asks before the service said."""
@@ -249,7 +249,7 @@ async def _repeated(once: Callable[[], Awaitable[T]]) -> T:
 
 def _again(error: Exception) -> bool | float:
     """Whether a GET may be repeated at once: False, True (back off), or the seconds that the service asked for."""
-    if not isinstance(error, UnavailableError | RateLimitedError):
+    if not isinstance(error, UnavailableError | RateLimitedError) or isinstance(error.__cause__, TimeoutError):
         return False
     if error.retry_after is None:
         return True

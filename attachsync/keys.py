@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+_LONGEST = 36500 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,8 @@ def duration(minimum: float = 0.0, *, word: str | None = None) -> Parser:
             raise ValueError(f"{error}" + (f', or "{word}"' if word else "")) from None
         if span < minimum:
             raise ValueError(f"must be at least {minimum:g}s, not {value!r}")
+        if span > _LONGEST:
+            raise ValueError(f"must be at most {_LONGEST / 86400:g}d, not {value!r}")
         return span
 
     return parse

@@ -26,22 +26,22 @@ def held(mirror: Path, state: Path, command: str, now: float) -> Iterator[None]:
     """
     own = mirror / ".attachsync"
     with ExitStack() as stack:
-        for folder in dict.fromkeys((own, state)):
+        for folder, what in {state: state, own: mirror}.items():
             with storage_errors(folder):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            stack.enter_context(_locked(folder / LOCK, command, now))
+            stack.enter_context(_locked(folder / LOCK, what, command, now))
         yield
 
 
 @contextmanager
-def _locked(path: Path, command: str, now: float) -> Iterator[None]:
+def _locked(path: Path, what: Path, command: str, now: float) -> Iterator[None]:
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             _take(descriptor)
         except BlockingIOError:
-            raise MirrorHeldError(f"{path.parent.parent} is held by {_words(path)}; stop it, or wait") from None
+            raise MirrorHeldError(f"{what} is held by {_words(path)}; stop it, or wait") from None
         except OSError as error:
             raise StorageError(
                 f"{path}: cannot be locked: {error.strerror}; put state_directory on a local disk"

@@ -70,9 +70,10 @@ class Mirror:
 
     async def turn(self, listed: Sequence[Track], worked: Sequence[Track], *, urgent: bool) -> Turn:
         """List `listed`, and work off what is missing on `worked`. `urgent`: whatever its retry time."""
-        turn = Turn(self._keep.index.tracks.next_turn(), urgent)
+        turn = Turn(0, urgent)
         self._trouble = 0
         try:
+            turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
                 queue: asyncio.Queue[Entry | None] = asyncio.Queue(self.account.concurrency)
                 group.create_task(self._list_all(listed, turn))
@@ -81,7 +82,7 @@ class Mirror:
                     group.create_task(self._work(queue))
         except* AccountError as errors:
             turn.account_error = _leaf(errors)
-        except* StorageError as errors:
+        except* StorageError as errors:  # also a bare one
             turn.storage_error = _leaf(errors)
         await self._end(listed, turn)
         return turn
@@ -92,8 +93,8 @@ class Mirror:
             if self._fetcher.changed:
                 await self._keep.manifest.publish()
                 self._fetcher.changed = False
-        except StorageError as error:
-            turn.storage_error = error
+        except StorageError as full:
+            turn.storage_error = full
         broken = turn.storage_error or turn.account_error
         if turn.account_error:
             self._keep.observer.account_down(self.account.name, str(turn.account_error))
@@ -119,7 +120,8 @@ class Mirror:
             wait = min(due.values()) - clock.monotonic()
             if broken:
                 asked = turn.account_error.retry_after if turn.account_error else None
-                wait = max(asked or retry.delay(failures, base=10.0, cap=600.0), 1.0)
+                wait = asked or retry.delay(failures, base=10.0, cap=600.0)
+                due.update(dict.fromkeys((track.name for track in listed), clock.monotonic() + wait))
             elif (retry_at := self._keep.index.tracks.next_retry(list(self.tracks))) is not None:
                 wait = min(wait, retry_at - clock.now())
             if await clock.wait(self.wake, max(wait, 1.0)):

@@ -63,11 +63,12 @@ def base_url_fault(value: str) -> str | None:
 class Boundary:
     """What one account may reach: its own origin always; its `media_hosts`, and the public internet by https."""
 
-    def __init__(self, base_url: str, media_hosts: Collection[str] = ()) -> None:
+    def __init__(self, base_url: str, media_hosts: Collection[str] = (), proxy: str | None = None) -> None:
         self.base = URL(base_url)
         self._home = origin(self.base)
         self._media_hosts = frozenset(host.lower().rstrip(".") for host in media_hosts)
         self._on_loopback = is_loopback(self.base.host)
+        self._proxy_host = (URL(proxy).host or "").lower().rstrip(".") if proxy else None
 
     def is_home(self, url: URL) -> bool:
         """Whether `url` is on the account's own origin."""
@@ -81,7 +82,7 @@ class Boundary:
     def trusts(self, host: str) -> bool:
         """Whether `host` may be at any address: the config names it, or the whole account is on loopback."""
         name = host.lower().rstrip(".")
-        return self._on_loopback or name == self._home[1] or name in self._media_hosts
+        return self._on_loopback or name in (self._home[1], self._proxy_host) or name in self._media_hosts
 
     def check(self, url: URL) -> None:
         """Raise RefusedError (`address`) for a link that must not be followed. Resolved addresses are checked later."""

@@ -28,11 +28,17 @@ class Planned:
     reason: str = ""
 
 
-class _Anew:
-    """Cursors of a track that would be listed from the beginning."""
+class _Ahead:
+    """Cursors as they would be if the pages so far had been committed. `known`: None for a track listed anew."""
+
+    def __init__(self, known: Cursors | None) -> None:
+        self._known = known
+        self.marks: dict[str, JSON] = {}
 
     def get(self, feed: str) -> JSON:
-        return None
+        if feed in self.marks:
+            return self.marks[feed]
+        return self._known.get(feed) if self._known else None
 
 
 async def planned(config: Config, index: Index, tracks: list[Track], *, outboxes: bool) -> AsyncIterator[Planned]:
@@ -57,12 +63,13 @@ async def _of_track(http: Http, index: Index, track: Track) -> AsyncIterator[Pla
     pull = SERVICES[http.account.service].pull
     assert pull is not None
     same = index.tracks.same(track.name, pull.identity(track.options))
-    cursors: Cursors = index.attachments.cursors(track.name) if same else _Anew()
+    cursors = _Ahead(index.attachments.cursors(track.name) if same else None)
     told: set[str] = set()
     for key, path, size, media_type in index.reports.outstanding(track.name):
         told.add(key)
         yield Planned("fetch", track.account, track.name, key, path, size, media_type)
     async for page in pull.source(http).pages(track, cursors):
+        cursors.marks.update(page.marks)
         for item in index.attachments.unknown(track.name, page):
             if item.key not in told:
                 told.add(item.key)

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,22 @@ class Config:
     tracks: tuple[Track, ...]
     outboxes: tuple[Outbox, ...]
     hooks: tuple[tables.Hook, ...]
+    not_yet: tuple[str, ...] = ()
+    """Keys that are set and understood, but not acted upon by this version."""
 
     @property
     def state_directory(self) -> Path:
         """Where index and lock are."""
         return self.mirror.state_directory or self.mirror.directory / ".attachsync"
 
-    @property
-    def not_yet(self) -> list[str]:
-        """Keys that are set and understood, but not acted upon by this version."""
-        found = [f"track {track.name}: retain" for track in self.tracks if track.retain is not None]
-        found += [f"track {track.name}: on_gone" for track in self.tracks if track.on_gone != "keep"]
-        found += ["hook"] if self.hooks else []
-        found += ["daemon.metrics"] if self.daemon.metrics else []
-        return found + (["daemon.metrics_textfile"] if self.daemon.metrics_textfile else [])
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """What a track or outbox is for. `account` is None where that has faults of its own: the rest can be read still."""
+
+    name: str
+    service: Service
+    account: Account | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Reader:
         outboxes = self._outboxes(accounts)
         hooks = [hook for hook in map(_hook, self._entries("hook")) if hook]
         if mirror is not None:
-            self._check_folders(mirror, outboxes)
+            self._check_folders(mirror)
         if mirror is None or daemon is None or self._faults:
             return None
         return Config(
@@ -115,11 +117,29 @@ class Reader:
             files=tuple(file for file, _ in self._documents),
             mirror=mirror,
             daemon=daemon,
-            accounts={name: account for name, account in accounts.items() if account is not None},
+            accounts={name: owner.account for name, owner in accounts.items() if owner and owner.account},
             tracks=tuple(tracks.values()),
-            outboxes=tuple(outbox for outbox, _ in outboxes),
+            outboxes=tuple(outboxes),
             hooks=tuple(hooks),
+            not_yet=tuple(self._not_yet(mirror, daemon, tracks.values(), hooks)),
         )
+
+    def _not_yet(
+        self, mirror: tables.Mirror, daemon: tables.Daemon, tracks: Iterable[Track], hooks: Iterable[tables.Hook]
+    ) -> Iterator[str]:
+        """What is asked for, and is not done by this version."""
+        assert self._top is not None
+        section = self._top.get("mirror")
+        if mirror.scrub is not None and isinstance(section, Mapping) and "scrub" in section:
+            yield "mirror.scrub"
+        yield from (f"daemon.{key}" for key in ("metrics", "metrics_textfile") if getattr(daemon, key) is not None)
+        for track in tracks:
+            if track.retain is not None:
+                yield f"track {track.name}: retain"
+            if track.on_gone != "keep":
+                yield f"track {track.name}: on_gone"
+        for hook in hooks:
+            yield f"hook on {', '.join(hook.on)}"
 
     def _table(self, file: Path, where: str, values: object, form: str) -> _Table | None:
         if isinstance(values, Mapping):
@@ -133,23 +153,25 @@ class Reader:
         found = self._table(self._main, name, self._top.get(name, {}), f"[{name}]")
         return found.read(table) if found else None
 
-    def _entries(self, name: str) -> Iterator[_Table]:
-        """Each `[[name]]` of all documents."""
+    def _entries(self, name: str, *, report: bool = True) -> Iterator[_Table]:
+        """Each `[[name]]` of all documents; `report` what is none, which is to be done once."""
         for file, document in self._documents:
             entries = (document or {}).get(name, [])
             if not isinstance(entries, list):
-                self._faults.append(f"{file}: {name}: must be an array of tables: [[{name}]]")
+                if report:
+                    self._faults.append(f"{file}: {name}: must be an array of tables: [[{name}]]")
                 continue
             for number, values in enumerate(entries, 1):
-                table = self._table(file, f"{name}[{number}]", values, f"[[{name}]]")
-                if table:
-                    yield table
+                if isinstance(values, Mapping):
+                    yield _Table(file, f"{name}[{number}]", values, self._place, self._faults)
+                elif report:
+                    self._faults.append(f"{file}: {name}[{number}]: must be a table: [[{name}]]")
 
     # --- accounts -----------------------------------------------------------------------------------------------
 
-    def _accounts(self) -> dict[str, Account | None]:
-        """Name -> account; None for one that has faults, so that its tracks are not said to lack it."""
-        found: dict[str, Account | None] = {}
+    def _accounts(self) -> dict[str, _Owner | None]:
+        """Name -> account; None for one of no known service, so that its tracks are not said to lack it."""
+        found: dict[str, _Owner | None] = {}
         folded: dict[str, str] = {}
         for file, document in self._documents:
             tables_of_file = self._table(file, "accounts", (document or {}).get("accounts", {}), "[accounts.NAME]")
@@ -166,16 +188,16 @@ class Reader:
                 found[name] = self._account(name, table) if table else None
         return found
 
-    def _account(self, name: str, table: _Table) -> Account | None:
+    def _account(self, name: str, table: _Table) -> _Owner | None:
         service = self._service(table)
         if service is None:
             return None
         others = _keys_of_others(service, lambda other: other.keys)
         pair = table.pair(tables.Account, service.keys, others, service.faults)
         if pair is None:
-            return None
+            return _Owner(name, service, None)
         common, options = pair
-        return Account(
+        account = Account(
             name=name,
             service=service.name,
             base_url=(common.base_url or service.base_url).rstrip("/"),
@@ -187,6 +209,7 @@ class Reader:
             media_hosts=common.media_hosts,
             dir_mode=common.dir_mode if common.dir_mode is not None else service.dir_mode,
         )
+        return _Owner(name, service, account)
 
     def _service(self, table: _Table) -> Service | None:
         name = table.values.get("service")
@@ -200,52 +223,33 @@ class Reader:
 
     # --- tracks, outboxes, hooks --------------------------------------------------------------------------------
 
-    def _owner(self, table: _Table, accounts: Mapping[str, Account | None]) -> tuple[Service, Account] | None:
-        """The service and account that a track or outbox is for, where they are sound."""
+    def _owner(self, table: _Table, accounts: Mapping[str, _Owner | None]) -> _Owner | None:
+        """What a track or outbox is for, where that is known."""
         name = table.values.get("account")
         if name is None:
             table.fault("account", "is required: the name of an [accounts.NAME] table")
         elif not isinstance(name, str) or name not in accounts:
             table.fault("account", f"{name!r} is not an account{keys.nearest(str(name), accounts)}")
         else:
-            account = accounts[name]
-            return (SERVICES[account.service], account) if account else None
+            return accounts[name]
         return None
 
-    def _tracks(self, accounts: Mapping[str, Account | None]) -> dict[str, Track]:
+    def _tracks(self, accounts: Mapping[str, _Owner | None]) -> dict[str, Track]:
         found: dict[str, Track] = {}
         for table in self._entries("track"):
             owner = self._owner(table, accounts)
-            track = self._track(table, *owner) if owner else None
+            track = _track(table, owner) if owner else None
             if track is not None:
                 if track.name in found:
                     table.fault("name", f"{track.name!r} is another track's name too: give one of them its own")
                 found[track.name] = track
         return found
 
-    def _track(self, table: _Table, service: Service, account: Account) -> Track | None:
-        pull = service.pull
-        if pull is None:
-            table.fault("account", f"nothing of {service.name} can be tracked by this version")
-            return None
-        others = _keys_of_others(service, lambda other: other.pull.keys if other.pull else None)
-        pair = table.pair(tables.Track, pull.keys, others, functools.partial(_checked, pull.faults, account))
-        if pair is None:
-            return None
-        common, options = pair
-        name = common.name or f"{account.name}/{pull.folder(options)}"
-        return Track(name, account.name, options, common.interval, common.retain, common.on_gone)
+    def _outboxes(self, accounts: Mapping[str, _Owner | None]) -> list[Outbox]:
+        found = [_outbox(table, owner) for table in self._entries("outbox") if (owner := self._owner(table, accounts))]
+        return [outbox for outbox in found if outbox is not None]
 
-    def _outboxes(self, accounts: Mapping[str, Account | None]) -> list[tuple[Outbox, _Table]]:
-        found: list[tuple[Outbox, _Table]] = []
-        for table in self._entries("outbox"):
-            owner = self._owner(table, accounts)
-            outbox = _outbox(table, *owner) if owner else None
-            if outbox is not None:
-                found.append((outbox, table))
-        return found
-
-    def _check_folders(self, mirror: tables.Mirror, outboxes: Sequence[tuple[Outbox, _Table]]) -> None:
+    def _check_folders(self, mirror: tables.Mirror) -> None:
         taken = [("the mirror", mirror.directory), ("the config's folder", self._place.folder)]
         for key, folder in (("directory", mirror.directory), ("state_directory", mirror.state_directory)):
             fault = keys.writable_folder(folder) if folder else None
@@ -253,29 +257,54 @@ class Reader:
                 self._faults.append(f"{self._main}: mirror.{key}: {fault}")
         if mirror.state_directory:
             taken.append(("mirror.state_directory", mirror.state_directory))
-        for outbox, table in outboxes:
-            fault = keys.writable_folder(outbox.directory)
+        for table in self._entries("outbox", report=False):
+            directory = _directory(table)
+            if directory is None:
+                continue
+            fault = keys.writable_folder(directory)
             if fault:
                 table.fault("directory", fault)
             for what, folder in taken:
-                relation = _relation(outbox.directory, folder)
+                relation = _relation(directory, folder)
                 if relation:
-                    table.fault("directory", f"{outbox.directory} {relation} {what} ({folder})")
-            taken.append((table.where, outbox.directory))
+                    table.fault("directory", f"{directory} {relation} {what} ({folder}): an outbox needs its own place")
+            taken.append((f"another outbox, {table.where} of {table.file.name}", directory))
 
 
-def _outbox(table: _Table, service: Service, account: Account) -> Outbox | None:
-    push = service.push
-    if push is None:
-        table.fault("account", f"nothing can be sent to {service.name} by this version")
+def _directory(table: _Table) -> Path | None:
+    """An outbox's folder, whatever else is wrong with its table."""
+    try:
+        return keys.path(table.values.get("directory"), table.place)
+    except ValueError:
         return None
-    others = _keys_of_others(service, lambda other: other.push.keys if other.push else None)
-    pair = table.pair(tables.Outbox, push.keys, others, functools.partial(_checked, push.faults, account))
+
+
+def _track(table: _Table, owner: _Owner) -> Track | None:
+    pull = owner.service.pull
+    if pull is None:
+        table.fault("account", f"nothing of {owner.service.name} can be tracked by this version")
+        return None
+    others = _keys_of_others(owner.service, lambda other: other.pull.keys if other.pull else None)
+    pair = table.pair(tables.Track, pull.keys, others, functools.partial(_checked, pull.faults, owner.account))
+    if pair is None:
+        return None
+    common, options = pair
+    name = common.name or f"{owner.name}/{pull.folder(options)}"
+    return Track(name, owner.name, options, common.interval, common.retain, common.on_gone)
+
+
+def _outbox(table: _Table, owner: _Owner) -> Outbox | None:
+    push = owner.service.push
+    if push is None:
+        table.fault("account", f"nothing can be sent to {owner.service.name} by this version")
+        return None
+    others = _keys_of_others(owner.service, lambda other: other.push.keys if other.push else None)
+    pair = table.pair(tables.Outbox, push.keys, others, functools.partial(_checked, push.faults, owner.account))
     if pair is None:
         return None
     common, options = pair
     shared = {name: getattr(common, name) for name in keys.names(tables.Outbox) if name != "account"}
-    return Outbox(account=account.name, options=options, **shared)
+    return Outbox(account=owner.name, options=options, **shared)
 
 
 def _hook(table: _Table) -> tables.Hook | None:
@@ -289,7 +318,7 @@ def _hook(table: _Table) -> tables.Hook | None:
     return hook
 
 
-def _checked(faults: Callable[[object, Account | None], Faults], account: Account, options: object) -> Faults:
+def _checked(faults: Callable[[object, Account | None], Faults], account: Account | None, options: object) -> Faults:
     return faults(options, account)
 
 

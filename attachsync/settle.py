@@ -46,8 +46,8 @@ def ready(sightings: Mapping[str, Sighting], now: float, quiet: float, *, wall: 
 
 def next_ready(sightings: Mapping[str, Sighting], now: float, quiet: float) -> float | None:
     """Seconds until the next file that is not ready yet may be; None if there is none."""
-    left = (seen.since + _wanted(seen, quiet, None) - now for seen in sightings.values())
-    return min((span for span in left if span > 0), default=None)
+    spans = ((_wanted(seen, quiet, None), now - seen.since) for seen in sightings.values())
+    return min((wanted - still for wanted, still in spans if still < wanted), default=None)
 
 
 def _wanted(seen: Sighting, quiet: float, wall: float | None) -> float:

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
 """Bodies up to this size take one hop to a thread; larger ones are hashed and written in blocks of it."""
+_MUCH = 16 * 1024 * 1024
+"""A body is not read further than this (bytes) beyond twice its stated size: it may have no end."""
 _THREADS = 8
 
 
@@ -143,6 +145,8 @@ class Store:
                 total += len(chunk)
                 if total > limit:
                     raise RefusedError(f"larger than max_size ({human_size(limit)})", code="too_large")
+                if expected.size is not None and total > 2 * expected.size + _MUCH:
+                    raise MismatchError(f"{expected.size} bytes are stated, and more than twice as many came")
                 held += chunk
                 if len(held) >= _BLOCK:
                     await self.run(incoming.write, bytes(held))

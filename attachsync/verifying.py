@@ -19,7 +19,7 @@ _FRESH = 600.0
 class Finding:
     """Something that is not as it should be. `path` is relative to the mirror.
 
-    `kind`: `corrupt` (bytes are not those of the name), `misnamed` (no digest as name), `missing` (recorded, not there),
+    `kind`: `corrupt` (bytes not those of the name), `misnamed` (no digest as name), `missing` (recorded, not there),
     `stray` (there, not recorded), `edited` (an entry of files/ shows other bytes), `absent` (an entry is not there),
     `contradicted` (the service states another hash or size).
     """

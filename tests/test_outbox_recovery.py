@@ -1,4 +1,4 @@
-"""kill -9 between any two steps: the journal and folders such a process leaves, and what the next pass makes of them."""
+"""kill -9 between any two steps: what such a process leaves, and what the next pass makes of it."""
 
 import os
 from pathlib import Path

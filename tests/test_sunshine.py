@@ -97,7 +97,7 @@ async def test_a_secret_is_renewed_once_per_change(tmp_path, auth):
 def read(table, values, tmp_path):
     """A table read from a config, and its faults."""
     faults = []
-    found = keys.read(table, values, Place(tmp_path), lambda key, text: faults.append(key))
+    found = keys.read(table, values, Place(tmp_path), lambda key, _text: faults.append(key))
     return found, faults
 
 
@@ -105,7 +105,7 @@ def test_account_keys(tmp_path):
     """app_id, key_id and secret_file are required; auth is basic unless said otherwise."""
     (tmp_path / "secret").touch(0o600)
     values = {"app_id": "5d8c", "key_id": KEY, "secret_file": "secret"}
-    found, faults = read(AccountKeys, values, tmp_path)
+    found, _ = read(AccountKeys, values, tmp_path)
     assert found == AccountKeys("5d8c", KEY, Secret(tmp_path / "secret"), "basic")
     assert read(AccountKeys, {}, tmp_path)[1] == ["app_id", "key_id", "secret_file"]
     assert read(AccountKeys, values | {"auth": "digest"}, tmp_path)[1] == ["auth"]

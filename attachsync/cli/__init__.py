@@ -1,5 +1,6 @@
 """The command line: one module a group of commands; errors become words and exit codes here (contract 4)."""
 
+import io
 import os
 import sys
 import traceback
@@ -9,12 +10,27 @@ import click
 
 from attachsync import __version__
 from attachsync.cli import check, demo, outbox, report, run, sandbox, sunshine, sync, verify
+from attachsync.cli.session import printable
 from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
 
-USAGE, INTERNAL, HELD, CONFIG, INTERRUPTED = 2, 70, 75, 78, 130
+INTERNAL, HELD, CONFIG, INTERRUPTED = 70, 75, 78, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands. A reader that goes away (`ls | head -1`) is no error, and nothing to speak of."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run one; what is left to write when nobody reads it any more goes nowhere."""
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return result
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="attachsync")
 @click.option(
     "--config",
@@ -24,7 +40,10 @@ USAGE, INTERNAL, HELD, CONFIG, INTERRUPTED = 2, 70, 75, 78, 130
 )
 @click.pass_context
 def cli(context: click.Context, config: Path | None) -> None:
-    """Mirror attachments of other people's services onto your own disk, provably intact, and send files back."""
+    """Mirror attachments of other people's services onto your own disk, provably intact, and send files back.
+
+    To begin: `attachsync demo` shows it at work without any account; `attachsync init` writes a config to edit.
+    """
     context.obj = config
 
 
@@ -47,33 +66,41 @@ for command in (
 
 def main() -> None:
     """Run a command; exit as the contract says, never with a traceback for somebody's mistake."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
     sys.exit(_guarded())
 
 
 def _guarded() -> int:
     try:
         code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        return _told(_leaf(error))
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: BaseException) -> int:
+    """Say what went wrong; the exit code that goes with it."""
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    if isinstance(error, click.Abort | KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except ConfigError as error:
-        for fault in error.faults:
-            click.echo(fault, err=True)
-        return CONFIG
-    except MirrorHeldError as error:
-        click.echo(f"attachsync: {error}", err=True)
-        return HELD
-    except AttachsyncError as error:
-        click.echo(f"attachsync: {error}", err=True)
-        return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write has no reader
-        return 0
-    except Exception:
-        traceback.print_exc()
-        click.echo("attachsync: internal error; please report the lines above", err=True)
-        return INTERNAL
-    return code if isinstance(code, int) else 0
+    if isinstance(error, AttachsyncError):
+        faults = error.faults if isinstance(error, ConfigError) else [f"attachsync: {error}"]
+        for fault in faults:
+            click.echo(printable(fault), err=True)
+        return CONFIG if isinstance(error, ConfigError) else HELD if isinstance(error, MirrorHeldError) else 1
+    traceback.print_exception(error)
+    click.echo("attachsync: internal error; please report the lines above", err=True)
+    return INTERNAL
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """What a group of errors is about: its first, but an unexpected one before those we have words for."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_leaf(inner) for inner in error.exceptions]
+    return next((leaf for leaf in leaves if not isinstance(leaf, AttachsyncError)), leaves[0])

@@ -1,18 +1,23 @@
 """`init` and `check`: from nothing to a right config."""
 
 import os
+import shlex
+from collections.abc import Awaitable
 from importlib import resources
 from pathlib import Path
 
 import click
 
 from attachsync import config as configs
-from attachsync.cli.session import config_of, json_option, print_json, run
+from attachsync import log
+from attachsync.cli.session import config_of, counted, json_option, print_json, printable, run
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError
-from attachsync.http import Http
+from attachsync.http import Credentials, Http
+from attachsync.model import Account, Source
 from attachsync.reader import Config
 from attachsync.sources import SERVICES
+from attachsync.sources.service import Service
 
 EXAMPLE = "config.example.toml"
 
@@ -29,8 +34,11 @@ def example() -> str:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.pass_context
 def init(context: click.Context, file: Path | None) -> None:
-    """Write a commented config to FILE (default: the user's place); an existing file is left alone."""
-    target = file or configs.user_file(os.environ)
+    """Write a commented config to FILE; an existing file is left alone.
+
+    Without FILE: to the place that --config names, else the user's own (~/.config/attachsync/config.toml).
+    """
+    target = file or context.obj or configs.user_file(os.environ)
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -41,7 +49,8 @@ def init(context: click.Context, file: Path | None) -> None:
         raise click.ClickException(f"{target} cannot be written: {error.strerror}") from None
     with open(descriptor, "w", encoding="utf-8") as written:
         written.write(example())
-    click.echo(f"{target} written. Edit it, then run: attachsync --config {target} check --online")
+    given = "" if target == configs.user_file(os.environ) else f" --config {shlex.quote(str(target))}"
+    click.echo(f"{target} written. Edit it, then run: attachsync{given} check --online")
 
 
 @click.command()
@@ -49,40 +58,58 @@ def init(context: click.Context, file: Path | None) -> None:
 @json_option
 @click.pass_context
 def check(context: click.Context, online: bool, as_json: bool) -> None:
-    """Validate the config: every fault at once."""
+    """Check the config, and name every fault at once.
+
+    Exits 78 if there is one, and 1 if --online an account or a track could not be reached.
+    """
     config = config_of(context)
-    found = run(_probe(config)) if online else []
+    log.quietly()
+    found = run(_probed(config)) if online else []
     failed = [row for row in found if not row["ok"]]
     if as_json:
         print_json({"config": str(config.path), "ok": not failed, "not_yet": config.not_yet, "online": found})
     else:
-        tracks, outboxes = len(config.tracks), len(config.outboxes)
-        click.echo(f"{config.path}: {len(config.accounts)} accounts, {tracks} tracks, {outboxes} outboxes: no faults")
+        nouns = {"account": config.accounts, "track": config.tracks, "outbox": config.outboxes}
+        has = ", ".join(counted(len(things), noun) for noun, things in nouns.items())
+        click.echo(f"{config.path}: {has}: no faults")
         for key in config.not_yet:
-            click.echo(f"warning: {key} is understood, but this version does not act upon it")
+            click.echo(f"warning: {key}: understood, but this version does not act upon it", err=True)
         for row in found:
-            click.echo(f"{'ok  ' if row['ok'] else 'FAIL'} {row['what']}: {row['said']}")
+            click.echo(printable(f"{'ok  ' if row['ok'] else 'FAIL'}  {row['what']}: {row['said']}"))
     context.exit(1 if failed else 0)
 
 
-async def _probe(config: Config) -> list[dict[str, object]]:
+async def _probed(config: Config) -> list[dict[str, object]]:
     """Sign in to each account, look up each track: what was found, or what the service answered."""
     rows: list[dict[str, object]] = []
     for account in config.accounts.values():
         service = SERVICES[account.service]
-        if service.pull is None:
-            continue
-        http = Http(account, service.credentials(account), Clock())
-        source = service.pull.source(http)
-        tracks = [track for track in config.tracks if track.account == account.name]
+        credentials = service.credentials(account)
+        http = Http(account, credentials, Clock())
         try:
-            for track in [None, *tracks]:
-                what = f"track {track.name}" if track else f"account {account.name}"
-                try:
-                    said, ok = await source.probe(track), True
-                except AttachsyncError as error:
-                    said, ok = str(error), False
-                rows.append({"what": what, "ok": ok, "said": said})
+            rows.append(await _row(f"account {account.name}", account, _signed_in(service, http, credentials)))
+            source = service.pull.source(http) if service.pull else None
+            for track in config.tracks:
+                if source and track.account == account.name:
+                    rows.append(await _row(f"track {track.name}", account, source.probe(track)))
         finally:
             await http.close()
     return rows
+
+
+async def _row(what: str, account: Account, answer: Awaitable[str]) -> dict[str, object]:
+    """One line of `check --online`; the account is named already, at its beginning or in its track."""
+    try:
+        return {"what": what, "ok": True, "said": await answer}
+    except AttachsyncError as error:
+        return {"what": what, "ok": False, "said": str(error).removeprefix(f"{account.name}: ")}
+
+
+async def _signed_in(service: Service, http: Http, credentials: Credentials) -> str:
+    """What signing in came to. Raises what the service answered."""
+    if not await credentials.headers(http):
+        return "has no credentials: for public assets only"
+    if service.pull is None:
+        return f"its secret can be read; {service.name} is not asked, as this version only sends there"
+    source: Source = service.pull.source(http)
+    return await source.probe(None)

@@ -19,10 +19,16 @@ _NOTE = (
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path("attachsync-demo"))
+@click.argument(
+    "directory", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path("attachsync-demo")
+)
 @click.pass_context
 def demo(context: click.Context, directory: Path) -> None:
-    """Mirror the sandbox's attachments into DIRECTORY, send a file, and show the result; run again, nothing is new."""
+    """See the main job done, without any account.
+
+    In DIR (default: ./attachsync-demo), mirrors the sandbox's attachments, sends a file, and shows what became of them.
+    Run it again: nothing is new.
+    """
     home = directory.resolve()
     log.quietly()
     try:
@@ -58,7 +64,7 @@ async def _demonstrate(home: Path) -> tuple[Summary, int]:
     finally:
         await runner.cleanup()
     mirrored = sum(tally["mirrored"] for tally in observer.tallies.values())
-    return summary, mirrored + sum(sent.sent for sent in summary.sent)
+    return summary, mirrored + sum(sent.sent for sent in summary.sent.values())
 
 
 def _configured(box: Sandbox, port: int, home: Path) -> Path:

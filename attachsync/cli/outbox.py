@@ -4,7 +4,7 @@ import time
 
 import click
 
-from attachsync.cli.session import config_of, json_option, peeked, print_json, print_table
+from attachsync.cli.session import config_of, counted, json_option, peeked, print_json, print_table
 from attachsync.index import Index
 from attachsync.outbox import key, retry, waiting
 from attachsync.units import human_size
@@ -12,14 +12,14 @@ from attachsync.units import human_size
 
 @click.group()
 def outbox() -> None:
-    """Look after the outboxes, beside a running daemon."""
+    """See what waits in the outboxes, and try again. Works beside a running daemon."""
 
 
 @outbox.command("ls")
 @json_option
 @click.pass_context
 def list_files(context: click.Context, as_json: bool) -> None:
-    """What waits to be sent, what failed, and what is held."""
+    """List what waits to be sent, what failed, and what is held."""
     config = config_of(context)
     rows: list[dict[str, object]] = []
     with peeked(config) as index:
@@ -46,7 +46,10 @@ def list_files(context: click.Context, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 @click.pass_context
 def try_again(context: click.Context, names: tuple[str, ...]) -> None:
-    """Try files again that failed or are held: NAME is the path within the outbox."""
+    """Try files again that failed or are held.
+
+    NAME is the path within the outbox, or the whole path.
+    """
     config = config_of(context)
     index = Index.open(config.state_directory)
     missing = 0
@@ -73,11 +76,12 @@ def _within(directory: str, name: str) -> str | None:
 @outbox.command()
 @click.pass_context
 def confirm(context: click.Context) -> None:
-    """Let the deletions go that wait because there were so many at once."""
+    """Let deletions go that wait because there were many at once."""
     config = config_of(context)
     index = Index.open(config.state_directory)
     try:
         count = sum(index.uploads.confirm(key(box)) for box in config.outboxes)
     finally:
         index.close()
-    click.echo(f"{count} deletions confirmed; they happen in the next pass" if count else "no deletions are waiting")
+    said = f"{counted(count, 'deletion')} confirmed: the next pass carries them out" if count else "no deletion waits"
+    click.echo(said)

@@ -1,6 +1,7 @@
 """`run`: the daemon."""
 
 import asyncio
+import functools
 import os
 import signal
 from pathlib import Path
@@ -22,9 +23,14 @@ from attachsync.systemd import Notifier
 @click.command()
 @click.pass_context
 def run(context: click.Context) -> None:
-    """The daemon: mirrors and sends until SIGTERM or SIGINT. SIGHUP re-reads the config, SIGUSR1 starts a pass now."""
+    """Run the daemon: mirror and send until told to stop.
+
+    SIGTERM and SIGINT stop it. SIGHUP re-reads the config, as does saving it. SIGUSR1 starts a pass now.
+    """
     config = config_of(context)
     log.set_up(config.daemon.log_format, daemon=True, journal="JOURNAL_STREAM" in os.environ)
+    for key in config.not_yet:
+        structlog.get_logger().warning("not_acted_upon", key=key, note="understood, but not by this version")
     asyncio.run(_run(config))
 
 
@@ -41,7 +47,7 @@ async def _run(config: Config) -> None:
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(config.path, signals))
         try:
-            load = lambda: configs.load(config.path, os.environ)  # noqa: E731
+            load = functools.partial(configs.load, config.path, os.environ)
             await serve(load, Clock(), LogObserver(), Notifier(os.environ), signals)
         finally:
             watching.cancel()

@@ -15,10 +15,24 @@ from attachsync.sandbox import Sandbox, sample, serve, write_config
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; default: any free one.")
-@click.option("--directory", type=click.Path(path_type=Path), metavar="DIR", help="For secret files and the mirror.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default="any free one", help="Port on 127.0.0.1."
+)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="For secret files and the mirror. Default: a new one.",
+)
 def sandbox(port: int, directory: Path | None) -> None:
-    """Serve the services, emulated, on loopback, with sample data; print a complete config that uses them."""
+    """Serve the services, emulated, on loopback.
+
+    They hold sample data. Prints one complete config that uses them, then serves until SIGINT or SIGTERM:
+
+    \b
+        attachsync sandbox > sandbox.toml &
+        attachsync --config sandbox.toml sync
+    """
     home = directory or Path(tempfile.mkdtemp(prefix="attachsync-sandbox-"))
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)

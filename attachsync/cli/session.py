@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from attachsync import config as configs
 from attachsync.daemon import refuse_foreign_mirror
@@ -61,30 +65,44 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def printable(text: str) -> str:
+    """Text that may hold names from outside, for a terminal: control characters shown, not obeyed."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """'1 track', '2 tracks', '2 outboxes'."""
+    return f"{count} {noun}" + ("" if count == 1 else "es" if noun.endswith("x") else "s")
+
+
 def print_json(value: object) -> None:
     """One JSON document, on one line."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """A table for people: aligned, as wide as the terminal allows, never cut where nobody looks."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(soft_wrap=False)
-    table = Table(box=None, pad_edge=False, header_style="bold" if console.is_terminal else "")
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=not console.is_terminal)
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    if not console.is_terminal:
-        console = Console(width=10_000)
-    console.print(table)
+    """A table for people: aligned; folded to a terminal's width, and never cut where nobody looks."""
+    cells = [tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows]
+    console = Console()
+    if console.is_terminal:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in headings:
+            table.add_column(heading, overflow="fold")
+        for row in cells:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        return
+    lines = [tuple(headings), *cells]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:
-    """`name  value` lines for people."""
-    width = max(map(len, pairs), default=0)
-    for name, value in pairs.items():
-        click.echo(f"{name:<{width}}  {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    """`name  value` lines for people; what is not known is left out."""
+    shown = {name: value for name, value in pairs.items() if value not in (None, [], {})}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        click.echo(f"{name.replace('_', ' '):<{width}}  {printable(text)}")

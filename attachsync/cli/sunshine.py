@@ -5,11 +5,12 @@ import tomllib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from attachsync import folders, keys, receipts
-from attachsync.cli.session import config_of, json_option, print_json, run
+from attachsync.cli.session import config_of, json_option, print_json, printable, run
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, RefusedError
 from attachsync.http import Http
@@ -26,7 +27,7 @@ Action = Callable[[Sender, str], Awaitable[dict[str, object]]]
 
 @click.group()
 def sunshine() -> None:
-    """The Attachments API of Sunshine Conversations, by hand."""
+    """Use the Attachments API of Sunshine Conversations by hand."""
 
 
 _account_option = click.option("--account", metavar="NAME", help="Which account, if there are several.")
@@ -52,7 +53,7 @@ def upload(
     """Upload files; print where each one is now."""
     config = config_of(context)
     options = {"access": access, "for_": purpose, "conversation": conversation}
-    context.exit(run(_each(config, _account(config, account), options, files, _upload, as_json=as_json)))
+    context.exit(run(_each(_account(config, account), options, files, _upload, as_json=as_json)))
 
 
 @sunshine.command()
@@ -63,7 +64,7 @@ def upload(
 def delete(context: click.Context, what: Sequence[str], account: str | None, as_json: bool) -> None:
     """Delete attachments, by receipt (which then says so) or by URL."""
     config = config_of(context)
-    context.exit(run(_each(config, _account(config, account), {}, what, _delete, as_json=as_json)))
+    context.exit(run(_each(_account(config, account), {}, what, _delete, as_json=as_json)))
 
 
 def _account(config: Config, name: str | None) -> Account:
@@ -73,14 +74,15 @@ def _account(config: Config, name: str | None) -> Account:
         raise click.UsageError(f"{name!r} is not a {_SERVICE} account{keys.nearest(name, accounts)}")
     if name is None and len(accounts) != 1:
         said = (
-            f"which account? --account {' or '.join(accounts)}" if accounts else f"the config has no {_SERVICE} account"
+            f"which account? Say --account {' or --account '.join(accounts)}"
+            if accounts
+            else f"the config has no {_SERVICE} account"
         )
         raise click.UsageError(said)
     return accounts[name] if name is not None else next(iter(accounts.values()))
 
 
 async def _each(
-    config: Config,
     account: Account,
     options: dict[str, str | None],
     subjects: Sequence[str],
@@ -100,20 +102,22 @@ async def _each(
                 done.append(await act(sender, subject))
             except AttachsyncError as error:
                 done.append({"what": subject, "error": str(error)})
+            except OSError as error:
+                done.append({"what": subject, "error": f"{error.filename or subject}: {error.strerror}"})
     finally:
         await http.close()
     if as_json:
         print_json(done)
     for row in done:
         if "error" in row:
-            click.echo(f"{row['what']}: {row['error']}", err=True)
+            click.echo(printable(f"{row['what']}: {row['error']}"), err=True)
         elif not as_json:
             click.echo(row.get("media_url") or f"{row['what']}: deleted")
     return 1 if any("error" in row for row in done) else 0
 
 
 async def _upload(sender: Sender, subject: str) -> dict[str, object]:
-    with open(subject, "rb") as body:
+    with await in_thread(_opened, subject) as body:
         size = os.fstat(body.fileno()).st_size
         if not size:
             raise RefusedError("an empty file is not an attachment", code="empty")
@@ -121,6 +125,10 @@ async def _upload(sender: Sender, subject: str) -> dict[str, object]:
         found = await in_thread(digest, body.fileno())
         receipt = await sender.upload(Draft(str(uuid.uuid4()), name, media_type_of(name), size, found), body)
     return {"what": subject, "file_name": name, "sha256": found, "size": size, **receipt}
+
+
+def _opened(subject: str) -> BinaryIO:
+    return open(subject, "rb")
 
 
 async def _delete(sender: Sender, subject: str) -> dict[str, object]:

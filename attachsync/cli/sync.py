@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import click
 
 from attachsync import keys, log
-from attachsync.cli.session import config_of, json_option, peeked, print_json, run
+from attachsync.cli.session import config_of, json_option, peeked, print_json, printable, run
 from attachsync.cli.watching import JsonLines, Lines, Progress, Tally
 from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
@@ -24,7 +24,9 @@ from attachsync.units import human_size
 @json_option
 @click.pass_context
 def sync(context: click.Context, tracks: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """One pass over all tracks and outboxes (named tracks: only those, no outboxes), then exit.
+    """Make one pass over all tracks and outboxes, then exit.
+
+    With TRACKs: over these only, and no outbox.
 
     Everything that is not mirrored yet is tried once, whatever its retry time. Exits 1 if something could not be
     mirrored or sent.
@@ -43,8 +45,8 @@ def sync(context: click.Context, tracks: tuple[str, ...], dry_run: bool, as_json
 
 def report(summary: Summary, observer: Tally, *, as_json: bool) -> None:
     """What a pass came to: what was sent, then a line a track."""
-    for sent in summary.sent:
-        _print_sent(sent, as_json=as_json)
+    for outbox, sent in summary.sent.items():
+        _print_sent(outbox, sent, as_json=as_json)
     for name in summary.tracks:
         _print_track(observer.tallies.get(name, {}), name, summary, as_json=as_json)
 
@@ -52,9 +54,11 @@ def report(summary: Summary, observer: Tally, *, as_json: bool) -> None:
 async def synced(config: Config, names: list[str] | None, observer: Observer) -> Summary:
     """Hold the mirror, and make one pass."""
     clock = Clock()
-    async with holding(config, "sync", clock) as index:
-        async with equipped(config, index, clock, observer, outboxes=names is None) as plant:
-            return await one_pass(plant, names)
+    async with (
+        holding(config, "sync", clock) as index,
+        equipped(config, index, clock, observer, outboxes=names is None) as plant,
+    ):
+        return await one_pass(plant, names)
 
 
 def _chosen(config: Config, wanted: tuple[str, ...]) -> list[Track]:
@@ -73,7 +77,7 @@ async def _dry_run(config: Config, tracks: list[Track], *, outboxes: bool, as_js
             if as_json:
                 print_json(dataclasses.asdict(one))
             else:
-                click.echo(_planned_line(one), err=one.action == "error")
+                click.echo(printable(_planned_line(one)), err=one.action == "error")
     return 1 if failed else 0
 
 
@@ -84,20 +88,21 @@ def _planned_line(one: Planned) -> str:
     return f"would {one.action}  {human_size(one.size) if one.size is not None else '?':>10}  {what}"
 
 
-def _print_sent(sent: Sent, *, as_json: bool) -> None:
+def _print_sent(outbox: str, sent: Sent, *, as_json: bool) -> None:
     """What keeps an outbox from being empty; each file sent was told as it happened."""
     for name, reason in sent.odd.items():
-        click.echo(f"{name}: left in the outbox: {reason}", err=True)
+        click.echo(printable(f"{outbox}/{name}: left where it is: {reason}"), err=True)
     if sent.trouble:
-        click.echo(f"outbox: {sent.trouble}", err=True)
+        click.echo(printable(f"{outbox}: {sent.trouble}"), err=True)
     left = {"waiting": len(sent.waiting | sent.busy), "later": len(sent.later), "held": sent.held}
     left |= {"deleted": sent.deleted, "held_deletions": sent.held_deletions}
     if as_json:
-        print_json({"event": "outbox", "sent": sent.sent, "failed": sent.failed, **left, "error": sent.trouble or None})
+        told = {"event": "outbox", "outbox": outbox, "sent": sent.sent, "failed": sent.failed}
+        print_json({**told, **left, "error": sent.trouble or None})
     elif sent.sent or sent.failed or any(left.values()):
         parts = [f"{sent.sent} sent", f"{sent.failed} failed"]
         parts += [f"{count} {what.replace('_', ' ')}" for what, count in left.items() if count]
-        click.echo(f"outbox: {', '.join(parts)}")
+        click.echo(f"{outbox}: {', '.join(parts)}")
 
 
 def _print_track(tally: Mapping[str, int], name: str, summary: Summary, *, as_json: bool) -> None:
@@ -111,4 +116,4 @@ def _print_track(tally: Mapping[str, int], name: str, summary: Summary, *, as_js
     )
     click.echo(f"{name}: {news}; now {states}")
     if error:
-        click.echo(f"{name}: {error}", err=True)
+        click.echo(printable(f"{name}: {error}"), err=True)

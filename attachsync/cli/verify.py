@@ -4,6 +4,7 @@ import dataclasses
 import random
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import click
@@ -11,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from attachsync import lock, log
-from attachsync.cli.session import config_of, json_option, peeked, print_json, run
+from attachsync.cli.session import config_of, counted, json_option, peeked, print_json, printable, run
 from attachsync.cli.sync import synced
-from attachsync.cli.watching import Lines
-from attachsync.errors import StorageError
+from attachsync.cli.watching import JsonLines, Lines
+from attachsync.errors import MirrorHeldError, StorageError
 from attachsync.index import Index
 from attachsync.reader import Config
 from attachsync.repairing import prepare
@@ -41,9 +42,16 @@ def _percent(_context: click.Context, _option: click.Parameter, value: str) -> f
 @json_option
 @click.pass_context
 def verify(context: click.Context, repair: bool, sample: float, as_json: bool) -> None:
-    """Re-hash the store; compare with names, records and files/; find what is missing, stray or edited."""
+    """Check that all that was mirrored is there, and unchanged.
+
+    Re-hashes the store, and compares with names, with what the services state, and with files/. Exits 1 if it finds
+    anything corrupt, missing, stray or edited.
+    """
     config = config_of(context)
     log.quietly()
+    holder = lock.holder(config.state_directory)
+    if repair and holder:
+        raise MirrorHeldError(f"{config.mirror.directory} is held by {holder}; stop it, or wait")
     if not config.mirror.directory.is_dir():
         raise StorageError(f"{config.mirror.directory} does not exist: nothing was mirrored yet")
     found = _verified(config, sample, as_json=as_json)
@@ -68,7 +76,8 @@ def _verified(config: Config, sample: float, *, as_json: bool) -> list[Finding]:
     if as_json:
         print_json({"event": "verified", "objects": verifier.objects, "bytes": verifier.bytes, "findings": len(found)})
     else:
-        click.echo(f"{verifier.objects} files, {human_size(verifier.bytes)} re-hashed: {len(found) or 'no'} findings")
+        checked = f"{counted(verifier.objects, 'file')}, {human_size(verifier.bytes)} re-hashed"
+        click.echo(f"{checked}: {counted(len(found), 'finding') if found else 'all as it should be'}")
     return found
 
 
@@ -76,13 +85,14 @@ def _print(finding: Finding, *, as_json: bool) -> None:
     if as_json:
         print_json({"event": "finding", **dataclasses.asdict(finding)})
     else:
-        click.echo(f"{finding.kind}  {finding.path}: {finding.detail}")
+        click.echo(printable(f"{finding.kind:<12}  {finding.path}: {finding.detail}"))
 
 
-def _bar(stack: ExitStack, index: Index, sample: float):  # type: ignore[no-untyped-def]
+def _bar(stack: ExitStack, index: Index, sample: float) -> Callable[[int], None]:
+    """A progress bar on a terminal; told of bytes read."""
     console = Console(stderr=True)
     if not (sys.stderr.isatty() and console.is_terminal):
-        return lambda count: None
+        return lambda _: None
     columns = (TextColumn("verifying"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     bar = stack.enter_context(Progress(*columns, console=console, transient=True))
     task = bar.add_task("verifying", total=index.reports.totals()[1] * sample)
@@ -92,6 +102,6 @@ def _bar(stack: ExitStack, index: Index, sample: float):  # type: ignore[no-unty
 def _repaired(config: Config, found: list[Finding], *, as_json: bool) -> list[Finding]:
     """Set damaged bytes aside, fetch them again in one pass, and verify once more: what is left."""
     run(prepare(config, found))
-    with Lines() as observer:
+    with JsonLines() if as_json else Lines() as observer:
         run(synced(config, [track.name for track in config.tracks], observer))
     return _verified(config, 1.0, as_json=as_json)

