@@ -30,7 +30,7 @@ class Reply:
     def json(self) -> JSON:
         """The body as JSON, text that is no Unicode made so; raises MalformedError."""
         try:
-            parsed: JSON = json.loads(self.body)
+            parsed: JSON = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
             if b"\\ud" in self.body.lower():  # lone surrogates could be neither stored nor shown
                 parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
         except (ValueError, RecursionError) as error:
@@ -43,6 +43,17 @@ class Reply:
         if not isinstance(parsed, Mapping):
             raise MalformedError(f"{self.where}: the answer is not a JSON object")
         return parsed
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number without bounds")
+    return number
 
 
 def explain(body: bytes) -> tuple[str, str]:
@@ -78,7 +89,7 @@ def fault(status: int, headers: Mapping[str, str], body: bytes, where: str, now:
     said = f": {detail or code}" if detail or code else ""
     message = f"{where}: HTTP {status}{said}"
     asked = retry.wait_asked(headers.get("Archivist-Rate-Limit-Reset"), now)
-    if asked is None:
+    if not asked:
         asked = retry.wait_asked(headers.get("Retry-After"), now)
     if status == 429:
         return RateLimitedError(message, retry_after=asked, status=status)

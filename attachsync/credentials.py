@@ -62,7 +62,12 @@ class Secret:
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
             if fresh or stamp != self._seen:
                 async with aiofiles.open(self.path, "rb") as file:
-                    self._value = (await file.read(_LONGEST)).decode().strip()
+                    text = await file.read(_LONGEST + 1)
+                if len(text) > _LONGEST:
+                    raise AuthFailedError(
+                        f"secret file {self.path} is longer than {_LONGEST} bytes: is it the right file?"
+                    )
+                self._value = text.decode().strip()
                 self._seen = stamp
         except (OSError, UnicodeDecodeError) as error:
             raise AuthFailedError(f"secret file {self.path} cannot be read: {type(error).__name__}") from None

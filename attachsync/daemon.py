@@ -107,7 +107,7 @@ async def equipped(
         views = Views(store, settings.link, Modes(settings.file_mode, settings.dir_mode, modes), _fallbacks(index))
         await store.run(views.prepare)
         gate = asyncio.Semaphore(config.daemon.concurrency)
-        manifest = Manifest(store, config.state_directory)
+        manifest = Manifest(store, index, config.state_directory)
         keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size)
         mirrors, outgoing = {}, []
         for account in config.accounts.values():
@@ -130,8 +130,7 @@ def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> M
     tracks = [track for track in config.tracks if track.account == account.name]
     if pull is None or not tracks:
         return None
-    identity = pull.identity
-    return Mirror(account, pull.source(http), tracks, lambda track: identity(track.options), keeping)
+    return Mirror(account, pull.source(http), tracks, pull, keeping)
 
 
 @contextmanager
@@ -176,7 +175,7 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
     async def mirror(one: Mirror) -> None:
         mine = [track for track in tracks if track.account == one.account.name]
         if mine:
-            turns.append(await one.turn(mine, mine, urgent=True))
+            turns.append(await one.turn(mine))
 
     async def send(one: Outgoing) -> None:
         try:
@@ -295,7 +294,7 @@ async def _look_when_asked(plant: Plant, signals: Signals) -> None:
         await signals.look.wait()
         signals.look.clear()
         for mirror in plant.mirrors.values():
-            mirror.wake.set()
+            mirror.look_now()
         for outgoing in plant.outgoing:
             outgoing.look_now()
 

@@ -54,15 +54,25 @@ class RateLimitedError(AccountError):
 
 
 class UnavailableError(AttachsyncError):
-    """Network trouble or a 5xx: try again later. `sent` is false when not a byte can have reached the service."""
+    """Network trouble or a 5xx: try again later. `sent` is false when not a byte can have reached the service.
+
+    `begun`: the answer broke off after it had begun.
+    """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, status: int | None = None, sent: bool = True
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        sent: bool = True,
+        begun: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.status = status
         self.sent = sent
+        self.begun = begun
 
 
 class RejectedError(AttachsyncError):
@@ -85,6 +95,10 @@ class NotReadyError(AttachsyncError):
 
 class GoneError(AttachsyncError):
     """The service has no such attachment, on any path that leads to it."""
+
+
+class NoRoomError(AttachsyncError):
+    """This one does not fit on the disk, though smaller ones may."""
 
 
 class RefusedError(AttachsyncError):

@@ -1,11 +1,12 @@
 """One attachment, from listed to visible (architecture 4): record, bytes, name, row, in this order.
 
-Every step before the row is safe to repeat, so a crash or a cancellation anywhere loses nothing but time.
+Every step before the row is safe to repeat, so a crash or a cancellation anywhere loses nothing but time. The other way
+round, what must leave `files/` is marked in its row first, and taken away after.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from attachsync import retry
@@ -15,6 +16,7 @@ from attachsync.errors import (
     GoneError,
     MalformedError,
     MismatchError,
+    NoRoomError,
     NotReadyError,
     RefusedError,
     RejectedError,
@@ -29,10 +31,15 @@ from attachsync.units import human_size
 from attachsync.views import Views
 
 _FORBIDDEN_WAIT = 6 * 3600.0
+_NO_ROOM_WAIT = 600.0
+_DOWNLOADS = 3
+"""So often a body that breaks off is begun anew within one try."""
+_MOST_PARKED = 1000
 _ITEM_ERRORS = (
     GoneError,
     MalformedError,
     MismatchError,
+    NoRoomError,
     NotReadyError,
     RefusedError,
     RejectedError,
@@ -72,37 +79,60 @@ class Fetcher:
         self._source = source
         self._tracks = tracks
         self._keep = keeping
-        self._busy: dict[str, asyncio.Lock] = {}
-        self.changed = False
-        """Whether files/ is not what it was."""
+        self._parked: dict[str, list[tuple[Entry, Facts]]] = {}
+        self._leaving = asyncio.Lock()
 
     async def fetch(self, entry: Entry) -> UnavailableError | None:
-        """Mirror a row without a digest, and settle what became of it; the error if the service could not be reached.
+        """Mirror a row without a digest, and settle what became of it; the error if the service was not available.
 
-        Raises AccountError and StorageError, which reach further than one attachment.
+        Of rows with the same content one is fetched, and the others wait for it without keeping anybody busy. Raises
+        AccountError and StorageError, which reach further than one attachment.
         """
         try:
-            await self._fetch(entry, self._tracks[entry.attachment.track])
+            entry = await self._finish_withdrawal(entry)
+            facts = await self._inspected(entry)
         except _ITEM_ERRORS as error:
-            self._settle(entry, error)
-            return error if isinstance(error, UnavailableError) and error.status is None else None
-        return None
+            return self._settle(entry, error)
+        content = facts.sha256 or entry.attachment.content or str(entry.id)
+        waiting = self._parked.get(content)
+        if waiting is not None and len(waiting) < _MOST_PARKED:
+            waiting.append((entry, facts))
+            return None
+        return await self._fetch_for_all(entry, facts, content)
 
-    async def _fetch(self, entry: Entry, track: Track) -> None:
+    async def _fetch_for_all(self, entry: Entry, facts: Facts, content: str) -> UnavailableError | None:
+        waiting = self._parked.setdefault(content, [])
+        try:
+            unavailable = await self._mirrored(entry, facts)
+            while waiting:
+                await self._mirrored(*waiting.pop())
+        finally:
+            self._parked.pop(content, None)
+        return unavailable
+
+    async def _inspected(self, entry: Entry) -> Facts:
+        """What the service's record says, kept; raises what it forbids."""
         attachment = entry.attachment
-        facts = await self._source.inspect(track, attachment)
+        facts = await self._source.inspect(self._tracks[attachment.track], attachment, entry.record)
         self._keep.index.attachments.inspected(entry, facts, self._check_at(facts))
         if facts.standing is Standing.NOT_YET:
             raise NotReadyError(facts.reason, after=retry.DAY)
         if facts.standing is Standing.BAD:
             raise RefusedError(facts.reason, code="scan")
-        expected = _expected(attachment, facts)
-        if expected.size is not None and expected.size > self._keep.max_size:
+        size = _expected(attachment, facts).size
+        if size is not None and size > self._keep.max_size:
             limit = human_size(self._keep.max_size)
-            raise RefusedError(f"{human_size(expected.size)} is larger than max_size ({limit})", code="too_large")
-        async with self._alone(facts.sha256 or attachment.content):
-            found = self._stored_already(entry, facts, expected) or await self._download(track, entry, facts, expected)
-        await self._show(entry, found)
+            raise RefusedError(f"{human_size(size)} is larger than max_size ({limit})", code="too_large")
+        return facts
+
+    async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
+        expected = _expected(entry.attachment, facts)
+        try:
+            found = self._stored_already(entry, facts, expected) or await self._download(entry, facts, expected)
+            await self._show(entry, found)
+        except _ITEM_ERRORS as error:
+            return self._settle(entry, error)
+        return None
 
     def _check_at(self, facts: Facts) -> float | None:
         return None if facts.final else self._keep.clock.now() + retry.DAY
@@ -124,16 +154,25 @@ class Fetcher:
                 return _Bytes(digest, size, facts.media_type or attachment.media_type, fetched=False)
         return None
 
-    async def _download(self, track: Track, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
-        """Fetch, once more if what came is not what was stated (specs/datatrails.md 8)."""
+    async def _download(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
+        """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""
+        differed = False
         async with self._keep.gate:
-            try:
-                return await self._download_once(track, entry.attachment, facts, expected)
-            except MismatchError:
-                return await self._download_once(track, entry.attachment, facts, expected)
+            for attempt in range(1, _DOWNLOADS + 1):
+                try:
+                    return await self._download_once(entry.attachment, facts, expected)
+                except MismatchError:
+                    if differed or attempt == _DOWNLOADS:
+                        raise
+                    differed = True
+                except UnavailableError as error:
+                    if not error.begun or isinstance(error.__cause__, TimeoutError) or attempt == _DOWNLOADS:
+                        raise
+                    await self._keep.clock.sleep(retry.delay(attempt, base=0.2))
+        raise AssertionError("the last attempt returns or raises")
 
-    async def _download_once(self, track: Track, attachment: Attachment, facts: Facts, expected: Expected) -> _Bytes:
-        async with self._source.read(track, attachment, facts) as body:
+    async def _download_once(self, attachment: Attachment, facts: Facts, expected: Expected) -> _Bytes:
+        async with self._source.read(self._tracks[attachment.track], attachment, facts) as body:
             if body.size is not None and body.size > self._keep.max_size:
                 raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
             digest, size = await self._keep.store.add(self._counted(body.chunks), expected, self._keep.max_size)
@@ -145,86 +184,82 @@ class Fetcher:
             self._keep.observer.received(len(chunk))
             yield chunk
 
-    @asynccontextmanager
-    async def _alone(self, content: str | None) -> AsyncIterator[None]:
-        """One at a time for the same content: the second finds it in the store."""
-        if content is None:
-            yield
-            return
-        lock = self._busy.setdefault(content, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._busy.pop(content, None)
-
     # --- names and rows -----------------------------------------------------------------------------------------
 
     async def _show(self, entry: Entry, found: _Bytes) -> None:
         index, views, store = self._keep.index.attachments, self._keep.views, self._keep.store
         path = index.claim(entry.account, entry.attachment, found.media_type)
-        self.changed = True
+        self._keep.manifest.outdated()
         await store.run(views.show, path, found.digest)
         if entry.path and entry.path != path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
             await store.run(views.hide, entry.path)
-        now = self._keep.clock.now()
-        if index.stored(entry, found.digest, found.size, found.media_type, path, now):
+        if index.stored(entry, found.digest, found.size, found.media_type, path, self._keep.clock.now()):
             self._tell(entry, State.STORED, "", path, found)
+        elif path != entry.path:
+            await store.run(views.hide, path)  # its version changed meanwhile, and its name
 
-    def _settle(self, entry: Entry, error: AttachsyncError) -> None:
+    def _settle(self, entry: Entry, error: AttachsyncError) -> UnavailableError | None:
         state, wait, failed = _reaction(error, entry)
         self._keep.index.attachments.settled(entry, state, str(error), self._keep.clock.now() + wait, failed=failed)
         self._tell(entry, state, str(error))
+        return error if isinstance(error, UnavailableError) else None
 
     def _tell(
         self, entry: Entry, state: State, reason: str, path: str | None = None, found: _Bytes | None = None
     ) -> None:
-        self._keep.observer.settled(
-            Outcome(
-                account=entry.account,
-                track=entry.attachment.track,
-                key=entry.attachment.key,
-                state=state,
-                reason=reason,
-                path=path,
-                digest=found.digest if found else None,
-                size=found.size if found else None,
-                media_type=found.media_type if found else None,
-                changed=entry.shown is not None,
-                fetched=found.fetched if found else False,
-            )
+        outcome = Outcome(
+            account=entry.account,
+            track=entry.attachment.track,
+            key=entry.attachment.key,
+            state=state,
+            reason=reason,
+            path=path,
+            changed=entry.shown is not None,
         )
+        if found is not None:
+            outcome = dataclasses.replace(
+                outcome, digest=found.digest, size=found.size, media_type=found.media_type, fetched=found.fetched
+            )
+        self._keep.observer.settled(outcome)
 
     # --- stored rows, asked about again -------------------------------------------------------------------------
 
     async def recheck(self, entry: Entry) -> None:
         """Ask the service's record of a stored attachment again; what turned bad leaves `files/`."""
         index, now = self._keep.index.attachments, self._keep.clock.now()
+        track = self._tracks[entry.attachment.track]
         try:
-            facts = await self._source.inspect(self._tracks[entry.attachment.track], entry.attachment)
+            facts = await self._source.inspect(track, entry.attachment, entry.record)
         except _ITEM_ERRORS:
             index.check_again(entry, now + retry.delay(1, base=3600.0))
             return
         if facts.standing is Standing.GOOD:
             index.inspected(entry, facts, self._check_at(facts))
             return
-        await self._take_away(entry, quarantine=facts.standing is Standing.BAD)
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
         index.inspected(entry, facts, None)
-        index.hidden(entry, state, facts.reason, now + retry.DAY)
+        index.withdraw(entry, state, facts.reason, now + retry.DAY)
+        await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
-    async def _take_away(self, entry: Entry, *, quarantine: bool) -> None:
-        """Take an entry out of `files/`; its bytes to quarantine, unless others in good standing show them."""
-        if entry.path is None or entry.shown is None:
-            return
-        self.changed = True
-        path_is_shared, bytes_are_shared = self._keep.index.attachments.shows(entry.path, entry.shown, entry.id)
-        if not path_is_shared:
-            await self._keep.store.run(self._keep.views.hide, entry.path)
-        if quarantine and not bytes_are_shared:
-            await self._keep.store.run(self._keep.store.quarantine, entry.shown)
+    async def _finish_withdrawal(self, entry: Entry) -> Entry:
+        """Take a marked row's entry out of `files/`, unless others in good standing show it; bad bytes to quarantine.
+
+        One at a time: the last of those who show the same bytes takes them away.
+        """
+        if not entry.withdrawn:
+            return entry
+        index, store, views = self._keep.index.attachments, self._keep.store, self._keep.views
+        if entry.path and entry.shown:
+            self._keep.manifest.outdated()
+            async with self._leaving:
+                path_is_shared, bytes_are_shared = index.shows(entry.path, entry.shown, entry.id)
+                if not path_is_shared:
+                    await store.run(views.hide, entry.path)
+                if entry.state is State.QUARANTINED and not bytes_are_shared:
+                    await store.run(store.quarantine, entry.shown)
+        index.hidden(entry)
+        return dataclasses.replace(entry, path=None, shown=None, withdrawn=False)
 
 
 def _expected(attachment: Attachment, facts: Facts) -> Expected:
@@ -246,8 +281,10 @@ def _reaction(error: AttachsyncError, entry: Entry) -> tuple[State, float, bool]
             state, wait = State.QUARANTINED if still_bad else State.REFUSED, retry.DAY
         case GoneError():
             state, wait = State.GONE, retry.DAY
+        case NoRoomError():
+            wait = _NO_ROOM_WAIT
         case RejectedError(status=403):
             wait = _FORBIDDEN_WAIT
         case UnavailableError():
             wait = max(error.retry_after or 0.0, backing_off)
-    return state, wait, state is not State.WAITING
+    return state, max(wait, 1.0), state is not State.WAITING

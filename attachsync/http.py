@@ -13,15 +13,22 @@ from typing import Any, Protocol, TypeVar
 import aiohttp
 import stamina
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiolimiter import AsyncLimiter
 from yarl import URL
 
-from attachsync import __version__, retry
+from attachsync import __version__
 from attachsync.answers import Reply, fault
 from attachsync.clock import Clock
-from attachsync.errors import MalformedError, RateLimitedError, RefusedError, RejectedError, UnavailableError
+from attachsync.errors import (
+    AccountError,
+    MalformedError,
+    RateLimitedError,
+    RefusedError,
+    RejectedError,
+    UnavailableError,
+)
 from attachsync.model import Account, Body
 from attachsync.origins import Boundary, is_public
+from attachsync.pace import LONGEST_WAIT, Pace
 
 T = TypeVar("T")
 
@@ -29,8 +36,6 @@ MAX_JSON = 64 * 1024 * 1024
 """An answer that should be JSON is read this far (bytes)."""
 _BLOCK = 1024 * 1024
 _MAX_REDIRECTS = 5
-_LONGEST_WAIT = 120.0
-"""A wish to wait longer than this (seconds) ends the account's pass instead of holding it."""
 _ATTEMPTS = 5
 _QUIET = 30.0
 """A connection that says nothing for this long (seconds) is given up, and not tried again at once."""
@@ -62,9 +67,7 @@ class Http:
         self.boundary = Boundary(account.base_url, account.media_hosts, account.proxy)
         self.clock = clock
         self._credentials = credentials
-        self._rate = AsyncLimiter(max(account.rate, 1), max(1, 1 / account.rate)) if account.rate else None
-        self._resume_at = 0.0
-        self._limited = 0
+        self._pace = Pace(account.name, account.rate, clock)
         context: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -85,11 +88,11 @@ class Http:
         url = URL(self.account.base_url.rstrip("/") + path, encoded=True)
         return url.with_query(list(query)) if query else url
 
-    async def get(self, url: URL) -> Reply:
-        """GET a small answer; repeated while the trouble looks passing."""
+    async def get(self, url: URL, *, signed: bool = True) -> Reply:
+        """GET a small answer; repeated while the trouble looks passing. `signed`: with credentials where they may go."""
 
         async def once() -> Reply:
-            return await self._whole(await self._send("GET", url), self._where("GET", url))
+            return await self._whole(await self._send("GET", url, signed=signed), self._where("GET", url))
 
         return await _repeated(once)
 
@@ -100,15 +103,15 @@ class Http:
         """
 
         async def once() -> Reply:
-            response = await self._send("POST", url, content, signed=signed)
+            response = await self._send("POST", url, content, signed=signed, patient=repeat)
             return await self._whole(response, self._where("POST", url))
 
         return await (_repeated(once) if repeat else once())
 
     @asynccontextmanager
-    async def stream(self, url: URL) -> AsyncIterator[Body]:
+    async def stream(self, url: URL, *, signed: bool = True) -> AsyncIterator[Body]:
         """GET an attachment's bytes. Trouble before the first byte is repeated here; later trouble is the caller's."""
-        response = await _repeated(lambda: self._send("GET", url))
+        response = await _repeated(lambda: self._send("GET", url, signed=signed))
         try:
             encoded = "Content-Encoding" in response.headers
             yield Body(
@@ -120,16 +123,20 @@ class Http:
             response.close()
 
     async def _send(
-        self, method: str, url: URL, content: Content = _nothing, *, signed: bool = True
+        self, method: str, url: URL, content: Content = _nothing, *, signed: bool = True, patient: bool = True
     ) -> aiohttp.ClientResponse:
-        """One request with its redirects and, once, credentials renewed: an open answer of a 2xx status."""
-        target, renewed, hops = url, False, 0
+        """One request with its redirects and, once, credentials renewed: an open answer of a 2xx status.
+
+        `patient`: a 429 is waited out here; else it is the caller's.
+        """
+        target, renewed, hops, where = url, False, 0, self._where(method, url)
         while True:
+            began = await self._pace.turn()
             carried = signed and self.boundary.may_carry_credentials(target)
-            signature = await self._credentials.headers(self) if carried else {}
+            signature = await self._signature() if carried else {}
             response = await self._once(method, target, content, signature)
             if 200 <= response.status < 300:
-                self._limited = 0
+                self._pace.answered()
                 return response
             async with response:
                 if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):
@@ -138,35 +145,39 @@ class Http:
                     hops += 1
                     target = self._next_hop(method, url, response, hops)
                 else:
-                    raise await self._fault(response, self._where(method, url), carried)
+                    error = await self._fault(response, where, carried)
+                    if not isinstance(error, RateLimitedError):
+                        raise error
+                    self._pace.limited(error, began)
+                    if not patient:
+                        raise error
+
+    async def _signature(self) -> Mapping[str, str]:
+        """Headers that sign a request. Trouble with having them is the account's, and has been repeated already."""
+        try:
+            return await self._credentials.headers(self)
+        except UnavailableError as error:
+            raise AccountError(f"{error}: cannot sign in", retry_after=error.retry_after) from None
 
     async def _once(
         self, method: str, target: URL, content: Content, signature: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        self.boundary.check(target)
-        await self._turn()
+        where = self._where(method, target)
         extra = dict(content())
         headers = {**extra.pop("headers", {}), **signature}
-        where = self._where(method, target)
         try:
+            self.boundary.check(target)
             return await self._session.request(
                 method, target, headers=headers, allow_redirects=False, proxy=self.account.proxy, **extra
             )
+        except RefusedError as error:
+            raise RefusedError(f"{where}: {error}", code=error.code) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise UnavailableError(f"{where}: cannot connect ({_reason(error)})", sent=False) from None
-        except aiohttp.InvalidURL:
+        except (aiohttp.InvalidURL, ValueError):
             raise RefusedError(f"{where}: not a URL that can be asked", code="address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnavailableError(f"{where}: {_reason(error)}") from error
-
-    async def _turn(self) -> None:
-        """Wait for the account's turn: after a 429 nobody of the account asks before the service said."""
-        while (wait := self._resume_at - self.clock.monotonic()) > 0:
-            if wait > _LONGEST_WAIT:
-                raise RateLimitedError(f"{self.account.name}: asked to wait {wait:.0f} s (HTTP 429)", retry_after=wait)
-            await self.clock.sleep(wait)
-        if self._rate is not None:
-            await self._rate.acquire()
 
     def _next_hop(self, method: str, url: URL, response: aiohttp.ClientResponse, hops: int) -> URL:
         where = self._where(method, url)
@@ -185,11 +196,6 @@ class Http:
         except (aiohttp.ClientError, TimeoutError, OSError):
             body = b""
         error = fault(response.status, response.headers, body, where, self.clock.now())
-        if isinstance(error, RateLimitedError):
-            self._limited += 1
-            if error.retry_after is None:
-                error.retry_after = retry.delay(self._limited, base=1.0, cap=60.0)
-            self._resume_at = max(self._resume_at, self.clock.monotonic() + error.retry_after)
         if response.status == 401 and not carried:
             return RejectedError(str(error), status=401)
         return error
@@ -208,7 +214,7 @@ class Http:
             async for block in response.content.iter_chunked(_BLOCK):
                 yield block
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(f"{where}: the answer broke off ({_reason(error)})") from None
+            raise UnavailableError(f"{where}: the answer broke off ({_reason(error)})", begun=True) from error
 
     def _where(self, method: str, url: URL) -> str:
         """Account, method and path: never the query, which may be a signature."""
@@ -249,11 +255,11 @@ async def _repeated(once: Callable[[], Awaitable[T]]) -> T:
 
 def _again(error: Exception) -> bool | float:
     """Whether a GET may be repeated at once: False, True (back off), or the seconds that the service asked for."""
-    if not isinstance(error, UnavailableError | RateLimitedError) or isinstance(error.__cause__, TimeoutError):
+    if not isinstance(error, UnavailableError) or isinstance(error.__cause__, TimeoutError):
         return False
     if error.retry_after is None:
         return True
-    return max(error.retry_after, 0.01) if error.retry_after <= _LONGEST_WAIT else False
+    return max(error.retry_after, 0.01) if error.retry_after <= LONGEST_WAIT else False
 
 
 def _reason(error: BaseException) -> str:

@@ -23,7 +23,10 @@ def set_up(form: str, *, daemon: bool, journal: bool, level: int = logging.INFO)
     """
     if form == "auto":
         form = "console" if sys.stderr.isatty() or not daemon else "journal" if journal else "json"
-    processors: list[Processor] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
+    processors: list[Processor] = [structlog.processors.add_log_level]
+    if form != "json":
+        processors.append(_printable)
+    processors.append(structlog.processors.format_exc_info)
     if form == "json":
         processors += [structlog.processors.TimeStamper("iso"), structlog.processors.JSONRenderer()]
     elif form == "journal":
@@ -36,6 +39,15 @@ def set_up(form: str, *, daemon: bool, journal: bool, level: int = logging.INFO)
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def printable(text: str) -> str:
+    """Text that may hold names from outside, for a terminal: control characters are shown, not obeyed."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def quietly() -> None:

@@ -8,20 +8,42 @@ from attachsync.index import Index
 from attachsync.store import Store, fsync_folder
 
 NAME = "SHA256SUMS"
+_NOTE = "manifest"
+_OUTDATED, _CURRENT = "outdated", "current"
 
 
 class Manifest:
-    """Writes the list anew from the index, whole or not at all. `state` is the index's folder."""
+    """Writes the list anew from the index, whole or not at all. `state` is the index's folder.
 
-    def __init__(self, store: Store, state: Path) -> None:
+    That it is outdated is noted before what outdates it, so that a crash in between is made good.
+    """
+
+    def __init__(self, store: Store, index: Index, state: Path) -> None:
         self._store = store
+        self._index = index
         self._state = state
         self._lock = asyncio.Lock()
+        self._is_outdated = index.database.noted(_NOTE) == _OUTDATED
+
+    def outdated(self) -> None:
+        """Something under `files/` is about to change."""
+        if not self._is_outdated:
+            self._index.database.note(_NOTE, _OUTDATED)
+            self._is_outdated = True
 
     async def publish(self) -> None:
-        """Bring the list up to date. Raises StorageError."""
+        """Bring the list up to date, if it is not. Raises StorageError."""
         async with self._lock:
-            await self._store.run(self._write)
+            if not self._is_outdated and (self._store.mirror / NAME).exists():
+                return
+            self._is_outdated = False  # what changes from here on outdates it again
+            try:
+                await self._store.run(self._write)
+            except BaseException:
+                self._is_outdated = True
+                raise
+            if not self._is_outdated:
+                self._index.database.note(_NOTE, _CURRENT)
 
     def _write(self) -> None:
         index = Index.peek(self._state)  # a connection of this thread's own

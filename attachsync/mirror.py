@@ -4,10 +4,11 @@ The index is the queue. In memory there are only the few rows that are being wor
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attachsync import retry
 from attachsync.errors import (
@@ -21,8 +22,9 @@ from attachsync.errors import (
     UnavailableError,
 )
 from attachsync.fetcher import Fetcher, Keeping
-from attachsync.index import Entry
+from attachsync.index import Entry, Wanted
 from attachsync.model import Account, Source, Track
+from attachsync.sources.service import Pull
 
 E = TypeVar("E", bound=BaseException)
 
@@ -30,15 +32,16 @@ _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
 _LISTING_ERRORS = (GoneError, MalformedError, NotReadyError, RefusedError, RejectedError, UnavailableError)
 _MOST_TROUBLE = 16
-"""So many attachments in a row for which the service could not be reached: it is down."""
+"""So many attachments in a row for which the service was not available: it is down."""
+_LONGEST_REST = 60.0
+"""The index is looked at this often (seconds) for rows whose time has come, whatever else happens."""
 
 
 @dataclass(slots=True)
 class Turn:
     """One pass over some tracks of an account. `errors`: track -> why its listing was not whole."""
 
-    number: int
-    urgent: bool
+    number: int = 0
     listed: bool = False
     """Whether all listings of this pass have ended."""
     errors: dict[str, str] = field(default_factory=dict)
@@ -47,147 +50,196 @@ class Turn:
 
 
 class Mirror:
-    """One account's mirror. `identity` tells which keys of a track decide what is listed."""
+    """One account's mirror. `pull` tells which keys of a track decide what is listed, and what is shown."""
 
-    def __init__(
-        self,
-        account: Account,
-        source: Source,
-        tracks: Sequence[Track],
-        identity: Callable[[Track], Mapping[str, object]],
-        keeping: Keeping,
-    ) -> None:
+    def __init__(self, account: Account, source: Source, tracks: Sequence[Track], pull: Pull, keeping: Keeping) -> None:
         self.account = account
         self.tracks = {track.name: track for track in tracks}
         self._source = source
-        self._identity = identity
+        self._pull = pull
         self._keep = keeping
         self._fetcher = Fetcher(source, self.tracks, keeping)
         self._more = asyncio.Event()
-        self.wake = asyncio.Event()
-        """Set it to start a pass over all tracks now."""
+        self._looks = {track.name: asyncio.Event() for track in tracks}
+        self._urgent = 0
+        self._busy: set[int] = set()
         self._trouble = 0
 
-    async def turn(self, listed: Sequence[Track], worked: Sequence[Track], *, urgent: bool) -> Turn:
-        """List `listed`, and work off what is missing on `worked`. `urgent`: whatever its retry time."""
-        turn = Turn(0, urgent)
+    # --- one pass -----------------------------------------------------------------------------------------------
+
+    async def turn(self, tracks: Sequence[Track]) -> Turn:
+        """One pass over some tracks: everything that is not mirrored is tried once, whatever its retry time."""
+        turn = Turn()
+        await self._session(turn, tracks, lambda: self._list_all(iter(tracks), turn), self._feed_once)
+        return turn
+
+    async def _session(
+        self,
+        turn: Turn,
+        tracks: Sequence[Track],
+        lister: Callable[[], Coroutine[Any, Any, None]],
+        feeder: "Callable[[_Queue, Sequence[str], Turn], Coroutine[Any, Any, None]]",
+    ) -> None:
+        """List and fetch at the same time, until both end or an error reaches the account or the disk."""
         self._trouble = 0
+        self._busy.clear()
         try:
             turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
-                queue: asyncio.Queue[Entry | None] = asyncio.Queue(self.account.concurrency)
-                group.create_task(self._list_all(listed, turn))
-                group.create_task(self._feed(queue, [track.name for track in worked], turn))
+                queue: _Queue = asyncio.Queue(self.account.concurrency)
+                group.create_task(lister())
+                group.create_task(feeder(queue, [track.name for track in tracks], turn))
                 for _ in range(self.account.concurrency):
                     group.create_task(self._work(queue))
+            await self._keep.manifest.publish()
         except* AccountError as errors:
             turn.account_error = _leaf(errors)
-        except* StorageError as errors:  # also a bare one
+        except* StorageError as errors:
             turn.storage_error = _leaf(errors)
-        await self._end(listed, turn)
-        return turn
+        self._tell_broken(turn, tracks)
 
-    async def _end(self, listed: Sequence[Track], turn: Turn) -> None:
-        """Bring SHA256SUMS up to date, and record how the pass ended, as far as the disk lets us."""
-        try:
-            if self._fetcher.changed:
-                await self._keep.manifest.publish()
-                self._fetcher.changed = False
-        except StorageError as full:
-            turn.storage_error = full
+    def _tell_broken(self, turn: Turn, tracks: Iterable[Track]) -> None:
+        """An error of the account or the disk is one of every track of the pass."""
         broken = turn.storage_error or turn.account_error
         if turn.account_error:
             self._keep.observer.account_down(self.account.name, str(turn.account_error))
-        for track in listed:
-            error = turn.errors.get(track.name) or (str(broken) if broken else "")
-            with suppress(StorageError):
-                self._keep.index.tracks.end(track.name, error, self._keep.clock.now())
-            self._keep.observer.track_ended(self.account.name, track.name, error)
-            if error:
-                turn.errors[track.name] = error
+        for track in tracks if broken else ():
+            self._track_ended(turn, track, turn.errors.get(track.name) or str(broken))
+
+    # --- pass after pass ----------------------------------------------------------------------------------------
 
     async def keep(self, interval: Callable[[Track], float]) -> None:
-        """Pass after pass, for ever: each track when its time has come, retries when theirs has, all on `wake`."""
-        clock, failures = self._keep.clock, 0
-        due = dict.fromkeys(self.tracks, clock.monotonic())
+        """For ever: each track is listed when its time has come, each row tried when its time has."""
+        failures, clock, tracks = 0, self._keep.clock, list(self.tracks.values())
         while True:
-            started = clock.monotonic()
-            listed = [track for track in self.tracks.values() if due[track.name] <= started]
-            turn = await self.turn(listed, list(self.tracks.values()), urgent=False)
-            due.update({track.name: started + interval(track) for track in listed})
-            broken = turn.account_error or turn.storage_error
-            failures = failures + 1 if broken else 0
-            wait = min(due.values()) - clock.monotonic()
-            if broken:
-                asked = turn.account_error.retry_after if turn.account_error else None
-                wait = asked or retry.delay(failures, base=10.0, cap=600.0)
-                due.update(dict.fromkeys((track.name for track in listed), clock.monotonic() + wait))
-            elif (retry_at := self._keep.index.tracks.next_retry(list(self.tracks))) is not None:
-                wait = min(wait, retry_at - clock.now())
-            if await clock.wait(self.wake, max(wait, 1.0)):
-                due = dict.fromkeys(due, clock.monotonic())
-            self.wake.clear()
+            turn, began = Turn(), clock.monotonic()
+            lister = functools.partial(self._list_forever, interval, turn)
+            await self._session(turn, tracks, lister, self._feed_forever)
+            failures = failures + 1 if clock.monotonic() - began < retry.DAY / 24 else 1
+            asked = turn.account_error.retry_after if turn.account_error else None
+            await clock.sleep(asked or retry.delay(failures, base=10.0, cap=600.0))
+
+    def look_now(self) -> None:
+        """Start a pass over all tracks now, whatever the retry times of their attachments."""
+        for look in self._looks.values():
+            look.set()
+        self._urgent = self._keep.index.tracks.next_turn()
+        self._more.set()
+
+    async def _list_forever(self, interval: Callable[[Track], float], turn: Turn) -> None:
+        gate = asyncio.Semaphore(_LISTERS)
+        async with asyncio.TaskGroup() as group:
+            for track in self.tracks.values():
+                group.create_task(self._keep_listing(track, interval(track), gate, turn))
+
+    async def _keep_listing(self, track: Track, interval: float, gate: asyncio.Semaphore, turn: Turn) -> None:
+        clock, look = self._keep.clock, self._looks[track.name]
+        while True:
+            async with gate:
+                look.clear()
+                due = clock.monotonic() + interval
+                await self._list(track, turn)
+            await clock.wait(look, max(due - clock.monotonic(), 0.0))
 
     # --- listing ------------------------------------------------------------------------------------------------
 
-    async def _list_all(self, tracks: Sequence[Track], turn: Turn) -> None:
-        waiting = iter(tracks)
+    async def _list_all(self, tracks: Iterator[Track], turn: Turn) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(_LISTERS, len(tracks))):
-                    group.create_task(self._list_some(waiting, turn))
+                for _ in range(_LISTERS):
+                    group.create_task(self._list_some(tracks, turn))
         finally:
             turn.listed = True
             self._more.set()
 
     async def _list_some(self, waiting: Iterator[Track], turn: Turn) -> None:
         for track in waiting:
-            try:
-                await self._list(track)
-            except _LISTING_ERRORS as error:
-                turn.errors[track.name] = str(error)
+            await self._list(track, turn)
 
-    async def _list(self, track: Track) -> None:
+    async def _list(self, track: Track, turn: Turn) -> None:
+        turn.errors.pop(track.name, None)
+        try:
+            await self._list_whole(track)
+        except _LISTING_ERRORS as error:
+            self._track_ended(turn, track, str(error))
+        else:
+            self._track_ended(turn, track, "")
+
+    async def _list_whole(self, track: Track) -> None:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
-        index.tracks.begin(track.name, track.account, self._identity(track), now())
+        identity, rules = self._pull.identity(track.options), self._pull.rules(track.options)
+        index.tracks.begin(track.name, track.account, identity, rules, now())
         async for page in self._source.pages(track, index.attachments.cursors(track.name)):
             taken = index.attachments.take(self.account.name, track.name, page, now())
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)
-            if taken.new or taken.changed:
-                self._more.set()
+            self._more.set()
+
+    def _track_ended(self, turn: Turn, track: Track, error: str) -> None:
+        """Record and tell how a track's listing ended, as far as the disk lets us."""
+        if error:
+            turn.errors[track.name] = error
+        with suppress(StorageError):
+            self._keep.index.tracks.end(track.name, error, self._keep.clock.now())
+        self._keep.observer.track_ended(self.account.name, track.name, error)
 
     # --- fetching -----------------------------------------------------------------------------------------------
 
-    async def _feed(self, queue: asyncio.Queue[Entry | None], names: Sequence[str], turn: Turn) -> None:
-        """Hand rows to the workers as they have room, until all is listed and nothing is left."""
+    async def _feed_once(self, queue: "_Queue", names: Sequence[str], turn: Turn) -> None:
+        """Hand rows to the workers as they have room, each once, until all is listed and nothing is left."""
         while True:
             self._more.clear()
             last_look = turn.listed
-            batch = self._batch(names, turn)
-            for entry in batch:
-                await queue.put(entry)
-            if not batch:
-                if last_look:
-                    break
-                await self._more.wait()
+            if await self._hand_out(queue, self._batch(names, turn.number, once=True, urgent=True)):
+                continue
+            if last_look:
+                break
+            await self._more.wait()
         for _ in range(self.account.concurrency):
             await queue.put(None)
 
-    def _batch(self, names: Sequence[str], turn: Turn) -> list[Entry]:
-        index, now, room = self._keep.index.attachments, self._keep.clock.now(), self.account.concurrency
-        due = None if turn.urgent else now
-        found = index.work(self.account.name, names, turn.number, due, room)
-        return found or index.stale(self.account.name, names, turn.number, now, room)
+    async def _feed_forever(self, queue: "_Queue", names: Sequence[str], turn: Turn) -> None:
+        """Hand rows to the workers when their time has come."""
+        clock = self._keep.clock
+        while True:
+            self._more.clear()
+            if self._urgent and await self._hand_out(queue, self._batch(names, self._urgent, once=True, urgent=True)):
+                continue
+            self._urgent = 0
+            if await self._hand_out(queue, self._batch(names, turn.number, once=False, urgent=False)):
+                continue
+            if not self._busy:
+                await self._keep.manifest.publish()
+            due = self._keep.index.tracks.next_due(self.account.name)
+            rest = _LONGEST_REST if due is None else min(due - clock.now(), _LONGEST_REST)
+            await clock.wait(self._more, max(rest, 0.5))
 
-    async def _work(self, queue: asyncio.Queue[Entry | None]) -> None:
+    def _batch(self, names: Sequence[str], number: int, *, once: bool, urgent: bool) -> list[Entry]:
+        index, now, room = self._keep.index.attachments, self._keep.clock.now(), self.account.concurrency
+        wanted = Wanted(names, number, once, None if urgent else now, self._busy, room)
+        found = index.work(self.account.name, wanted)
+        return found or index.stale(self.account.name, Wanted(names, number, once, now, self._busy, room))
+
+    async def _hand_out(self, queue: "_Queue", batch: list[Entry]) -> bool:
+        self._busy.update(entry.id for entry in batch)
+        for entry in batch:
+            await queue.put(entry)
+        return bool(batch)
+
+    async def _work(self, queue: "_Queue") -> None:
         while (entry := await queue.get()) is not None:
             if entry.digest is not None:
                 await self._fetcher.recheck(entry)
-                continue
-            unreachable = await self._fetcher.fetch(entry)
-            self._trouble = self._trouble + 1 if unreachable else 0
-            if self._trouble >= _MOST_TROUBLE:
-                raise AccountError(f"{self.account.name} cannot be reached: {unreachable}")
+            else:
+                unavailable = await self._fetcher.fetch(entry)
+                self._trouble = self._trouble + 1 if unavailable else 0
+                if self._trouble >= _MOST_TROUBLE:
+                    raise AccountError(f"{self.account.name} is not available: {unavailable}")
+            self._busy.discard(entry.id)
+            if not self._busy:
+                self._more.set()
+
+
+_Queue = asyncio.Queue[Entry | None]
 
 
 def _leaf(errors: BaseExceptionGroup[E]) -> E:

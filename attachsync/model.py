@@ -147,8 +147,11 @@ class Source(Protocol):
     def pages(self, track: Track, cursors: Cursors) -> AsyncIterator[Page]:
         """What is new on a track, or may be; every page may be seen again."""
 
-    async def inspect(self, track: Track, attachment: Attachment) -> Facts:
-        """The service's own record of an attachment; raises NotReadyError, GoneError, RejectedError, AccountError."""
+    async def inspect(self, track: Track, attachment: Attachment, record: Mapping[str, JSON]) -> Facts:
+        """The service's own record of an attachment; `record` is what was kept of the last one (or empty).
+
+        Raises NotReadyError, GoneError, RejectedError, UnavailableError, MalformedError, AccountError.
+        """
 
     def read(self, track: Track, attachment: Attachment, facts: Facts) -> AbstractAsyncContextManager[Body]:
         """An attachment's bytes; raises as `inspect` does, and RefusedError."""

@@ -32,8 +32,11 @@ def safe(name: str, *, folder: bool = False) -> str:
         clean = "_" + clean.lstrip(".")
     if not clean.strip("_"):
         clean = ""
+    head, dot, rest = clean.partition(".")
+    if head.casefold() in _DEVICES:  # what counts is the part before the first dot
+        clean = f"{head}_{dot}{rest}"
     stem, suffix = split(clean)
-    if stem.casefold().split(".")[0] in _DEVICES or (clean.casefold() in FOLDERS and not folder):
+    if clean.casefold() in FOLDERS and not folder:
         stem += "_"
     return _fit(stem, suffix) or "unnamed"
 

@@ -89,6 +89,8 @@ class Boundary:
         host = url.host
         if url.scheme not in ("https", "http") or not host:
             raise RefusedError(f"a link to {url.scheme or 'nowhere'}: is not followed", code="address")
+        if url.user or url.password:
+            raise RefusedError(f"a link to {host} with a user name in it is not followed", code="address")
         if self.is_home(url):
             return
         if url.scheme == "http" and not (self._on_loopback and is_loopback(host)):

@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from attachsync import keys, tables
 from attachsync.model import Account, Outbox, Track
+from attachsync.sections import Section, directory_of, keys_of_others, overlap
 from attachsync.sources import SERVICES
 from attachsync.sources.service import Faults, Service
 
@@ -46,44 +46,6 @@ class _Owner:
     name: str
     service: Service
     account: Account | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """One table of one document, and where its faults go."""
-
-    file: Path
-    where: str
-    values: Mapping[str, object]
-    place: keys.Place
-    faults: list[str]
-
-    def fault(self, key: str, text: str) -> None:
-        self.faults.append(f"{self.file}: {self.where}.{key}: {text}")
-
-    def read(self, table: type[keys.T]) -> keys.T | None:
-        """All keys are this table's own."""
-        pair = self.pair(table, None, {}, lambda _: ())
-        return None if pair is None else pair[0]
-
-    def pair(
-        self,
-        common: type[keys.T],
-        own: type[Any] | None,
-        elsewhere: Mapping[str, str],
-        check: Callable[[object], Faults],
-    ) -> tuple[keys.T, object] | None:
-        """The keys that all services share and the service's own; None if anything is wrong with them."""
-        before = len(self.faults)
-        known = [*keys.names(common), *(keys.names(own) if own else ())]
-        for key, text in keys.unknown(self.values, known, elsewhere):
-            self.fault(key, text)
-        shared = keys.read(common, self.values, self.place, self.fault)
-        options = keys.read(own, self.values, self.place, self.fault) if own else None
-        if options is not None:
-            for key, text in check(options):
-                self.fault(key, text)
-        return None if shared is None or len(self.faults) > before else (shared, options)
 
 
 class Reader:
@@ -141,9 +103,9 @@ class Reader:
         for hook in hooks:
             yield f"hook on {', '.join(hook.on)}"
 
-    def _table(self, file: Path, where: str, values: object, form: str) -> _Table | None:
+    def _table(self, file: Path, where: str, values: object, form: str) -> Section | None:
         if isinstance(values, Mapping):
-            return _Table(file, where, values, self._place, self._faults)
+            return Section(file, where, values, self._place, self._faults)
         self._faults.append(f"{file}: {where}: must be a table: {form}")
         return None
 
@@ -153,7 +115,7 @@ class Reader:
         found = self._table(self._main, name, self._top.get(name, {}), f"[{name}]")
         return found.read(table) if found else None
 
-    def _entries(self, name: str, *, report: bool = True) -> Iterator[_Table]:
+    def _entries(self, name: str, *, report: bool = True) -> Iterator[Section]:
         """Each `[[name]]` of all documents; `report` what is none, which is to be done once."""
         for file, document in self._documents:
             entries = (document or {}).get(name, [])
@@ -163,7 +125,7 @@ class Reader:
                 continue
             for number, values in enumerate(entries, 1):
                 if isinstance(values, Mapping):
-                    yield _Table(file, f"{name}[{number}]", values, self._place, self._faults)
+                    yield Section(file, f"{name}[{number}]", values, self._place, self._faults)
                 elif report:
                     self._faults.append(f"{file}: {name}[{number}]: must be a table: [[{name}]]")
 
@@ -188,11 +150,11 @@ class Reader:
                 found[name] = self._account(name, table) if table else None
         return found
 
-    def _account(self, name: str, table: _Table) -> _Owner | None:
+    def _account(self, name: str, table: Section) -> _Owner | None:
         service = self._service(table)
         if service is None:
             return None
-        others = _keys_of_others(service, lambda other: other.keys)
+        others = keys_of_others(service, lambda other: other.keys)
         pair = table.pair(tables.Account, service.keys, others, service.faults)
         if pair is None:
             return _Owner(name, service, None)
@@ -211,7 +173,7 @@ class Reader:
         )
         return _Owner(name, service, account)
 
-    def _service(self, table: _Table) -> Service | None:
+    def _service(self, table: Section) -> Service | None:
         name = table.values.get("service")
         if name is None:
             table.fault("service", f"is required: one of {', '.join(sorted(SERVICES))}")
@@ -223,7 +185,7 @@ class Reader:
 
     # --- tracks, outboxes, hooks --------------------------------------------------------------------------------
 
-    def _owner(self, table: _Table, accounts: Mapping[str, _Owner | None]) -> _Owner | None:
+    def _owner(self, table: Section, accounts: Mapping[str, _Owner | None]) -> _Owner | None:
         """What a track or outbox is for, where that is known."""
         name = table.values.get("account")
         if name is None:
@@ -258,33 +220,25 @@ class Reader:
         if mirror.state_directory:
             taken.append(("mirror.state_directory", mirror.state_directory))
         for table in self._entries("outbox", report=False):
-            directory = _directory(table)
+            directory = directory_of(table)
             if directory is None:
                 continue
             fault = keys.writable_folder(directory)
             if fault:
                 table.fault("directory", fault)
             for what, folder in taken:
-                relation = _relation(directory, folder)
+                relation = overlap(directory, folder)
                 if relation:
                     table.fault("directory", f"{directory} {relation} {what} ({folder}): an outbox needs its own place")
             taken.append((f"another outbox, {table.where} of {table.file.name}", directory))
 
 
-def _directory(table: _Table) -> Path | None:
-    """An outbox's folder, whatever else is wrong with its table."""
-    try:
-        return keys.path(table.values.get("directory"), table.place)
-    except ValueError:
-        return None
-
-
-def _track(table: _Table, owner: _Owner) -> Track | None:
+def _track(table: Section, owner: _Owner) -> Track | None:
     pull = owner.service.pull
     if pull is None:
         table.fault("account", f"nothing of {owner.service.name} can be tracked by this version")
         return None
-    others = _keys_of_others(owner.service, lambda other: other.pull.keys if other.pull else None)
+    others = keys_of_others(owner.service, lambda other: other.pull.keys if other.pull else None)
     pair = table.pair(tables.Track, pull.keys, others, functools.partial(_checked, pull.faults, owner.account))
     if pair is None:
         return None
@@ -293,12 +247,12 @@ def _track(table: _Table, owner: _Owner) -> Track | None:
     return Track(name, owner.name, options, common.interval, common.retain, common.on_gone)
 
 
-def _outbox(table: _Table, owner: _Owner) -> Outbox | None:
+def _outbox(table: Section, owner: _Owner) -> Outbox | None:
     push = owner.service.push
     if push is None:
         table.fault("account", f"nothing can be sent to {owner.service.name} by this version")
         return None
-    others = _keys_of_others(owner.service, lambda other: other.push.keys if other.push else None)
+    others = keys_of_others(owner.service, lambda other: other.push.keys if other.push else None)
     pair = table.pair(tables.Outbox, push.keys, others, functools.partial(_checked, push.faults, owner.account))
     if pair is None:
         return None
@@ -307,7 +261,7 @@ def _outbox(table: _Table, owner: _Owner) -> Outbox | None:
     return Outbox(account=owner.name, options=options, **shared)
 
 
-def _hook(table: _Table) -> tables.Hook | None:
+def _hook(table: Section) -> tables.Hook | None:
     hook = table.read(tables.Hook)
     if hook is None:
         return None
@@ -320,24 +274,3 @@ def _hook(table: _Table) -> tables.Hook | None:
 
 def _checked(faults: Callable[[object, Account | None], Faults], account: Account | None, options: object) -> Faults:
     return faults(options, account)
-
-
-def _keys_of_others(service: Service, table: Callable[[Service], type[Any] | None]) -> dict[str, str]:
-    """Key -> the other services that have it."""
-    found: dict[str, list[str]] = {}
-    for other in SERVICES.values():
-        declared = table(other)
-        if other is not service and declared is not None:
-            for name in keys.names(declared):
-                found.setdefault(name, []).append(other.name)
-    return {name: f"{' and '.join(services)}, not of {service.name}" for name, services in found.items()}
-
-
-def _relation(folder: Path, other: Path) -> str | None:
-    """How two folders overlap, after resolving links."""
-    one, two = folder.resolve(), other.resolve()
-    if one == two:
-        return "is"
-    if one in two.parents:
-        return "contains"
-    return "lies inside" if two in one.parents else None

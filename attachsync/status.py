@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attachsync.index import Index
-from attachsync.model import JSON, NEEDS_A_PERSON, Outbox, State
+from attachsync.model import JSON, NEEDS_A_PERSON, Outbox, State, Track
 from attachsync.outbox import key, waiting
 from attachsync.reader import Config
 from attachsync.units import rfc3339
@@ -37,11 +37,14 @@ class Status:
 def gathered(config: Config, index: Index, holder: str | None, now: float) -> Status:
     """Read the state of everything from the index and the folders; `now` is Unix time."""
     counts = index.tracks.counts([track.name for track in config.tracks])
-    tracks = [_track(config, index, track.name, counts[track.name], now) for track in config.tracks]
+    running = holder is not None
+    tracks = [_track(config, index, track, counts[track.name], now, running=running) for track in config.tracks]
     outboxes = [_outbox(box, index) for box in config.outboxes]
     accounts: list[dict[str, JSON]] = []
     for account in config.accounts.values():
-        errors = [track["last_error"] for track in tracks if track["account"] == account.name and track["last_error"]]
+        errors = [
+            one["last_error"] for one in (*tracks, *outboxes) if one["account"] == account.name and one["last_error"]
+        ]
         accounts.append(
             {
                 "name": account.name,
@@ -51,6 +54,7 @@ def gathered(config: Config, index: Index, holder: str | None, now: float) -> St
             }
         )
     needs = [f"{track['name']}: {track['last_error']}" for track in tracks if track["last_error"]]
+    needs += [f"{track['name']}: no whole pass since {track['last_complete']}" for track in tracks if _is_stale(track)]
     needs += [
         f"{name}: {count} {state}"
         for name, states in counts.items()
@@ -60,21 +64,24 @@ def gathered(config: Config, index: Index, holder: str | None, now: float) -> St
     needs += [
         f"{box['directory']}: {box[what]} {what}" for box in outboxes for what in ("failed", "held", "odd") if box[what]
     ]
+    needs += [f"{box['directory']}: {box['last_error']}" for box in outboxes if box["last_error"]]
     return Status(holder, accounts, tracks, outboxes, _store(config, index), needs)
 
 
-def _track(config: Config, index: Index, name: str, counts: Mapping[str, int], now: float) -> dict[str, JSON]:
-    track = next(track for track in config.tracks if track.name == name)
-    known = index.tracks.status(name)
+def _track(
+    config: Config, index: Index, track: Track, counts: Mapping[str, int], now: float, *, running: bool
+) -> dict[str, JSON]:
+    """One track; there is a next pass only while a daemon is `running`."""
+    known = index.tracks.status(track.name)
     ended, complete, error = (known.get(key) for key in ("ended_at", "complete_at", "error"))
     interval = track.interval or config.daemon.interval
     started = known.get("started_at")
-    due = started + interval if isinstance(started, float) else None
+    due = max(started + interval, now) if running and isinstance(started, float) else None
     state = "never listed" if ended is None else "failing" if error else "ok"
     if state == "ok" and isinstance(complete, float) and now - complete > max(config.daemon.stale_after, interval):
         state = "stale"
     return {
-        "name": name,
+        "name": track.name,
         "account": track.account,
         "state": state,
         "counts": dict(counts),
@@ -85,8 +92,13 @@ def _track(config: Config, index: Index, name: str, counts: Mapping[str, int], n
     }
 
 
+def _is_stale(track: Mapping[str, JSON]) -> bool:
+    return track["state"] == "stale"
+
+
 def _outbox(box: Outbox, index: Index) -> dict[str, JSON]:
-    states = [str(row["state"]) for row in waiting(box, index.uploads)]
+    rows = waiting(box, index.uploads)
+    states = [str(row["state"]) for row in rows]
     return {
         "directory": str(box.directory),
         "account": box.account,
@@ -95,6 +107,9 @@ def _outbox(box: Outbox, index: Index) -> dict[str, JSON]:
         "failed": states.count("failed"),
         "held": states.count("held") + states.count("held deletion"),
         "odd": states.count("odd"),
+        "last_error": next(
+            (str(row["error"]) for row in rows if row["state"] in ("retry", "held") and row["error"]), None
+        ),
     }
 
 

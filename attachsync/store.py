@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from attachsync.errors import MismatchError, RefusedError, StorageError
+from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError
 from attachsync.model import Digest
 from attachsync.threads import in_thread
 from attachsync.units import human_size
@@ -88,7 +88,7 @@ class Store:
         self._file_mode = file_mode
         self._store_mode = store_mode
         self._min_free = min_free
-        self._in_flight = 0
+        self._coming: dict[_Incoming, int] = {}
         self._counter = 0
         self._threads = ThreadPoolExecutor(_THREADS, "store")
 
@@ -128,16 +128,23 @@ class Store:
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
         `chunks` raises.
         """
-        reserved = expected.size or 0
-        self._check_room(reserved)
-        self._in_flight += reserved
-        try:
-            return await self._receive(chunks, expected, limit)
-        finally:
-            self._in_flight -= reserved
-
-    async def _receive(self, chunks: AsyncIterator[bytes], expected: Expected, limit: int) -> tuple[Digest, int]:
+        self._check_room(expected.size or 0)
         incoming = _Incoming(self, expected)
+        with self._reserved(expected.size or 0, incoming):
+            return await self._receive(chunks, incoming, expected, limit)
+
+    @contextlib.contextmanager
+    def _reserved(self, size: int, incoming: "_Incoming") -> Iterator[None]:
+        """Count what is still to come of a body as taken."""
+        self._coming[incoming] = size
+        try:
+            yield
+        finally:
+            del self._coming[incoming]
+
+    async def _receive(
+        self, chunks: AsyncIterator[bytes], incoming: "_Incoming", expected: Expected, limit: int
+    ) -> tuple[Digest, int]:
         held = bytearray()
         total = 0
         try:
@@ -150,6 +157,7 @@ class Store:
                 held += chunk
                 if len(held) >= _BLOCK:
                     await self.run(incoming.write, bytes(held))
+                    self._coming[incoming] = max((expected.size or 0) - total, 0)
                     held.clear()
                     self._check_room(0)
             return await self.run(incoming.finish, bytes(held))
@@ -204,12 +212,13 @@ class Store:
                 yield folder
 
     def _check_room(self, size: int) -> None:
-        free = self.free() - self._in_flight - size
+        """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes."""
+        free = self.free() - sum(self._coming.values())
+        words = f"less than min_free ({human_size(self._min_free)}) would be left; make room, or lower min_free"
         if free < self._min_free:
-            raise StorageError(
-                f"{self.mirror}: the disk is too full: {human_size(size)} more would leave less than min_free "
-                f"({human_size(self._min_free)}) free; make room, or lower min_free"
-            )
+            raise StorageError(f"{self.mirror}: the disk is full: {words}")
+        if free - size < self._min_free:
+            raise NoRoomError(f"{human_size(size)} do not fit on the disk of {self.mirror}: {words}")
 
 
 class _Incoming:

@@ -55,7 +55,17 @@ class Views:
     def show(self, path: str, digest: Digest) -> None:
         """Show stored bytes at `path` (relative to the mirror), replacing what it showed; durable when it returns."""
         target = self._mirror / path
-        self._make_folders(target.parent, path)
+        for last_try in (False, False, True):
+            try:
+                self._make_folders(target.parent, path)
+                self._place(target, digest)
+            except FileNotFoundError:
+                if last_try or not self._store.has(digest):
+                    raise  # else `hide` took the folder away, empty, between two steps
+            else:
+                return
+
+    def _place(self, target: Path, digest: Digest) -> None:
         if self._shows(target, digest):
             return
         temporary = self._store.temporary()

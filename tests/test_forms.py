@@ -84,6 +84,11 @@ def test_form_e_is_named_twice_and_counts_once() -> None:
     assert sorted(ref.blob for ref in references(maps)) == sorted([ONE, TWO])
 
 
+def test_two_attributes_that_name_one_blob_are_two_attachments() -> None:
+    """Each attribute is one, whatever it shares with another."""
+    assert len(found({"a": FORM_A, "b": FORM_A})) == 2
+
+
 def test_order_of_keys_does_not_matter() -> None:
     """The service shuffles them at each answer."""
     attributes = {"b": FORM_A, "a": FORM_D, "c": [FORM_D, FORM_A]}
@@ -121,8 +126,11 @@ def test_the_cursor_keeps_an_overlap_and_never_passes_the_present() -> None:
     """specs/datatrails.md 1.4: late visibility, whole seconds, strictly greater; and stamps may lie."""
     now = 1_000_000.0
     cursor = watermark(None, 999_000.0, now)
-    assert since(cursor, now) == "1970-01-12T13:20:00Z"
-    assert since(cursor, now + OVERLAP + 1) == "1970-01-12T13:29:58Z"
-    assert watermark(cursor, 2_000_000.0, now) == {"accepted": now, "reached": now}
+    assert since(cursor) == "1970-01-12T13:20:00Z"
+    assert since(watermark(cursor, 999_000.0, now + OVERLAP)) == "1970-01-12T13:20:00Z"
+    swept = watermark(cursor, 999_000.0, now + OVERLAP + 1)  # a walk with the overlap was made so much later
+    assert since(swept) == "1970-01-12T13:29:58Z"
+    assert since(watermark(swept, 999_500.0, now + 5)) == "1970-01-12T13:28:20Z"
+    assert watermark(cursor, 2_000_000.0, now) == {"accepted": now, "reached": now, "swept": False}
     assert watermark(cursor, 998_000.0, now + 5) == cursor
-    assert since(watermark(None, None, now), now) is None
+    assert since(watermark(None, None, now)) is None

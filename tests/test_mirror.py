@@ -1,16 +1,19 @@
 """Passes over a ledger: what is fetched, what is shown, what is kept, and what is asked for."""
 
+import asyncio
 import contextlib
 import hashlib
 import os
 import stat
-import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from attachsync.index import Index
 from attachsync.model import Digest, State
-from attachsync.sandbox import Fault, sample
+from attachsync.sandbox import Fault, sample, serve
+from attachsync.sandbox.rate import RateLimit
 from attachsync.store import Store
 from attachsync.views import Modes, Views
 from tests.ledgers import BYTES, DOWNLOADS, TOKEN, Ledgers
@@ -37,8 +40,10 @@ async def test_a_thousand_attachments_then_none_then_one(ledger: Ledgers) -> Non
     assert len(ledger.shown()) == len(ledger.stored()) == 1000
     assert recorder.tallies["ledger/assets/*"]["fetched"] == 1000
 
-    ledger.clock.ahead = 700  # the overlap for late events has passed
-    summary, _ = await ledger.sync()
+    ledger.clock.ahead = 700
+    await ledger.sync()
+    assert ledger.downloads() == 0
+    summary, _ = await ledger.sync()  # nothing can come late any more: the overlap is short
     assert not summary.incomplete
     assert [request.path.rpartition("/")[2] for request in ledger.box.requests] == ["assets", "events"]
 
@@ -497,9 +502,11 @@ async def test_sha256sums_lists_what_is_shown(ledger: Ledgers) -> None:
     await ledger.sync()
     trail.add_event(asset, {"b": attached(ledger, b"two")})
     await ledger.sync()
-    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=ledger.mirror, capture_output=True, check=False)
-    assert checked.returncode == 0
-    assert checked.stdout.count(b": OK") == 3
+    pipe = asyncio.subprocess.PIPE
+    checking = await asyncio.create_subprocess_exec("sha256sum", "-c", "SHA256SUMS", cwd=ledger.mirror, stdout=pipe)
+    said, _ = await checking.communicate()
+    assert checking.returncode == 0
+    assert said.count(b": OK") == 3
 
 
 async def test_a_full_disk_ends_the_pass_and_loses_nothing(ledger: Ledgers) -> None:
@@ -508,7 +515,7 @@ async def test_a_full_disk_ends_the_pass_and_loses_nothing(ledger: Ledgers) -> N
     ledger.box.datatrails.add_asset({"a": attached(ledger, b"one")})
     free = os.statvfs(ledger.root).f_bavail * os.statvfs(ledger.root).f_frsize
     ledger.min_free = f'"{2 * free}B"'
-    summary, recorder = await ledger.sync()
+    summary, _ = await ledger.sync()
     assert summary.incomplete
     assert "min_free" in summary.errors["ledger/assets/*"]
     assert ledger.stored() == set()
@@ -538,3 +545,175 @@ def test_more_links_than_the_file_system_allows(tmp_path: Path) -> None:
     if store.path(digest).stat().st_nlink < 70_000:  # this file system has a limit
         assert [(wanted, made) for wanted, made, _ in said] == [("hardlink", "copy")]
     store.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_bad_bytes_of_two_rows_leave_together(ledger: Ledgers, order: int) -> None:
+    """An asset's attachment and its event's are asked about at the same time: the last one takes the bytes away."""
+    trail = ledger.box.datatrails
+    blob = trail.add_blob(b"sleeper", "text/plain")
+    trail.add_asset({"a": trail.attach(blob, file_name="a.txt")})
+    await ledger.sync()
+    assert len(ledger.shown()) == 2
+    trail.set_scanned(blob, "SCANNED_BAD")
+    ledger.clock.ahead = 90_000
+    await ledger.sync()
+    assert (ledger.shown(), ledger.stored(), ledger.quarantined()) == ([], set(), {sha256(b"sleeper")})
+    assert ledger.mirror.joinpath("SHA256SUMS").read_text() == ""
+
+
+async def test_a_withdrawal_that_was_cut_short_is_finished(ledger: Ledgers) -> None:
+    """A crash between the mark and the move leaves nothing bad in sight after the next pass."""
+    trail = ledger.box.datatrails
+    blob = trail.add_blob(b"sleeper", "text/plain")
+    trail.add_asset({"a": trail.attach(blob, file_name="a.txt")})
+    ledger.tracks += "events = false\n"
+    await ledger.sync()
+    trail.set_scanned(blob, "SCANNED_BAD")
+    database = Index.open(ledger.mirror / ".attachsync").database
+    database.run("UPDATE attachment SET state = 'quarantined', digest = NULL, withdrawn = 1")
+    database.close()
+    await ledger.sync()
+    assert (ledger.shown(), ledger.stored(), ledger.quarantined()) == ([], set(), {sha256(b"sleeper")})
+
+
+async def test_a_tightened_scan_rule_is_applied_to_what_is_there(ledger: Ledgers) -> None:
+    """any -> not-bad takes the infected file away, without waiting for a day."""
+    trail = ledger.box.datatrails
+    trail.add_asset({"bad": attached(ledger, b"bad", scanned="SCANNED_BAD"), "ok": attached(ledger, b"ok", "ok.txt")})
+    plain = ledger.tracks + "events = false\n"
+    ledger.tracks = plain + 'scan = "any"\n'
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    ledger.tracks = plain
+    await ledger.sync()
+    assert ledger.stored() == {sha256(b"ok")}
+
+
+async def test_a_new_file_name_for_the_same_blob_renames_the_entry(ledger: Ledgers) -> None:
+    """No download; the old name goes."""
+    trail = ledger.box.datatrails
+    value = attached(ledger, b"same", "old.txt")
+    asset = trail.add_asset({"a": value})
+    ledger.tracks += "events = false\n"
+    await ledger.sync()
+    trail.add_event(asset, {}, {"a": {**value, "arc_file_name": "new.txt"}})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.downloads() == 0
+    assert ledger.shown() == [f"{asset.uuid}/new.txt"]
+
+
+async def test_an_event_that_becomes_visible_late_is_not_lost(ledger: Ledgers) -> None:
+    """Accepted before the newest one, seen after the cursor moved, however long the pause between passes."""
+    trail = ledger.box.datatrails
+    trail.now = datetime(2023, 1, 1, tzinfo=UTC)
+    asset = trail.add_asset({})
+    trail.add_event(asset, {"a": attached(ledger, b"new")}, accepted="2024-01-01T00:01:00Z")
+    await ledger.sync()
+    trail.add_event(asset, {"a": attached(ledger, b"late")}, accepted="2024-01-01T00:00:30Z")
+    ledger.clock.ahead = 5000
+    await ledger.sync()
+    assert ledger.stored() == {sha256(b"new"), sha256(b"late")}
+
+
+async def test_a_pending_asset_waits_as_its_event_does(ledger: Ledgers) -> None:
+    """Its own attachments are not gone, only not there yet."""
+    trail = ledger.box.datatrails
+    trail.auto_confirm = False
+    trail.add_asset({"a": attached(ledger, b"soon")}, confirmation_status="PENDING")
+    ledger.box.faults.add(Fault(path="*/v1/blobs/*", kind="status", status=404))
+    ledger.box.faults.add(Fault(path=DOWNLOADS, kind="status", status=404))
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert "gone" not in summary.counts["ledger/assets/*"]
+
+
+async def test_a_public_track_of_an_account_with_a_token_sends_none(ledger: Ledgers) -> None:
+    """specs/datatrails.md 1.10: no Authorization."""
+    asset = ledger.box.datatrails.add_asset({"a": attached(ledger, b"public")}, public=True)
+    ledger.tracks = f'[[track]]\naccount = "ledger"\nasset = "{asset.uuid}"\npublic = true\n'
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert all("Authorization" not in request.headers for request in ledger.box.requests)
+
+
+async def test_one_unsound_asset_does_not_keep_back_the_events(ledger: Ledgers) -> None:
+    """What can be read is mirrored; the track says that something could not."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({})
+    trail.add_event(asset, {"a": attached(ledger, b"event")})
+    ledger.box.faults.add(Fault(path="*/v2/assets", kind="json", value={"assets": [{"identity": 7}]}))
+    summary, _ = await ledger.sync()
+    assert "1 of the listed assets" in summary.errors["ledger/assets/*"]
+    assert ledger.stored() == {sha256(b"event")}
+
+
+async def test_a_body_that_breaks_off_once_is_begun_anew(ledger: Ledgers) -> None:
+    """Within the pass (specs/datatrails.md 8)."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"some bytes" * 10)})
+    ledger.box.faults.add(Fault(path=BYTES, kind="truncate", after=5, times=1))
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+
+
+async def test_a_redirect_with_a_password_is_refused(ledger: Ledgers) -> None:
+    """And ends with its attachment."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    location = f"http://user:secret@127.0.0.1:{ledger.port}/x"
+    ledger.box.faults.add(Fault(path=BYTES, kind="redirect", location=location, status=302))
+    summary, recorder = await ledger.sync()
+    assert summary.incomplete
+    assert {outcome.state for outcome in recorder.outcomes} == {State.REFUSED}
+    assert all("secret" not in outcome.reason for outcome in recorder.outcomes)
+
+
+async def test_redirects_within_the_origin_keep_credentials_and_others_do_not(ledger: Ledgers) -> None:
+    """A loopback account may be redirected on loopback; its token stays at home."""
+    asset = ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    ledger.tracks += "events = false\n"
+    other = await serve(ledger.box)
+    blob = next(iter(ledger.box.datatrails.blobs))
+    path = f"/datatrails/archivist/v2/attachments/assets/{asset.uuid}/{blob}"
+    try:
+        location = f"http://127.0.0.1:{other[1]}{path}"
+        ledger.box.faults.add(Fault(path=BYTES, kind="redirect", location=location, status=302, times=1))
+        summary, _ = await ledger.sync()
+    finally:
+        await other[0].cleanup()
+    assert summary.incomplete  # without a token the other origin refuses
+    seen = [request.headers.get("Authorization") for request in ledger.box.requests if request.path == path]
+    assert seen[:2] == ["Bearer (valid)", None]
+
+
+async def test_a_rate_limited_service_is_mirrored_whole(ledger: Ledgers) -> None:
+    """429 again and again, with a hint: patience, not failure."""
+    trail = ledger.box.datatrails
+    trail.add_asset({f"a{n}": attached(ledger, b"%d" % n, f"{n}.txt", scanned="SCANNED_OK") for n in range(30)})
+    trail.rate_limit = RateLimit(10, 0.2)
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert len(ledger.stored()) == 30
+
+
+async def test_sha256sums_is_made_again_when_it_is_missing(ledger: Ledgers) -> None:
+    """A crash before it was written, or somebody's rm."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    await ledger.sync()
+    (ledger.mirror / "SHA256SUMS").unlink()
+    await ledger.sync()
+    assert (ledger.mirror / "SHA256SUMS").read_text().count(sha256(b"a")) == 2
+
+
+async def test_one_that_does_not_fit_does_not_starve_the_others(ledger: Ledgers) -> None:
+    """It failed; smaller ones are there."""
+    trail = ledger.box.datatrails
+    ledger.mirror_keys = 'max_size = "4000GiB"'
+    huge = trail.add_blob(b"huge", "text/plain")
+    stated = {"size": 3000 * 2**30, "mime_type": "text/plain", "scanned_status": "SCANNED_OK"}
+    ledger.box.faults.add(Fault(path=f"*/{huge.uuid}/info", kind="json", value=stated))
+    trail.add_asset({"a": trail.attach(huge, file_name="huge.txt"), "b": attached(ledger, b"small")})
+    ledger.tracks += "events = false\n"
+    summary, _ = await ledger.sync()
+    assert summary.counts["ledger/assets/*"] == {"failed": 1, "stored": 1}
+    assert ledger.downloads() == 1

@@ -24,6 +24,7 @@ ANY_NAME = st.text(st.characters(), max_size=400)
         (".profile", "_profile"),
         ("con.txt", "con_.txt"),
         ("LPT1", "LPT1_"),
+        ("aux.tar.gz", "aux_.tar.gz"),
         ("events", "events_"),
         ("tab\tand\0nul", "tab_and_nul"),
         ("cedula de ciudadanía.pdf", "cedula de ciudadanía.pdf"),

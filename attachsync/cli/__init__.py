@@ -74,7 +74,7 @@ def main() -> None:
 
 def _guarded() -> int:
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="attachsync", standalone_mode=False)
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         return _told(_leaf(error))
     return code if isinstance(code, int) else 0

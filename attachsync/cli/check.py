@@ -34,9 +34,10 @@ def example() -> str:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.pass_context
 def init(context: click.Context, file: Path | None) -> None:
-    """Write a commented config to FILE; an existing file is left alone.
+    """Write a commented config.
 
-    Without FILE: to the place that --config names, else the user's own (~/.config/attachsync/config.toml).
+    It goes to FILE; an existing one is left alone, and the exit code is 1. Without FILE: to where --config says, else
+    to the user's own place, ~/.config/attachsync/config.toml.
     """
     target = file or context.obj or configs.user_file(os.environ)
     try:

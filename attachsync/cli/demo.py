@@ -1,6 +1,7 @@
 """`demo`: the main job, end to end, on the embedded sandbox."""
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -9,10 +10,11 @@ from attachsync import config as configs
 from attachsync import log
 from attachsync.cli.session import run
 from attachsync.cli.sync import report, synced
-from attachsync.cli.watching import Lines
+from attachsync.cli.watching import Progress, Tally
 from attachsync.daemon import Summary
 from attachsync.sandbox import Sandbox, sample, serve, write_config
 
+_CONFIG = Path("config", "config.toml")
 _NOTE = (
     "Dropped into the outbox by `attachsync demo`, sent to Sunshine Conversations, and moved here with its receipt.\n"
 )
@@ -39,10 +41,9 @@ def demo(context: click.Context, directory: Path) -> None:
     click.echo(f"\n{home}")
     for text in _tree(home, ""):
         click.echo(text)
+    click.echo(f"\nLook around: attachsync --config {shlex.quote(str(home / _CONFIG))} status (or ls, show, verify)")
     click.echo(
-        "\nNothing was new: all of it had been mirrored and sent before."
-        if not news
-        else "\nRun it again: nothing will be new."
+        "Run it again: nothing will be new." if news else "Nothing was new: all had been mirrored and sent before."
     )
     context.exit(1 if summary.incomplete else 0)
 
@@ -58,7 +59,7 @@ async def _demonstrate(home: Path) -> tuple[Summary, int]:
         outbox = config.outboxes[0].directory
         if not (outbox / "sent" / "hello.txt").exists():
             (outbox / "hello.txt").write_text(_NOTE)
-        with Lines() as observer:
+        with Progress.here() or Tally() as observer:
             summary = await synced(config, None, observer)
         report(summary, observer, as_json=False)
     finally:
@@ -69,11 +70,11 @@ async def _demonstrate(home: Path) -> tuple[Summary, int]:
 
 def _configured(box: Sandbox, port: int, home: Path) -> Path:
     """Write the config; the outbox may not lie inside the config's folder, so that has a folder of its own."""
-    folder = home / "config"
+    path = home / _CONFIG
+    folder = path.parent
     folder.mkdir(mode=0o700, exist_ok=True)
     text = write_config(box, f"http://127.0.0.1:{port}", folder, home / "outbox")
     text = text.replace(str(folder / "mirror"), str(home / "mirror"))
-    path = folder / "config.toml"
     path.write_text(text)
     return path
 

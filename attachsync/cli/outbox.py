@@ -4,8 +4,7 @@ import time
 
 import click
 
-from attachsync.cli.session import config_of, counted, json_option, peeked, print_json, print_table
-from attachsync.index import Index
+from attachsync.cli.session import config_of, counted, json_option, opened, peeked, print_json, print_table, printable
 from attachsync.outbox import key, retry, waiting
 from attachsync.units import human_size
 
@@ -51,18 +50,15 @@ def try_again(context: click.Context, names: tuple[str, ...]) -> None:
     NAME is the path within the outbox, or the whole path.
     """
     config = config_of(context)
-    index = Index.open(config.state_directory)
     missing = 0
-    try:
+    with opened(config) as index:
         for name in names:
             wanted = [(box, _within(str(box.directory), name)) for box in config.outboxes]
             if any(retry(box, index.uploads, inner, time.time()) for box, inner in wanted if inner):
-                click.echo(f"{name}: will be tried again")
+                click.echo(printable(f"{name}: will be tried again"))
             else:
-                click.echo(f"{name}: neither failed nor held in any outbox", err=True)
+                click.echo(printable(f"{name}: neither failed nor held in any outbox"), err=True)
                 missing += 1
-    finally:
-        index.close()
     context.exit(1 if missing else 0)
 
 
@@ -78,10 +74,7 @@ def _within(directory: str, name: str) -> str | None:
 def confirm(context: click.Context) -> None:
     """Let deletions go that wait because there were many at once."""
     config = config_of(context)
-    index = Index.open(config.state_directory)
-    try:
+    with opened(config) as index:
         count = sum(index.uploads.confirm(key(box)) for box in config.outboxes)
-    finally:
-        index.close()
     said = f"{counted(count, 'deletion')} confirmed: the next pass carries them out" if count else "no deletion waits"
     click.echo(said)

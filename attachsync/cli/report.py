@@ -1,16 +1,22 @@
 """`status`, `ls` and `show`: what is known, beside a running daemon."""
 
+import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
-from attachsync import lock, units
-from attachsync.cli.session import config_of, json_option, peeked, print_json, print_pairs, print_table
+from attachsync import keys, lock, units
+from attachsync.cli import screen
+from attachsync.cli.session import config_of, json_option, peeked, print_json, print_pairs, print_table, printable
 from attachsync.index import Filter
 from attachsync.model import JSON, State
-from attachsync.status import Status, gathered
+from attachsync.reader import Config
+from attachsync.status import gathered
+
+_STATES = f"Only these: {', '.join(State)}."
 
 
 @click.command()
@@ -19,54 +25,21 @@ from attachsync.status import Status, gathered
 @json_option
 @click.pass_context
 def status(context: click.Context, watch: bool, check: bool, as_json: bool) -> None:
-    """Accounts, tracks, outboxes, store, and whether a daemon runs."""
+    """Show whether all is well: tracks, outboxes, store, daemon."""
     config = config_of(context)
     while True:
+        now = time.time()
         with peeked(config) as index:
-            found = gathered(config, index, lock.holder(config.state_directory), time.time())
-        if watch and not as_json:
-            click.clear()
+            found = gathered(config, index, lock.holder(config.state_directory), now)
         if as_json:
             print_json(found.document())
         else:
-            _print(found)
+            if watch:
+                click.clear()
+            screen.show(found, now)
         if not watch:
             context.exit(1 if check and found.needs_a_person else 0)
         time.sleep(2)
-
-
-def _print(found: Status) -> None:
-    document = found.document()
-    store = found.store
-    click.echo(f"daemon   {found.daemon or 'not running'}")
-    click.echo(
-        f"mirror   {store['directory']}: {store['objects']} files, {units.human_size(float(str(store['bytes'])))}; "
-        f"{units.human_size(float(str(store['free'])))} free"
-    )
-    click.echo(f"state    {'; '.join(found.needs_a_person) or 'nothing needs a person'}\n")
-    headings = ("track", "state", "attachments", "last whole pass", "next pass", "last error")
-    print_table(
-        headings,
-        (
-            (
-                track["name"],
-                track["state"],
-                _counted(track["counts"]),
-                track["last_complete"] or "never",
-                track["next_pass"] or "",
-                track["last_error"] or "",
-            )
-            for track in found.tracks
-        ),
-    )
-    if document["outboxes"]:
-        click.echo()
-        rows = ((box["directory"], box["waiting"], box["sent"], box["failed"], box["held"]) for box in found.outboxes)
-        print_table(("outbox", "waiting", "sent", "failed", "held"), rows)
-
-
-def _counted(counts: JSON) -> str:
-    return ", ".join(f"{count} {state}" for state, count in counts.items()) if isinstance(counts, Mapping) else ""
 
 
 def _since(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -79,11 +52,11 @@ def _since(_context: click.Context, _option: click.Parameter, value: str | None)
 
 
 @click.command()
-@click.option("--account", help="Only this account.")
-@click.option("--track", help="Only this track.")
+@click.option("--account", metavar="NAME", help="Only this account.")
+@click.option("--track", metavar="NAME", help="Only this track.")
 @click.option("--since", callback=_since, metavar="T", help="Mirrored since an RFC 3339 time, or in the last 2h, 7d, …")
 @click.option("--media-type", metavar="GLOB", help='Only media types that match, such as "image/*".')
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only attachments in this state.")
+@click.option("--state", type=click.Choice([state.value for state in State]), metavar="S", help=_STATES)
 @json_option
 @click.pass_context
 def ls(
@@ -95,8 +68,13 @@ def ls(
     state: str | None,
     as_json: bool,
 ) -> None:
-    """List attachments."""
-    with peeked(config_of(context)) as index:
+    """List attachments: what is mirrored, and what is not."""
+    config = config_of(context)
+    known = ((account, config.accounts, "account"), (track, [one.name for one in config.tracks], "track"))
+    for name, names, what in known:
+        if name is not None and name not in names:
+            click.echo(f"note: the config has no {what} {name!r}{keys.nearest(name, names)}", err=True)
+    with peeked(config) as index:
         rows = index.reports.listing(Filter(account, track, since, media_type, state))
         if as_json:
             for row in rows:
@@ -113,27 +91,41 @@ def _ls_rows(rows: Iterator[dict[str, JSON]]) -> Iterator[tuple[object, ...]]:
 
 
 @click.command()
-@click.argument("what")
+@click.argument("what", metavar="WHAT")
 @json_option
 @click.pass_context
 def show(context: click.Context, what: str, as_json: bool) -> None:
-    """All that is known of one attachment: by digest (or a unique prefix), path in the mirror, or upstream identity."""
+    """Show all that is known of one attachment.
+
+    WHAT is its SHA-256 (or a unique prefix of at least 4 digits), its path in the mirror, or its upstream identity.
+    Exits 1 if nothing is known by it, and 2 if it is ambiguous.
+    """
     config = config_of(context)
     with peeked(config) as index:
-        wanted = what.removeprefix(f"{config.mirror.directory}/")
-        ids = index.reports.find(wanted)
+        ids = index.reports.find(what) or index.reports.find(_within(config, what))
         documents = [index.reports.describe(row_id) for row_id in ids[:100]]
     if not documents:
-        click.echo(f"nothing known by {what!r}", err=True)
+        click.echo(f"nothing is known by {what!r}: it is no digest, path or identity of an attachment here", err=True)
         context.exit(1)
     contents = {document["shown_sha256"] for document in documents}
     if len(contents) > 1:
-        click.echo(f"{what!r} names {len(ids)} attachments of different content:", err=True)
+        click.echo(f"{what!r} is ambiguous: it names {len(ids)} attachments, of different content:", err=True)
         for document in documents[:20]:
-            click.echo(f"  {document['shown_sha256'] or '-':<64}  {document['path'] or document['key']}", err=True)
+            line = f"  {document['shown_sha256'] or '-':<64}  {document['path'] or document['key']}"
+            click.echo(printable(line), err=True)
         context.exit(2)
     found = {**documents[0], "also": [{"track": doc["track"], "path": doc["path"]} for doc in documents[1:]]}
     if as_json:
         print_json(found)
     else:
         print_pairs(found)
+
+
+def _within(config: Config, what: str) -> str:
+    """A path as the index knows it: relative to the mirror; of a stored file, its digest."""
+    mirror = config.mirror.directory
+    for root in (mirror, mirror.resolve()):
+        path = Path(os.path.abspath(what))
+        if path.is_relative_to(root):
+            what = str(path.relative_to(root))
+    return Path(what).name if what.startswith("sha256/") else what

@@ -17,7 +17,21 @@ from rich.text import Text
 from attachsync import config as configs
 from attachsync.daemon import refuse_foreign_mirror
 from attachsync.index import Index
+from attachsync.log import printable
 from attachsync.reader import Config
+
+__all__ = [
+    "config_of",
+    "counted",
+    "json_option",
+    "opened",
+    "peeked",
+    "print_json",
+    "print_pairs",
+    "print_table",
+    "printable",
+    "run",
+]
 
 T = TypeVar("T")
 
@@ -36,6 +50,17 @@ def config_of(context: click.Context) -> Config:
 def peeked(config: Config) -> Iterator[Index]:
     """The index, for reading beside a daemon."""
     index = Index.peek(config.state_directory)
+    try:
+        yield index
+    finally:
+        index.close()
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Index]:
+    """The index, for writing beside a daemon; where there is none yet, an empty one that is not kept."""
+    folder = config.state_directory
+    index = Index.open(folder) if folder.is_dir() else Index.peek(folder)
     try:
         yield index
     finally:
@@ -63,11 +88,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         if terminated:
             raise click.exceptions.Exit(TERMINATED) from None
         raise
-
-
-def printable(text: str) -> str:
-    """Text that may hold names from outside, for a terminal: control characters shown, not obeyed."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def counted(count: int, noun: str) -> str:

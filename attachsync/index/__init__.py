@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from attachsync.index.attachments import Attachments, Entry, Taken
+from attachsync.index.attachments import Attachments, Entry, Taken, Wanted
 from attachsync.index.database import Database
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks
 from attachsync.index.uploads import Upload, Uploads
 
-__all__ = ["Entry", "Filter", "Index", "Taken", "Upload"]
+__all__ = ["Entry", "Filter", "Index", "Taken", "Upload", "Wanted"]
 
 
 class Index:

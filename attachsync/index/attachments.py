@@ -23,6 +23,7 @@ class Entry:
     digest: Digest | None
     path: str | None
     shown: Digest | None
+    withdrawn: bool
     failures: int
     check_at: float | None
     listed_at: float
@@ -36,6 +37,21 @@ class Taken:
     listed: int = 0
     new: int = 0
     changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows are asked for. `turn` is the number of the pass, with which they are stamped."""
+
+    tracks: Sequence[str]
+    turn: int
+    once: bool
+    """Only rows that this pass has not taken up yet."""
+    now: float | None
+    """Only rows whose time has come (Unix time); None: whatever their time."""
+    busy: Collection[int]
+    """Rows that are being worked on."""
+    limit: int
 
 
 def canonical(value: object) -> str:
@@ -62,9 +78,8 @@ class Attachments:
                 self._insert(account, item, now)
             for item in changed:
                 self._change(item, now)
-            for key, item in items.items():
-                if key in known and known[key]["meta"] != canonical(item.meta) and item not in changed:
-                    self._db.run("UPDATE attachment SET meta = ? WHERE id = ?", canonical(item.meta), known[key]["id"])
+            for key in items.keys() & known.keys():
+                self._refresh(known[key], items[key])
             for feed, cursor in page.marks.items():
                 sql = "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
                 self._db.run(sql, track, feed, canonical(cursor))
@@ -76,7 +91,7 @@ class Attachments:
         return [item for item in page.items if item.key not in known or known[item.key]["version"] != item.version]
 
     def _known(self, track: str, keys: Collection[str]) -> dict[str, sqlite3.Row]:
-        sql = """SELECT attachment.id, attachment.key, version, meta FROM json_each(?) AS asked
+        sql = """SELECT attachment.id, attachment.key, version, meta, wanted FROM json_each(?) AS asked
                  JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
         return {row["key"]: row for row in self._db.each(sql, json.dumps(list(keys)), track)}
 
@@ -91,6 +106,16 @@ class Attachments:
                  meta = ?, listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL,
                  failures = 0, retry_at = 0, check_at = NULL, attempted = 0 WHERE track = ? AND key = ?"""
         self._db.run(sql, *_described(item), now, item.track, item.key)
+
+    def _refresh(self, known: sqlite3.Row, item: Attachment) -> None:
+        """Keep what else was said; another name for the same content makes the row work, which needs no download."""
+        wanted, meta = canonical(item.path), canonical(item.meta)
+        if known["version"] != item.version or (known["meta"], known["wanted"]) == (meta, wanted):
+            return
+        self._db.run("UPDATE attachment SET meta = ?, wanted = ? WHERE id = ?", meta, wanted, known["id"])
+        if known["wanted"] != wanted:
+            again = "UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0 WHERE id = ?"
+            self._db.run(again + " AND digest IS NOT NULL", known["id"])
 
     def cursors(self, track: str) -> "TrackCursors":
         """How far each feed of a track was listed."""
@@ -128,28 +153,27 @@ class Attachments:
 
     # --- work ---------------------------------------------------------------------------------------------------
 
-    def work(self, account: str, tracks: Sequence[str], turn: int, now: float | None, limit: int) -> list[Entry]:
-        """Rows to work on in pass `turn`, each once: without a digest (and, given `now`, due), then records due again.
+    def work(self, account: str, wanted: Wanted) -> list[Entry]:
+        """Rows without a digest. Those never tried come first, so that nothing that keeps failing delays them."""
+        sql = """UPDATE attachment SET attempted = ?1 WHERE id IN (
+                   SELECT id FROM attachment WHERE digest IS NULL AND account = ?2 AND (attempted < ?1 OR NOT ?3)
+                   AND (?4 IS NULL OR retry_at <= ?4) AND track IN (SELECT value FROM json_each(?5))
+                   AND id NOT IN (SELECT value FROM json_each(?6)) ORDER BY attempted, id LIMIT ?7) RETURNING *"""
+        return self._taken(sql, account, wanted)
 
-        Rows never tried come first, so that nothing that keeps failing delays them.
-        """
-        asked = json.dumps(list(tracks))
-        fetch = """UPDATE attachment SET attempted = ?1 WHERE id IN (
-                     SELECT id FROM attachment WHERE digest IS NULL AND account = ?2 AND attempted < ?1
-                     AND (?3 IS NULL OR retry_at <= ?3) AND track IN (SELECT value FROM json_each(?4))
-                     ORDER BY attempted, id LIMIT ?5) RETURNING *"""
-        with self._db.transaction():
-            found = self._db.rows(fetch, turn, account, now, asked, limit)
-        return sorted(map(_entry, found), key=lambda entry: entry.id)
-
-    def stale(self, account: str, tracks: Sequence[str], turn: int, now: float, limit: int) -> list[Entry]:
+    def stale(self, account: str, wanted: Wanted) -> list[Entry]:
         """Stored rows whose service record is due to be asked again."""
         sql = """UPDATE attachment SET attempted = ?1 WHERE id IN (
-                   SELECT id FROM attachment WHERE check_at <= ?2 AND digest IS NOT NULL AND account = ?3
-                   AND attempted < ?1 AND track IN (SELECT value FROM json_each(?4)) ORDER BY check_at LIMIT ?5)
-                 RETURNING *"""
+                   SELECT id FROM attachment WHERE digest IS NOT NULL AND account = ?2 AND (attempted < ?1 OR NOT ?3)
+                   AND check_at <= ?4 AND track IN (SELECT value FROM json_each(?5))
+                   AND id NOT IN (SELECT value FROM json_each(?6)) ORDER BY check_at LIMIT ?7) RETURNING *"""
+        return self._taken(sql, account, wanted)
+
+    def _taken(self, sql: str, account: str, wanted: Wanted) -> list[Entry]:
+        tracks, busy = json.dumps(list(wanted.tracks)), json.dumps(list(wanted.busy))
         with self._db.transaction():
-            return [_entry(row) for row in self._db.rows(sql, turn, now, account, json.dumps(list(tracks)), limit)]
+            rows = self._db.rows(sql, wanted.turn, account, wanted.once, wanted.now, tracks, busy, wanted.limit)
+        return sorted(map(_entry, rows), key=lambda entry: entry.id)
 
     def twin(self, account: str, content: str) -> tuple[Digest, int, str | None] | None:
         """Digest, size and media type of content that the same account fetched before."""
@@ -196,23 +220,26 @@ class Attachments:
                  AND version = ?"""
         self._db.run(sql, state, reason, retry_at, int(failed), entry.id, entry.attachment.version)
 
-    def hidden(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
-        """The row's entry left `files/`: it is work again, under `state`."""
-        sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, path = NULL, shown = NULL
-                 WHERE id = ?"""
+    def withdraw(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
+        """The row's entry is to leave `files/`; it is work again, under `state`. Undone only by `hidden`."""
+        sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, withdrawn = 1 WHERE id = ?"""
         self._db.run(sql, state, reason, retry_at, entry.id)
+
+    def hidden(self, entry: Entry) -> None:
+        """The row's entry has left `files/`."""
+        self._db.run("UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0 WHERE id = ?", entry.id)
 
     def forget(self, digest: str) -> int:
         """The bytes of a digest are lost: its rows are work again; how many."""
-        sql = """UPDATE attachment SET digest = NULL, state = 'waiting', reason = 'its bytes were lost; to be fetched again',
-                 retry_at = 0, attempted = 0 WHERE digest = ?"""
+        sql = """UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0,
+                 reason = 'its bytes were lost; to be fetched again' WHERE digest = ?"""
         return self._db.run(sql, digest)
 
     def shows(self, path: str, digest: Digest, besides: int) -> tuple[bool, bool]:
-        """(another row shows `path`, another row in good standing has the same bytes)."""
-        same_path = self._db.row("SELECT 1 FROM attachment WHERE path = ? AND id != ?", path, besides)
-        sql = "SELECT 1 FROM attachment WHERE shown = ? AND id != ? AND state = 'stored'"
-        return same_path is not None, self._db.row(sql, digest, besides) is not None
+        """(another row in good standing shows `path`, another one shows the same bytes)."""
+        sql = "SELECT 1 FROM attachment WHERE {} = ? AND id != ? AND state = 'stored'"
+        same_path = self._db.row(sql.format("path"), path, besides)
+        return same_path is not None, self._db.row(sql.format("shown"), digest, besides) is not None
 
     def shown(self) -> Iterator[tuple[str, Digest]]:
         """(path, digest) of everything shown under `files/`, by path."""
@@ -268,6 +295,7 @@ def _entry(row: sqlite3.Row) -> Entry:
         digest=row["digest"],
         path=row["path"],
         shown=row["shown"],
+        withdrawn=bool(row["withdrawn"]),
         failures=row["failures"],
         check_at=row["check_at"],
         listed_at=row["listed_at"],

@@ -88,7 +88,7 @@ class Database:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
@@ -101,16 +101,20 @@ class Database:
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """All rows of a query."""
-        return self._connection.execute(sql, values).fetchall()
+        return list(self.each(sql, *values))
 
     def each(self, sql: str, *values: object) -> Iterator[sqlite3.Row]:
-        """The rows of a query as they come: memory does not grow with their number."""
-        return iter(self._connection.execute(sql, values))
+        """The rows of a query as they come: memory does not grow with their number. Raises StorageError."""
+        try:
+            yield from self._connection.execute(sql, values)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+                raise  # a statement is wrong: our mistake, not the disk's
+            raise StorageError(f"the index cannot be read: {error}") from error
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, if any."""
-        found: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
-        return found
+        return next(self.each(sql, *values), None)
 
     def run(self, sql: str, *values: object) -> int:
         """Execute one statement; how many rows it changed."""

@@ -123,7 +123,8 @@ class Reports:
         sql = """SELECT path, digest, stated, json_extract(record, '$.sha256') AS recorded FROM attachment
                  WHERE digest IS NOT NULL AND (stated != digest OR recorded != digest)"""
         for row in self._db.each(sql):
-            yield row["path"], Digest(row["digest"]), row["stated"] or row["recorded"]
+            said = {row["stated"], row["recorded"]} - {None, row["digest"]}
+            yield row["path"], Digest(row["digest"]), " and ".join(sorted(said))
 
     def holds(self, digest: str) -> bool:
         """Whether anything known has, or had, these bytes."""

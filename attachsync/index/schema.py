@@ -24,6 +24,7 @@ CREATE TABLE attachment (
     digest      TEXT,                     -- SHA-256 of the bytes of this version, once they are stored and shown
     path        TEXT,                     -- what is shown in the mirror, relative to it
     shown       TEXT,                     -- the digest that `path` shows; of an older version while a new one is due
+    withdrawn   INTEGER NOT NULL DEFAULT 0,  -- 1: `path` is to leave files/, and may not have yet
     failures    INTEGER NOT NULL DEFAULT 0,
     retry_at    REAL NOT NULL DEFAULT 0,
     check_at    REAL,                     -- when to ask the service's record again
@@ -65,6 +66,7 @@ CREATE TABLE track (
     name        TEXT PRIMARY KEY,
     account     TEXT NOT NULL,
     fingerprint TEXT NOT NULL,            -- of the keys that decide what is listed; a change begins the listing anew
+    rules       TEXT NOT NULL,            -- of the keys that decide what is shown; a change has all looked at again
     started_at  REAL,
     ended_at    REAL,
     complete_at REAL,                     -- end of the last pass whose listing was whole

@@ -22,20 +22,28 @@ class Tracks:
             self._db.note(_FULL_TURN, str(turn))
         return turn
 
-    def begin(self, name: str, account: str, identity: Mapping[str, object], now: float) -> None:
-        """A listing begins. If the track's keys changed what is listed, its cursors are dropped: it begins anew."""
-        fingerprint = canonical(identity)
+    def begin(
+        self, name: str, account: str, identity: Mapping[str, object], rules: Mapping[str, object], now: float
+    ) -> None:
+        """A listing begins. If the keys changed that decide what is listed, the track's cursors are dropped.
+
+        If those changed that decide what may be shown, what the service says of it is asked again.
+        """
+        fingerprint, shown_by = canonical(identity), canonical(rules)
         with self._db.transaction():
-            known = self._db.row("SELECT fingerprint FROM track WHERE name = ?", name)
+            known = self._db.row("SELECT fingerprint, rules FROM track WHERE name = ?", name)
             if known is not None and known["fingerprint"] != fingerprint:
                 self._db.run("DELETE FROM cursor WHERE track = ?", name)
+            if known is not None and known["rules"] != shown_by:
+                self._db.run("UPDATE attachment SET check_at = 0 WHERE track = ? AND digest IS NOT NULL", name)
             self._db.run(
-                """INSERT INTO track (name, account, fingerprint, started_at) VALUES (?, ?, ?, ?)
+                """INSERT INTO track (name, account, fingerprint, rules, started_at) VALUES (?, ?, ?, ?, ?)
                    ON CONFLICT DO UPDATE SET account = excluded.account, fingerprint = excluded.fingerprint,
-                   started_at = excluded.started_at""",
+                   rules = excluded.rules, started_at = excluded.started_at""",
                 name,
                 account,
                 fingerprint,
+                shown_by,
                 now,
             )
 
@@ -70,9 +78,10 @@ class Tracks:
         )
         return {} if row is None else dict(row)
 
-    def next_retry(self, names: Sequence[str]) -> float | None:
-        """Unix time of the earliest retry due on any of these tracks; None when nothing waits."""
-        sql = """SELECT min(retry_at) AS at FROM attachment
-                 WHERE digest IS NULL AND track IN (SELECT value FROM json_each(?))"""
-        row = self._db.row(sql, json.dumps(list(names)))
-        return None if row is None else row["at"]
+    def next_due(self, account: str) -> float | None:
+        """Unix time of the earliest retry or check due on an account; None when nothing waits."""
+        retry = self._db.row("SELECT min(retry_at) AS at FROM attachment WHERE digest IS NULL AND account = ?", account)
+        check = self._db.row(
+            "SELECT min(check_at) AS at FROM attachment WHERE check_at IS NOT NULL AND account = ?", account
+        )
+        return min((row["at"] for row in (retry, check) if row is not None and row["at"] is not None), default=None)

@@ -7,10 +7,12 @@ import binascii
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
+from attachsync.sandbox.auco import Auco
+from attachsync.sandbox.auco_control import AUCO_ACTIONS
 from attachsync.sandbox.content import Content, Grown, Held
 from attachsync.sandbox.faults import Faults, fault_from_json
 from attachsync.sandbox.ledger import Ledger
@@ -18,9 +20,12 @@ from attachsync.sandbox.ledger_records import Asset, Blob
 from attachsync.sandbox.ledger_view import blob_info
 from attachsync.sandbox.requests import RequestLog
 from attachsync.sandbox.sunshine import Sunshine
+from attachsync.sandbox.trinsic import Trinsic
+from attachsync.sandbox.trinsic_control import TRINSIC_ACTIONS
 
 ROOT = "/_sandbox"
 Body = dict[str, Any]
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Controls:
     requests: RequestLog
     ledgers: Mapping[str, Ledger]
     sunshine: Sunshine
+    trinsic: Trinsic
+    auco: Auco
 
 
 def control_routes(router: web.UrlDispatcher, controls: Controls) -> None:
@@ -43,10 +50,18 @@ def control_routes(router: web.UrlDispatcher, controls: Controls) -> None:
         for noun, add in _ADDITIONS.items():
             router.add_post(f"{ROOT}/{name}/{noun}", _answering(_bound(add, ledger)))
     router.add_post(f"{ROOT}/sunshine/messages", _answering(lambda body: _message(controls.sunshine, body)))
+    for noun, act in TRINSIC_ACTIONS.items():
+        router.add_post(f"{ROOT}/trinsic/{noun}", _answering(_acting(act, controls.trinsic)))
+    for noun, change in AUCO_ACTIONS.items():
+        router.add_post(f"{ROOT}/auco/{noun}", _answering(_acting(change, controls.auco)))
 
 
 def _bound(add: Callable[[Ledger, Body], Any], ledger: Ledger) -> Callable[[Any], Any]:
     return lambda body: add(ledger, body)
+
+
+def _acting(act: Callable[[State, Body, Callable[[Body], Content]], Body], state: State) -> Callable[[Any], Any]:
+    return lambda body: act(state, body, _content)
 
 
 def _plain(call: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:

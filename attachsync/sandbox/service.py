@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from attachsync.sandbox.answer import Answer, Handler, Refusal, Service
+from attachsync.sandbox.auco import Auco
+from attachsync.sandbox.auco_service import AucoService
+from attachsync.sandbox.auco_storage import AucoStorage
 from attachsync.sandbox.control import Controls, control_routes
 from attachsync.sandbox.delivery import Delivery
 from attachsync.sandbox.faults import Fault, Faults
@@ -17,6 +20,8 @@ from attachsync.sandbox.requests import RequestLog, now
 from attachsync.sandbox.shapes import misshapen, plain, stand_in
 from attachsync.sandbox.sunshine import Sunshine
 from attachsync.sandbox.sunshine_service import SunshineService
+from attachsync.sandbox.trinsic import Trinsic
+from attachsync.sandbox.trinsic_service import TrinsicService
 
 
 class Sandbox:
@@ -27,10 +32,14 @@ class Sandbox:
         self.datatrails = Ledger("datatrails")
         self.rkvst = Ledger("rkvst")
         self.sunshine = Sunshine()
+        self.trinsic = Trinsic()
+        self.auco = Auco()
         self.services: tuple[Service, ...] = (
             LedgerService("/datatrails", self.datatrails),
             LedgerService("/rkvst", self.rkvst),
             SunshineService("/sunshine", self.sunshine),
+            TrinsicService("/trinsic", self.trinsic),
+            AucoService("/auco", self.auco),
         )
         self.requests = RequestLog()
         self.faults = Faults()
@@ -46,18 +55,34 @@ class Sandbox:
 
     def app(self) -> web.Application:
         """Return an application that serves every service below its own prefix."""
-        app = web.Application(client_max_size=0)
+        app = self._application()
         ledgers = {"datatrails": self.datatrails, "rkvst": self.rkvst}
-        control_routes(app.router, Controls(self.faults, self.requests, ledgers, self.sunshine))
+        controls = Controls(self.faults, self.requests, ledgers, self.sunshine, self.trinsic, self.auco)
+        control_routes(app.router, controls)
         for service in self.services:
-            for route in service.routes():
-                # add_route, unlike add_get, adds no HEAD: the services have none (specs/datatrails.md 1).
-                for prefix in (service.prefix, "") if service is self.services[0] else (service.prefix,):
-                    # DataTrails is at the root too: its official client splits public URLs by position.
-                    app.router.add_route(route.method, prefix + route.path, self._serve(service, route.handler))
-            app.router.add_route("*", service.prefix + "/{rest:.*}", self._serve(service, _no_such_route(service)))
-        app.on_shutdown.append(self._hang_up)
+            # DataTrails is at the root too: its official client splits public URLs by position.
+            self._mount(app, service, (service.prefix, "") if service is self.services[0] else (service.prefix,))
         return app
+
+    def links_app(self) -> web.Application:
+        """Return an application for the origin that Auco's links lead to; faults and the log are the same."""
+        app = self._application()
+        storage = AucoStorage(self.auco)
+        self._mount(app, storage, (storage.prefix,))
+        return app
+
+    def _application(self) -> web.Application:
+        app = web.Application(client_max_size=0)
+        app.on_shutdown.append(self._hang_up)
+        app.on_response_prepare.append(_leave_out_an_empty_type)
+        return app
+
+    def _mount(self, app: web.Application, service: Service, prefixes: tuple[str, ...]) -> None:
+        for route in service.routes():
+            # add_route, unlike add_get, adds no HEAD: the services have none (specs/datatrails.md 1).
+            for prefix in prefixes:
+                app.router.add_route(route.method, prefix + route.path, self._serve(service, route.handler))
+        app.router.add_route("*", service.prefix + "/{rest:.*}", self._serve(service, _no_such_route(service)))
 
     def _serve(self, service: Service, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
@@ -91,6 +116,12 @@ class Sandbox:
         # Ends hanging and endless answers, so that the server stops at once.
         for transport in tuple(self._live):
             transport.abort()
+
+
+async def _leave_out_an_empty_type(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    # aiohttp gives every body a type; a service may send none, which an Answer says with an empty one.
+    if not response.headers.get("Content-Type", "-"):
+        del response.headers["Content-Type"]
 
 
 async def _carry_out(handler: Handler, request: web.Request) -> Answer:

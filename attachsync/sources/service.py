@@ -22,6 +22,8 @@ class Pull:
     """Where a track shows its attachments below `files/ACCOUNT`; also its default name."""
     identity: Callable[[object], Mapping[str, object]]
     """The keys that decide what is listed: when they change, listing begins anew."""
+    rules: Callable[[object], Mapping[str, object]]
+    """The keys that decide what of it may be shown: when they change, all of it is looked at again."""
     source: Callable[[Http], Source]
 
 

@@ -11,6 +11,7 @@ from attachsync.model import JSON
 _REFERENCE = re.compile(
     r"(blobs|attachments)/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.IGNORECASE
 )
+_APPEND, _RESULT = "arc_append_attachments", "arc_attachments"
 _PRIMARY_IMAGE_IDENTITY = "arc_primary_image_identity"
 
 
@@ -28,7 +29,7 @@ class Reference:
 
 
 def references(maps: Mapping[str, JSON]) -> list[Reference]:
-    """The attachments that a record names, each once, in its attribute maps (name of map -> attributes).
+    """The attachments that a record names in its attribute maps (name of map -> attributes).
 
     Dicts and lists of dicts that hold a blob's identity (forms A to F) always count; so do the strings of form H; a
     bare `blobs/…` string (form G) counts where nothing else on the record names its blob. A hash without an identity
@@ -42,17 +43,13 @@ def references(maps: Mapping[str, JSON]) -> list[Reference]:
         if reference.blob not in named:
             named.add(reference.blob)
             found.append(reference)
-    seen: set[tuple[str, str, str | None]] = set()
-    return [reference for reference in found if not _repeated(reference, seen)]
+    appended = {_entry(reference) for reference in found if reference.attribute == _APPEND}
+    return [one for one in found if one.attribute != _RESULT or _entry(one) not in appended]
 
 
-def _repeated(reference: Reference, seen: set[tuple[str, str, str | None]]) -> bool:
-    """Form E states an entry twice, in the event's own map and in the list that results from it."""
-    identity = (reference.blob, reference.name, reference.sha256)
-    if identity in seen:
-        return True
-    seen.add(identity)
-    return False
+def _entry(reference: Reference) -> tuple[str, str, str | None]:
+    """Form E states an entry twice: where it is appended, and in the list that results."""
+    return reference.blob, reference.name, reference.sha256
 
 
 def _of_dicts(map_name: str, attributes: JSON) -> Iterator[Reference]:

@@ -91,6 +91,11 @@ def _identity(options: object) -> Mapping[str, object]:
     }
 
 
+def _rules(options: object) -> Mapping[str, object]:
+    assert isinstance(options, TrackKeys)
+    return {"scan": options.scan}
+
+
 def _folder(options: object) -> str:
     assert isinstance(options, TrackKeys)
     return f"assets/{options.asset}"
@@ -117,6 +122,7 @@ SERVICE = Service(
         faults=_track_faults,
         folder=_folder,
         identity=_identity,
+        rules=_rules,
         source=lambda http: TrailSource(http, lambda track: _target(track.options)),
     ),
 )

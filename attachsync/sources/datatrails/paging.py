@@ -1,24 +1,29 @@
 """Walking DataTrails lists, and how far an event feed has been read (specs/datatrails.md 1.4, 1.5)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from yarl import URL
 
+from attachsync.answers import Reply
 from attachsync.errors import MalformedError
 from attachsync.http import Http, Query
 from attachsync.model import JSON
 from attachsync.sources.datatrails.records import Listing, listing
 
-PAGE_SIZE = "200"
+T = TypeVar("T")
+
+PAGE_SIZE = "100"
+"""The largest that official material uses throughout (specs/datatrails.md 1.5)."""
 _MOST_EMPTY_PAGES = 100
 OVERLAP = 600.0
 """Seconds before the newest event that are listed again: an event may become visible late, while it is PENDING."""
 QUIET_OVERLAP = 2.0
-"""The same, once nothing newer was seen for OVERLAP: `since` is strictly greater, and stamps are whole seconds."""
+"""The same, once nothing can come late any more: `since` is strictly greater, and stamps are whole seconds."""
 
 
-async def walk(http: Http, url: URL, query: Query, kind: str) -> AsyncIterator[Listing]:
+async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -> AsyncIterator[Listing]:
     """The pages of a list, 206 included. Raises MalformedError at its end if a record was unsound, or if it loops.
 
     The whole query is sent with each token: right for servers whose tokens repeat it and for those whose do not.
@@ -27,7 +32,8 @@ async def walk(http: Http, url: URL, query: Query, kind: str) -> AsyncIterator[L
     marker, steps, power = "", 0, 1
     while True:
         paged = [*query, ("page_size", PAGE_SIZE), *([("page_token", token)] if token else [])]
-        page = listing((await http.get(url.with_query(paged))).object(), kind)
+        reply = await http.get(url.with_query(paged), signed=signed)
+        page = parsed(reply, lambda body: listing(body, kind))
         yield page
         unsound += page.unsound
         empty = 0 if page.assets or page.events else empty + 1
@@ -35,42 +41,52 @@ async def walk(http: Http, url: URL, query: Query, kind: str) -> AsyncIterator[L
         if not token:
             break
         if token == marker or empty > _MOST_EMPTY_PAGES:
-            raise MalformedError(f"{http.account.name}: the list of {kind} does not end: page tokens repeat")
+            raise MalformedError(f"{reply.where}: the list does not end: page tokens repeat")
         if steps == power:  # Brent's cycle detection: one remembered token finds any loop
             marker, steps, power = token, 0, power * 2
         steps += 1
     if unsound:
-        raise MalformedError(
-            f"{http.account.name}: {unsound} of the listed {kind} could not be read; listed again next time"
-        )
+        raise MalformedError(f"{reply.where}: {unsound} of the listed {kind} could not be read; asked again next time")
 
 
-def since(cursor: JSON, now: float) -> str | None:
+def parsed(reply: Reply, parse: Callable[[JSON], T]) -> T:
+    """What an answer says; a MalformedError names the request and its status."""
+    try:
+        return parse(reply.json())
+    except MalformedError as error:
+        where = f"{reply.where}: HTTP {reply.status}, but "
+        raise MalformedError(str(error) if str(error).startswith(reply.where) else f"{where}{error}") from None
+
+
+def since(cursor: JSON) -> str | None:
     """The `timestamp_accepted_since` that a cursor asks for; None to list from the beginning."""
-    accepted, reached = _parts(cursor)
+    accepted, _, swept = _parts(cursor)
     if accepted is None:
         return None
-    overlap = QUIET_OVERLAP if now - reached > OVERLAP else OVERLAP
+    overlap = QUIET_OVERLAP if swept else OVERLAP
     return datetime.fromtimestamp(max(int(accepted - overlap), 0), UTC).isoformat().replace("+00:00", "Z")
 
 
 def watermark(cursor: JSON, latest: float | None, now: float) -> JSON:
     """The cursor after a whole walk that saw an event accepted at `latest` (Unix time).
 
-    Never later than `now`: a stamp from the future must not hide what is accepted until then.
+    Never later than `now`: a stamp from the future must not hide what is accepted until then. It is `swept` when a
+    walk with the long overlap was made so long after the newest event was first seen that nothing can come late.
     """
-    accepted, reached = _parts(cursor)
+    accepted, reached, swept = _parts(cursor)
     newest = None if latest is None else min(latest, now)
-    if newest is None or (accepted is not None and newest <= accepted):
-        return {"accepted": accepted, "reached": reached or now}
-    return {"accepted": newest, "reached": now}
+    if newest is not None and (accepted is None or newest > accepted):
+        return {"accepted": newest, "reached": now, "swept": False}
+    reached = reached or now
+    return {"accepted": accepted, "reached": reached, "swept": swept or now - reached > OVERLAP}
 
 
-def _parts(cursor: JSON) -> tuple[float | None, float]:
+def _parts(cursor: JSON) -> tuple[float | None, float, bool]:
     if not isinstance(cursor, dict):
-        return None, 0.0
+        return None, 0.0, False
     accepted, reached = cursor.get("accepted"), cursor.get("reached")
     return (
         float(accepted) if isinstance(accepted, int | float) else None,
         float(reached) if isinstance(reached, int | float) else 0.0,
+        cursor.get("swept") is True,
     )

@@ -39,7 +39,13 @@ class Asset:
 
     uuid: str
     display_name: str
+    status: str
     found: tuple[Reference, ...]
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is stored for good."""
+        return self.status not in _PASSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +75,14 @@ class Listing:
     next_token: str = ""
 
 
-def listing(body: Mapping[str, JSON], kind: str) -> Listing:
+def listing(body: JSON, kind: str) -> Listing:
     """Parse a page of `assets` or `events`. Raises MalformedError where it is no page at all."""
-    rows = body.get(kind)
-    if not isinstance(rows, list):
-        raise MalformedError(f"a page without a list of {kind}")
+    rows = body.get(kind) if isinstance(body, Mapping) else None
+    if not isinstance(body, Mapping) or not isinstance(rows, list):
+        raise MalformedError(f"no list of {kind} in it")
     token = body.get("next_page_token")
     if token is not None and not isinstance(token, str):
-        raise MalformedError("a page whose next_page_token is no text")
+        raise MalformedError("its next_page_token is no text")
     if kind == "assets":
         assets, unsound = _each(rows, asset)
         return Listing(assets=assets, unsound=unsound, next_token=token or "")
@@ -97,8 +103,14 @@ def _each(rows: list[JSON], parse: Callable[[JSON], T]) -> tuple[tuple[T, ...], 
 def asset(row: JSON) -> Asset:
     """Parse one asset. Raises MalformedError."""
     uuid, _, attributes = _identified(row, "attributes")
-    shown = attributes.get("arc_display_name") if isinstance(attributes, Mapping) else None
-    return Asset(uuid, shown if isinstance(shown, str) else "", tuple(references({"attributes": attributes})))
+    assert isinstance(row, Mapping)
+    shown, status = attributes.get("arc_display_name"), row.get("confirmation_status")
+    return Asset(
+        uuid=uuid,
+        display_name=shown if isinstance(shown, str) else "",
+        status=status if isinstance(status, str) else "",
+        found=tuple(references({"attributes": attributes})),
+    )
 
 
 def event(row: JSON) -> Event:
@@ -107,7 +119,7 @@ def event(row: JSON) -> Event:
     assert isinstance(row, Mapping)
     if uuid is None:
         raise MalformedError("an event without an identity of its own")
-    maps = {"event_attributes": event_attributes, "asset_attributes": row.get("asset_attributes")}
+    maps = {"event_attributes": event_attributes, "asset_attributes": _map(row, "asset_attributes")}
     status = row.get("confirmation_status")
     return Event(
         asset=asset_uuid,
@@ -119,12 +131,22 @@ def event(row: JSON) -> Event:
     )
 
 
-def _identified(row: JSON, attributes: str) -> tuple[str, str | None, JSON]:
+def _map(row: Mapping[str, JSON], name: str) -> Mapping[str, JSON]:
+    """An attribute map; absent and null are empty ones."""
+    found = row.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise MalformedError(f"{name} are no attributes")
+    return found
+
+
+def _identified(row: JSON, attributes: str) -> tuple[str, str | None, Mapping[str, JSON]]:
     identity = row.get("identity") if isinstance(row, Mapping) else None
     match = _IDENTITY.fullmatch(identity) if isinstance(identity, str) else None
     if match is None or not isinstance(row, Mapping):
         raise MalformedError("a record without an identity")
-    return match[1].lower(), match[2].lower() if match[2] else None, row.get(attributes)
+    return match[1].lower(), match[2].lower() if match[2] else None, _map(row, attributes)
 
 
 def _time(value: JSON) -> float | None:
@@ -136,15 +158,16 @@ def _time(value: JSON) -> float | None:
 
 
 def is_settled(attachment: Attachment) -> bool:
-    """Whether the event of an attachment was terminal when it was listed (one that says nothing of it counts so)."""
+    """Whether what an attachment is on was terminal when it was listed (what says nothing of it counts so)."""
     event = attachment.meta.get("event")
-    return not isinstance(event, Mapping) or event.get("confirmation_status") not in _PASSING
+    status = event.get("confirmation_status") if isinstance(event, Mapping) else attachment.meta.get("asset_status")
+    return status not in _PASSING
 
 
 def of_asset(track: str, found: Asset) -> list[Attachment]:
     """The attachments of an asset's current attributes."""
     identity = f"assets/{found.uuid}"
-    meta: dict[str, JSON] = {"identity": identity, "asset": found.display_name}
+    meta: dict[str, JSON] = {"identity": identity, "asset": found.display_name, "asset_status": found.status}
     return [_attachment(track, identity, ("assets", found.uuid), reference, meta) for reference in found.found]
 
 
@@ -170,8 +193,10 @@ def _attachment(
     )
 
 
-def facts(info: Mapping[str, JSON], scan: str, rung: str) -> Facts:
-    """What an `/info` answer says, under a track's `scan` rule (specs/datatrails.md 1.6, 3)."""
+def facts(info: JSON, scan: str, rung: str) -> Facts:
+    """What an `/info` answer says, under a track's `scan` rule (specs/datatrails.md 1.6, 3). Raises MalformedError."""
+    if not isinstance(info, Mapping):
+        raise MalformedError("it is no record")
     found = info.get("hash")
     digest = stated(found.get("alg"), found.get("value")) if isinstance(found, Mapping) else None
     size, media_type = info.get("size"), info.get("mime_type")
@@ -191,7 +216,7 @@ def facts(info: Mapping[str, JSON], scan: str, rung: str) -> Facts:
         size=_whole(size),
         media_type=media_type if isinstance(media_type, str) and media_type else None,
         sha256=digest,
-        record={"rung": rung, "info": info},
+        record={"rung": rung, "info": info, "sha256": digest},
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from attachsync.errors import RejectedError
 from attachsync.model import Attachment
 
 
@@ -11,6 +12,20 @@ class Rung:
 
     name: str
     path: str
+
+    @property
+    def public(self) -> bool:
+        """Whether it is a public view, which is asked without credentials (specs/datatrails.md 1.10)."""
+        return self.name.startswith("public")
+
+    def means_elsewhere(self, error: RejectedError) -> bool:
+        """Whether a refusal only says that the attachment is not to be had this way.
+
+        No 404 is documented for blobs (1.1), and a private asset has no public view.
+        """
+        if error.status == 400 and self.name == "blob":
+            return "not safe" not in error.detail
+        return error.status in (403, 404) or (error.status == 401 and self.public)
 
 
 @dataclass(frozen=True, slots=True)

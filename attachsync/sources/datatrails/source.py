@@ -1,20 +1,29 @@
 """Listing, inspecting and reading the attachments of one DataTrails account (specs/datatrails.md 1.1 to 1.7, 8)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from yarl import URL
 
-from attachsync.errors import AttachsyncError, GoneError, NotReadyError, RefusedError, RejectedError
-from attachsync.http import Http
-from attachsync.model import Attachment, Body, Cursors, Facts, Page, Track
+from attachsync.errors import (
+    AttachsyncError,
+    GoneError,
+    MalformedError,
+    NotReadyError,
+    RefusedError,
+    RejectedError,
+    UnavailableError,
+)
+from attachsync.http import Http, Query
+from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
 from attachsync.sources.datatrails import records
-from attachsync.sources.datatrails.paging import since, walk, watermark
+from attachsync.sources.datatrails.paging import parsed, since, walk, watermark
 from attachsync.sources.datatrails.rungs import Subject, rungs, subject
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _EVENTS = "events"
 _UNCONFIRMED_WAIT = 60.0
@@ -46,106 +55,127 @@ class TrailSource:
     # --- listing ------------------------------------------------------------------------------------------------
 
     async def pages(self, track: Track, cursors: Cursors) -> AsyncIterator[Page]:
-        """What the track's assets name now, and what their events have named since the cursor."""
-        target = self._target(track)
-        if target.asset is None:
-            async for page in self._every_asset(track, target, cursors):
+        """What the track's assets name now, and what their events have named since the cursor.
+
+        Trouble with some of it does not keep the rest back; it is raised at the end, and what it hid comes next time.
+        """
+        target, trouble = self._target(track), _Trouble()
+        with trouble:
+            async for page in self._assets(track, target, cursors, trouble):
                 yield page
-        else:
-            asset = records.asset((await self._http.get(self._asset_url(target, target.asset))).json())
-            yield Page(tuple(records.of_asset(track.name, asset)))
-        if target.events:
+        with trouble:
             async for page in self._news(track, target, cursors):
                 yield page
+        trouble.tell()
 
-    async def _every_asset(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
-        """All assets. The first walk of the event feed covers all of them, and they are marked; one that comes into
-
-        sight later (a policy was granted, an attribute changed) has its older events listed by itself.
-        """
+    async def _assets(self, track: Track, target: Target, cursors: Cursors, trouble: "_Trouble") -> AsyncIterator[Page]:
+        if target.asset is not None:
+            asset = await self._asset(target, target.asset)
+            yield Page(tuple(records.of_asset(track.name, asset)))
+            return
+        # The first walk of the event feed covers all assets, and they are marked. One that comes into sight later (a
+        # policy was granted, an attribute changed) has its older events listed by itself.
         covered = cursors.get(_EVENTS) is None or not target.events
         query = [("tracked", "ANY"), *((f"attributes.{name}", value) for name, value in target.attributes)]
-        async for listing in walk(self._http, self._http.url("/archivist/v2/assets"), query, "assets"):
+        async for listing in walk(self._http, self._http.url("/archivist/v2/assets"), query, "assets", signed=True):
             items = tuple(item for asset in listing.assets for item in records.of_asset(track.name, asset))
             new = [asset.uuid for asset in listing.assets if cursors.get(_mark(asset.uuid)) is None]
             yield Page(items, {_mark(uuid): True for uuid in new} if covered else {})
             for uuid in [] if covered else new:
-                async for events in walk(self._http, self._events_url(target, uuid), [], "events"):
-                    yield _page_of_events(track, events.events)
-                yield Page((), {_mark(uuid): True})
+                with trouble:
+                    async for events in self._walk_events(target, uuid, []):
+                        yield _page_of_events(track, events.events)
+                    yield Page((), {_mark(uuid): True})
 
     async def _news(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
         """Events accepted since the cursor, of one asset or of all; the cursor moves when all pages were taken."""
+        if not target.events:
+            return
         cursor, now = cursors.get(_EVENTS), self._http.clock.now()
         latest: float | None = None
-        after = since(cursor, now)
-        query = [("timestamp_accepted_since", after)] if after else []
-        async for listing in walk(self._http, self._events_url(target, target.asset), query, "events"):
+        after = since(cursor)
+        async for listing in self._walk_events(
+            target, target.asset, [("timestamp_accepted_since", after)] if after else []
+        ):
             for event in listing.events:
                 latest = max(event.accepted or 0.0, latest or 0.0) or None
             yield _page_of_events(track, [event for event in listing.events if _is_ours(event.asset, target, cursors)])
         yield Page((), {_EVENTS: watermark(cursor, latest, now)})
 
-    def _asset_url(self, target: Target, asset: str) -> URL:
-        return self._http.url(f"/archivist/v2/{target.kind}/{asset}")
+    def _walk_events(self, target: Target, asset: str | None, query: Query) -> AsyncIterator[records.Listing]:
+        url = self._http.url(f"/archivist/v2/{target.kind}/{asset or '-'}/events")
+        return walk(self._http, url, query, "events", signed=not target.public)
 
-    def _events_url(self, target: Target, asset: str | None) -> URL:
-        return self._http.url(f"/archivist/v2/{target.kind}/{asset or '-'}/events")
+    async def _asset(self, target: Target, uuid: str) -> records.Asset:
+        url = self._http.url(f"/archivist/v2/{target.kind}/{uuid}")
+        reply = await self._http.get(url, signed=not target.public)
+        asset = parsed(reply, records.asset)
+        if asset.uuid != uuid:
+            raise MalformedError(f"{reply.where}: HTTP {reply.status}, but it is another asset, {asset.uuid}")
+        return asset
 
     # --- one attachment -----------------------------------------------------------------------------------------
 
-    async def inspect(self, track: Track, attachment: Attachment) -> Facts:
-        """`/info`: size, type, hash and scan state."""
+    async def inspect(self, track: Track, attachment: Attachment, record: Mapping[str, JSON]) -> Facts:
+        """`/info`: size, type, hash and scan state. Where no path has one, the download itself will tell."""
         target = self._target(track)
-        name, reply = await self._climb(target, attachment, None, "/info", self._http.get)
-        return records.facts(reply.object(), target.scan, name)
+        try:
+            name, reply = await self._climb(target, attachment, record, "/info", self._http.get)
+        except GoneError:
+            return Facts(final=False)
+        return parsed(reply, lambda body: records.facts(body, target.scan, name))
 
     @asynccontextmanager
     async def read(self, track: Track, attachment: Attachment, facts: Facts) -> AsyncIterator[Body]:
         """The bytes, by the way that `/info` was found on."""
         target = self._target(track)
         query = {"any": "?allow_insecure=true", "clean": "?strict=true"}.get(target.scan, "")
-        rung = facts.record.get("rung")
         async with AsyncExitStack() as stack:
 
-            async def opened(url: URL) -> Body:
-                return await stack.enter_async_context(self._http.stream(url))
+            async def opened(url: URL, *, signed: bool) -> Body:
+                return await stack.enter_async_context(self._http.stream(url, signed=signed))
 
-            first = rung if isinstance(rung, str) else None
             try:
-                _, body = await self._climb(target, attachment, first, query, opened)
+                _, body = await self._climb(target, attachment, facts.record, query, opened)
             except RejectedError as error:
                 raise _scan_refusal(error) or error from None
             yield body
 
     async def _climb(
-        self, target: Target, attachment: Attachment, first: str | None, suffix: str, ask: Callable[[URL], Awaitable[T]]
+        self, target: Target, attachment: Attachment, record: Mapping[str, JSON], suffix: str, ask: "_Ask[T]"
     ) -> tuple[str, T]:
-        """Ask each way in turn until one has it: (its name, the answer).
+        """Ask each way in turn until one has it, the one that worked before first: (its name, the answer).
 
-        While its event is not terminal, an attachment that is not there may still come: then NotReadyError.
+        While its event or asset is not terminal, an attachment that is not there may still come: then NotReadyError.
         """
-        of = subject(attachment)
-        confirmed = of.event is None or records.is_settled(attachment)
+        of, settled = subject(attachment), records.is_settled(attachment)
         forbidden: RejectedError | None = None
-        for rung in rungs(of, public=target.public, first=first):
+        for rung in rungs(of, public=target.public, first=str(record.get("rung"))):
             try:
-                return rung.name, await ask(self._http.url(rung.path + suffix))
+                return rung.name, await ask(self._http.url(rung.path + suffix), signed=not rung.public)
             except RejectedError as error:
-                if error.status not in (403, 404):
+                if not rung.means_elsewhere(error):
                     raise
                 forbidden = error if error.status == 403 else forbidden
-                if error.status == 404 and not confirmed:
-                    await self._check_confirmed(target, of)
-                    confirmed = True
+                if error.status == 404 and not settled:
+                    await self._check_settled(target, of)
+                    settled = True
         raise forbidden or GoneError(f"{self._http.account.name}: HTTP 404 on every path to blob {of.blob}")
 
-    async def _check_confirmed(self, target: Target, of: Subject) -> None:
-        """Raise NotReadyError unless the event is terminal by now: then what is not there has another way, or is gone."""
-        url = self._http.url(f"/archivist/v2/{target.kind}/{of.asset}/events/{of.event}")
-        event = records.event((await self._http.get(url)).json())
-        if not event.terminal:
-            raise NotReadyError(f"its event is {event.status} still", after=_UNCONFIRMED_WAIT)
+    async def _check_settled(self, target: Target, of: Subject) -> None:
+        """Raise NotReadyError unless event or asset is terminal by now: what is not there is elsewhere then, or gone."""
+        try:
+            if of.event is None:
+                found: records.Asset | records.Event = await self._asset(target, of.asset)
+            else:
+                url = self._http.url(f"/archivist/v2/{target.kind}/{of.asset}/events/{of.event}")
+                found = parsed(await self._http.get(url, signed=not target.public), records.event)
+        except RejectedError as error:
+            if error.status != 404:
+                raise
+            raise NotReadyError("it is not there yet (HTTP 404)", after=_UNCONFIRMED_WAIT) from None
+        if not found.terminal:
+            raise NotReadyError(f"it is {found.status} still", after=_UNCONFIRMED_WAIT)
 
     # --- looking up ---------------------------------------------------------------------------------------------
 
@@ -153,14 +183,40 @@ class TrailSource:
         """Sign in, or look up a track's asset."""
         target = self._target(track) if track else None
         if target and target.asset:
-            asset = records.asset((await self._http.get(self._asset_url(target, target.asset))).json())
+            asset = await self._asset(target, target.asset)
             return f"asset {asset.display_name or asset.uuid!r} with {len(asset.found)} attachments of its own"
         filters = target.attributes if target else ()
         query = [("tracked", "ANY"), *((f"attributes.{name}", value) for name, value in filters), ("page_size", "1")]
         reply = await self._http.get(self._http.url("/archivist/v2/assets", query))
-        count = reply.headers.get("X-Total-Count")
-        records.listing(reply.object(), "assets")
-        return f"signed in; {count or 'unknown'} assets in sight"
+        parsed(reply, lambda body: records.listing(body, "assets"))
+        return f"signed in; {reply.headers.get('X-Total-Count', 'an unknown number of')} assets in sight"
+
+
+class _Ask(Protocol[T_co]):
+    """A GET of some kind."""
+
+    async def __call__(self, url: URL, *, signed: bool) -> T_co: ...
+
+
+class _Trouble:
+    """Catches what ends one part of a listing, so that the others go on; `tell` raises the first of it."""
+
+    def __init__(self) -> None:
+        self._first: AttachsyncError | None = None
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, MalformedError | RefusedError | RejectedError | UnavailableError):
+            return False
+        self._first = self._first or error
+        return True
+
+    def tell(self) -> None:
+        """Raise the first trouble, if there was any."""
+        if self._first is not None:
+            raise self._first
 
 
 def _mark(asset: str) -> str:

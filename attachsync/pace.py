@@ -1,0 +1,55 @@
+"""How fast one account may ask: its own `rate`, and the waits that its service asks for (429), for all its requests."""
+
+import random
+
+from aiolimiter import AsyncLimiter
+
+from attachsync import retry
+from attachsync.clock import Clock
+from attachsync.errors import RateLimitedError
+
+PATIENCE = 60.0
+"""An account that gets nothing but 429 for this long (seconds) is given up for this pass."""
+LONGEST_WAIT = 120.0
+"""So is one whose service asks for a longer wait than this (seconds)."""
+_SPREAD = 0.1
+"""Those who waited go on over this share of the wait, not all in the same instant."""
+
+
+class Pace:
+    """One account's turn-taking. A 429 pauses everybody."""
+
+    def __init__(self, account: str, rate: float | None, clock: Clock) -> None:
+        self._account = account
+        self._clock = clock
+        self._rate = AsyncLimiter(max(rate, 1), max(1, 1 / rate)) if rate else None
+        self._resume_at = 0.0
+        self._pauses = 0
+        self._limited_since: float | None = None
+
+    async def turn(self) -> float:
+        """Wait until it is this request's turn; the moment (monotonic) at which it begins. Raises RateLimitedError."""
+        while (wait := self._resume_at - self._clock.monotonic()) > 0:
+            if wait > LONGEST_WAIT:
+                raise RateLimitedError(f"{self._account}: asked to wait {wait:.0f} s (HTTP 429)", retry_after=wait)
+            await self._clock.sleep(wait * (1 + _SPREAD * random.random()))
+        if self._rate is not None:
+            await self._rate.acquire()
+        return self._clock.monotonic()
+
+    def answered(self) -> None:
+        """The service took a request."""
+        self._pauses = 0
+        self._limited_since = None
+
+    def limited(self, error: RateLimitedError, began: float) -> None:
+        """A request that began then was answered 429: pause. Raises the error when patience is at its end."""
+        now = self._clock.monotonic()
+        if began >= self._resume_at:  # the others that were under way count as the same refusal
+            self._pauses += 1
+        if not error.retry_after:
+            error.retry_after = retry.delay(self._pauses, base=1.0, cap=PATIENCE)
+        self._limited_since = self._limited_since or now
+        self._resume_at = max(self._resume_at, now + error.retry_after)
+        if now - self._limited_since > PATIENCE:
+            raise error

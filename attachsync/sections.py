@@ -1,0 +1,78 @@
+"""One table of one config file: where it stands, what its keys hold, and where its faults go. Pure, but for links."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attachsync import keys
+from attachsync.sources import SERVICES
+from attachsync.sources.service import Faults, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table of one document, and where its faults go."""
+
+    file: Path
+    where: str
+    values: Mapping[str, object]
+    place: keys.Place
+    faults: list[str]
+
+    def fault(self, key: str, text: str) -> None:
+        """Note what is wrong with a key."""
+        self.faults.append(f"{self.file}: {self.where}.{key}: {text}")
+
+    def read(self, table: type[keys.T]) -> keys.T | None:
+        """All keys are this table's own."""
+        pair = self.pair(table, None, {}, lambda _: ())
+        return None if pair is None else pair[0]
+
+    def pair(
+        self,
+        common: type[keys.T],
+        own: type[Any] | None,
+        elsewhere: Mapping[str, str],
+        check: Callable[[object], Faults],
+    ) -> tuple[keys.T, object] | None:
+        """The keys that all services share and the service's own; None if anything is wrong with them."""
+        before = len(self.faults)
+        known = [*keys.names(common), *(keys.names(own) if own else ())]
+        for key, text in keys.unknown(self.values, known, elsewhere):
+            self.fault(key, text)
+        shared = keys.read(common, self.values, self.place, self.fault)
+        options = keys.read(own, self.values, self.place, self.fault) if own else None
+        if options is not None:
+            for key, text in check(options):
+                self.fault(key, text)
+        return None if shared is None or len(self.faults) > before else (shared, options)
+
+
+def directory_of(section: Section) -> Path | None:
+    """An outbox's folder, whatever else is wrong with its table."""
+    try:
+        return keys.path(section.values.get("directory"), section.place)
+    except ValueError:
+        return None
+
+
+def keys_of_others(service: Service, table: Callable[[Service], type[Any] | None]) -> dict[str, str]:
+    """Key -> the other services that have it."""
+    found: dict[str, list[str]] = {}
+    for other in SERVICES.values():
+        declared = table(other)
+        if other is not service and declared is not None:
+            for name in keys.names(declared):
+                found.setdefault(name, []).append(other.name)
+    return {name: f"{' and '.join(services)}, not of {service.name}" for name, services in found.items()}
+
+
+def overlap(folder: Path, other: Path) -> str | None:
+    """How two folders overlap, after resolving links."""
+    one, two = folder.resolve(), other.resolve()
+    if one == two:
+        return "is"
+    if one in two.parents:
+        return "contains"
+    return "lies inside" if two in one.parents else None

@@ -1,0 +1,75 @@
+"""`sandbox` and `demo`: the main job without any account (contract 4)."""
+
+import hashlib
+import signal
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.commands import attachsync, process, stop
+
+
+def test_the_printed_config_works_wherever_it_is_saved(tmp_path: Path) -> None:
+    """It is complete, flushed once listening, and passes `check --online` and `sync` beside and inside DIR."""
+    folder = tmp_path / "sb"
+    with process("sandbox", "--directory", folder, home=tmp_path) as running:
+        assert running.stdout is not None
+        text = ""
+        while not text.endswith('account = "support"\n\n'):
+            text += running.stdout.readline()
+        outbox = Path(tomllib.loads(text)["outbox"][0]["directory"])
+        (outbox / "hello.txt").write_text("hello")
+        for place in (tmp_path, folder):
+            config = place / "sandbox.toml"
+            config.write_text(text)
+            assert attachsync("--config", config, "check", "--online", home=tmp_path).code == 0
+            done = attachsync("--config", config, "sync", home=tmp_path)
+            assert (done.code, done.err) == (0, "")
+        assert (outbox / "sent" / "hello.txt.toml").exists()
+        secrets = sorted((folder / "secrets").iterdir())
+        assert secrets
+        assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
+        assert stop(running) == 0
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_ctrl_c_ends_it_and_a_second_one_on_the_same_port_is_told(tmp_path: Path) -> None:
+    """Exit 0 at SIGINT; a port in use is one line and exit 1."""
+    with process("sandbox", home=tmp_path, TMPDIR=str(tmp_path)) as running:
+        assert running.stdout is not None
+        line = ""
+        while "base_url" not in line:
+            line = running.stdout.readline()
+        port = line.strip('"\n').rpartition(":")[2]
+        done = attachsync("sandbox", "--port", port, "--directory", tmp_path / "second", home=tmp_path)
+        assert (done.code, done.out) == (1, "")
+        assert port in done.err
+        assert len(done.err.splitlines()) == 1
+        assert stop(running, signal.SIGINT) == 0
+
+
+def test_demo_twice(tmp_path: Path) -> None:
+    """The first run mirrors and sends; the second says that nothing was new; both exit 0, and the bytes are right."""
+    home = tmp_path / "demo"
+    first = attachsync("demo", home, home=tmp_path)
+    assert (first.code, first.err) == (0, "")
+    assert "cat.jpeg" in first.out
+    assert "hello.txt.toml" in first.out
+    before = sorted((home / "mirror" / "files").rglob("*"))
+    second = attachsync("demo", home, home=tmp_path)
+    assert second.code == 0
+    assert second.out.endswith("Nothing was new: all had been mirrored and sent before.\n")
+    assert sorted((home / "mirror" / "files").rglob("*")) == before
+    for path in (home / "mirror" / "sha256").glob("*/*"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_demo_where_it_cannot_write(tmp_path: Path, place: str) -> None:
+    """In words."""
+    (tmp_path / "file").write_text("")
+    done = attachsync("demo", tmp_path / place, home=tmp_path)
+    assert done.code in (1, 2)
+    assert str(tmp_path / "file") in done.err

@@ -1,0 +1,193 @@
+"""`outbox` and `sunshine`: sending by folder and by hand (contract 4)."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attachsync.sandbox import Fault
+from tests.commands import Stage, stage
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Stage]:
+    """A stage without samples: only the outbox matters."""
+    with stage(tmp_path) as made:
+        text = made.config.read_text()
+        tracks, outbox = text.index("[[track]]"), text.index("[[outbox]]")
+        made.config.write_text(text[:tracks] + text[outbox:])
+        yield made
+
+
+# --- outbox -------------------------------------------------------------------------------------------------------
+
+
+def test_outbox_ls_of_what_waits_and_what_failed(scene: Stage) -> None:
+    """A line each with state, size, file and error; --json: an object a line; what was sent is not listed."""
+    assert scene.run("outbox", "ls").out == "state  size  since  file  error\n"
+    scene.drop("tool.exe")
+    assert scene.run("sync").code == 1
+    scene.drop("later.txt", "12345")
+    rows = {row["name"]: row for row in scene.run("outbox", "ls", "--json").documents}
+    assert set(rows) == {"later.txt", "tool.exe"}
+    assert set(rows["later.txt"]) == {"outbox", "name", "state", "size", "attempts", "error", "since"}
+    assert (rows["later.txt"]["state"], rows["later.txt"]["size"]) == ("waiting", 5)
+    assert (rows["tool.exe"]["state"], rows["tool.exe"]["outbox"]) == ("failed", str(scene.outbox))
+    assert ".exe" in rows["tool.exe"]["error"]
+    text = scene.run("outbox", "ls").out.splitlines()
+    assert [line.split()[0] for line in text] == ["state", "waiting", "failed"]
+
+
+def test_outbox_retry(scene: Stage) -> None:
+    """A failed file, by name or whole path, comes back and is sent; unknown names exit 1."""
+    (scene.outbox / "sub").mkdir()
+    scene.drop("sub/report.txt")
+    scene.box.faults.add(Fault(path="*/attachments", method="POST", kind="status", status=413))
+    assert scene.run("sync").code == 1
+    assert scene.tree("outbox", "failed") == ["sub/report.txt", "sub/report.txt.toml"]
+    assert scene.run("sync").code == 0  # it is not tried again by itself
+    scene.box.faults.clear()
+    done = scene.run("outbox", "retry", scene.outbox / "sub" / "report.txt")
+    assert (done.code, done.err) == (0, "")
+    assert "will be tried again" in done.out
+    assert scene.run("sync").code == 0
+    assert scene.tree("outbox", "sent") == ["sub/report.txt", "sub/report.txt.toml"]
+    for name in ("none.txt", "../x", "/etc/passwd", ""):
+        done = scene.run("outbox", "retry", name)
+        assert (done.code, "neither failed nor held in any outbox" in done.err) == (1, True)
+
+
+def test_outbox_retry_does_not_overwrite(scene: Stage) -> None:
+    """Another file of that name in the outbox: exit 1, and both stay."""
+    scene.drop("tool.exe")
+    scene.run("sync")
+    scene.drop("tool.exe", "another")
+    done = scene.run("outbox", "retry", "tool.exe")
+    assert done.code == 1
+    assert "already has another tool.exe" in done.err
+    assert scene.tree("outbox") == ["failed/tool.exe", "failed/tool.exe.toml", "tool.exe"]
+
+
+def test_outbox_confirm(scene: Stage) -> None:
+    """More than ten deletions at once wait; `outbox confirm` lets them go with the next pass."""
+    scene.edit('settle = "50ms"', 'settle = "50ms"\npropagate_deletes = true')
+    assert scene.run("outbox", "confirm").out == "no deletion waits\n"
+    for number in range(11):
+        scene.drop(f"{number}.txt")
+    assert scene.run("sync").code == 0
+    for number in range(11):
+        (scene.outbox / "sent" / f"{number}.txt").unlink()
+    done = scene.run("sync")
+    assert done.code == 1
+    assert "11 held deletions" in done.out
+    assert [row["state"] for row in scene.run("outbox", "ls", "--json").documents] == ["held deletion"] * 11
+    assert scene.run("status", "--check").code == 1
+    assert scene.run("outbox", "confirm").out == "11 deletions confirmed: the next pass carries them out\n"
+    assert scene.run("sync").code == 0
+    assert scene.box.count("POST", "*/attachments/remove") == 11
+    assert scene.run("status", "--check").code == 0
+
+
+def test_names_that_are_no_text_are_listed_and_left(scene: Stage) -> None:
+    """A name that is not UTF-8, and one with an escape sequence, harm no terminal and no script."""
+    (Path(scene.outbox) / "bad\udcff.txt").write_text("x")
+    scene.drop("red\x1b[31m.txt")
+    done = scene.run("sync")
+    assert done.code == 1
+    assert "left where it is" in done.err
+    assert "\x1b" not in done.out + done.err
+    listed = scene.run("outbox", "ls")
+    assert listed.code == 0
+    assert "bad\\xff.txt" in listed.out
+    assert "\x1b" not in listed.out
+    states = {row["name"]: row["state"] for row in scene.run("outbox", "ls", "--json").documents}
+    assert states == {"bad\\xff.txt": "odd", "red\x1b[31m.txt": "failed"}
+
+
+def test_a_refused_key_is_said_everywhere(scene: Stage) -> None:
+    """`sync` exits 1 and names account and status; the file stays; `status` says that it needs a person."""
+    (scene.config.parent / "secrets" / "support.secret").write_text("wrong\n")
+    scene.drop("report.txt")
+    done = scene.run("sync")
+    assert done.code == 1
+    assert "support: POST" in done.err
+    assert "HTTP 401" in done.err
+    assert scene.tree("outbox") == ["report.txt"]
+    shown = scene.run("status", "--check")
+    assert shown.code == 1
+    assert "HTTP 401" in shown.out.partition("needs a person:")[2]
+    (document,) = scene.run("status", "--json").documents
+    assert [account["last_error"] is None for account in document["accounts"]] == [True, True, True, False]
+
+
+# --- sunshine -----------------------------------------------------------------------------------------------------
+
+
+def test_upload_and_delete_by_url(scene: Stage, tmp_path: Path) -> None:
+    """`upload` prints the address; `delete` takes it; deleting twice says that it is gone and exits 1."""
+    file = tmp_path / "note.txt"
+    file.write_text("hello")
+    done = scene.run("sunshine", "upload", file)
+    assert (done.code, done.err) == (0, "")
+    url = done.out.strip()
+    assert url.startswith(scene.base)
+    done = scene.run("sunshine", "delete", url)
+    assert (done.code, done.out) == (0, f"{url}: deleted\n")
+    done = scene.run("sunshine", "delete", url)
+    assert (done.code, done.out) == (1, "")
+    assert "no longer has it (HTTP 404)" in done.err
+
+
+def test_upload_of_several_files_goes_on_after_one_that_is_refused(scene: Stage, tmp_path: Path) -> None:
+    """One document with a result each; the refused one with its error; exit 1."""
+    names = ("a.txt", "empty.txt", "tool.exe", "b.txt")
+    for name in names:
+        (tmp_path / name).write_text("" if name.startswith("empty") else name)
+    done = scene.run("sunshine", "upload", *(tmp_path / name for name in names), "--json", "--access", "private")
+    (rows,) = done.documents
+    assert done.code == 1
+    assert [("media_url" in row, "error" in row) for row in rows] == [
+        (True, False),
+        (False, True),
+        (False, True),
+        (True, False),
+    ]
+    assert all(row["access"] == "private" for row in rows if "access" in row)
+    assert "HTTP 4" in rows[2]["error"]
+    assert "support" in rows[2]["error"]
+    assert scene.run("sunshine", "upload", tmp_path / "none.txt").code == 2
+
+
+def test_delete_by_receipt_says_so_in_the_receipt(scene: Stage) -> None:
+    """The receipt of an outbox, with all its keys, gets `deleted_at`; twice exits 1; what is no receipt is named."""
+    scene.drop("report.txt")
+    assert scene.run("sync").code == 0
+    receipt = scene.outbox / "sent" / "report.txt.toml"
+    before = tomllib.loads(receipt.read_text())
+    assert scene.run("sunshine", "delete", receipt).code == 0
+    after = tomllib.loads(receipt.read_text())
+    assert {key: value for key, value in after.items() if key != "deleted_at"} == before
+    assert after["deleted_at"] >= before["uploaded_at"]
+    assert scene.run("sunshine", "delete", receipt).code == 1
+    for wrong in (scene.outbox / "sent" / "report.txt", scene.config, "nothing", scene.home):
+        done = scene.run("sunshine", "delete", wrong)
+        assert (done.code, "receipt" in done.err) == (1, True), done.err
+
+
+def test_which_account(scene: Stage, tmp_path: Path) -> None:
+    """One account is taken; of several, one has to be named; a wrong name and none at all are wrong usage."""
+    file = tmp_path / "note.txt"
+    file.write_text("hello")
+    assert scene.run("sunshine", "upload", file, "--account", "support").code == 0
+    done = scene.run("sunshine", "upload", file, "--account", "suport")
+    assert (done.code, "did you mean 'support'?" in done.err) == (2, True)
+    text = scene.config.read_text()
+    table = text[text.index("[accounts.support]") : text.index("[[outbox]]")]
+    scene.config.write_text(text + table.replace("support", "second", 1))
+    done = scene.run("sunshine", "upload", file)
+    assert (done.code, "--account support or --account second" in done.err) == (2, True)
+    assert scene.run("sunshine", "upload", file, "--account", "second").code == 0
+    scene.config.write_text(text[: text.index("[accounts.support]")])
+    done = scene.run("sunshine", "upload", file)
+    assert (done.code, "the config has no sunshine account" in done.err) == (2, True)

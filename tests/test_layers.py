@@ -1,0 +1,119 @@
+"""The shape of the package: which part may know of which (architecture 1)."""
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import attachsync
+
+ROOT = Path(attachsync.__file__).parent
+PURE = {"errors", "model"}
+LAYERS = [
+    {"__main__", "cli"},
+    {"daemon", "repairing", "plan", "verifying", "status"},
+    {"mirror", "fetcher", "outbox", "config", "reader", "sections", "lock", "log", "systemd"},
+    {"store", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
+]
+"""From the top; a module in none of them is a helper that all may use."""
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below the package -> file."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """Full names of what a module imports, wherever in it; of our own, the module that holds the name."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
+            module = node.module or ""
+            for alias in node.names:
+                inner = f"{module}.{alias.name}".removeprefix("attachsync.")
+                yield f"attachsync.{inner}" if module.startswith("attachsync") and inner in MODULES else module
+
+
+def ours(name: str) -> set[str]:
+    """The modules of this package that a module imports, without the package itself."""
+    found = {full.removeprefix("attachsync").lstrip(".") for full in imports(name) if full.startswith("attachsync")}
+    return found - {""}
+
+
+def part(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def layer(name: str) -> int:
+    """Higher numbers are lower layers; helpers are below all of them."""
+    return next((number for number, parts in enumerate(LAYERS) if part(name) in parts), len(LAYERS))
+
+
+def test_there_is_no_import_cycle() -> None:
+    """Of any kind: imports inside functions count."""
+    graph = {name: ours(name) - {name} for name in MODULES if name}
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
+def test_imports_go_down_only(name: str) -> None:
+    """cli -> daemon -> mirror, outbox -> store, index, views, sources -> helpers -> errors, model."""
+    if part(name) == "sandbox":
+        return
+    for other in ours(name):
+        assert layer(other) >= layer(name), f"{name} imports {other}"
+        assert part(other) != "sandbox" or part(name) == "cli", f"{name} imports {other}"
+    if part(name) in PURE:
+        assert ours(name) <= {name}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if part(name) == "sources"))
+def test_a_source_sees_neither_the_store_nor_the_index_nor_another_source(name: str) -> None:
+    """rkvst is datatrails with other constants; the table of services is not a source."""
+    if name == "sources":
+        return
+    mine = name.split(".")[1]
+    allowed = {mine, "service"} | ({"datatrails"} if mine == "rkvst" else set())
+    for other in ours(name):
+        assert part(other) not in {"store", "index", "views", "mirror", "outbox", "config", "reader", "daemon", "cli"}
+        assert part(other) != "sources" or other.split(".")[1] in allowed, f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if part(name) == "sandbox"))
+def test_the_sandbox_knows_nothing_of_the_rest(name: str) -> None:
+    """Two independent readings of each service's documents."""
+    assert {part(other) for other in ours(name)} <= {"sandbox"}
+
+
+def test_each_outside_thing_has_one_place() -> None:
+    """SQL in index/, aiohttp's client in http.py, aiohttp at all only there, in multipart.py and in the sandbox."""
+    users: dict[str, set[str]] = {"sqlite3": set(), "aiohttp": set()}
+    for name in MODULES:
+        for full in imports(name):
+            if (top := full.partition(".")[0]) in users:
+                users[top].add(part(name))
+    assert users["sqlite3"] == {"index"}
+    assert users["aiohttp"] <= {"http", "multipart", "sandbox", "answers"}
+    sessions = {name for name, path in MODULES.items() if "ClientSession" in path.read_text()}
+    assert sessions == {"http"}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_files_and_functions_stay_small(name: str) -> None:
+    """No file over 350 lines, no function over 60 (without its docstring's neighbours: the whole of it)."""
+    text = MODULES[name].read_text()
+    assert len(text.splitlines()) <= 350
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{name}.{node.name}"
