@@ -20,7 +20,7 @@ def search(given: Path | None, environment: Mapping[str, str]) -> Path:
         return Path(environment["ATTACHSYNC_CONFIG"])
     places = [user_file(environment), Path("/etc/attachsync/config.toml")]
     for place in places:
-        if place.is_file():
+        if os.path.isfile(place):
             return place
     looked = " nor ".join(map(str, places))
     raise ConfigError([f"no config file: neither {looked} exists; write one with: attachsync init"])

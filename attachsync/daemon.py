@@ -218,7 +218,7 @@ async def serve(
         while following is not None:
             config = following
             async with equipped(config, index, clock, observer) as plant:
-                notifier.ready(f"{len(config.tracks)} tracks, {len(config.outboxes)} outboxes")
+                notifier.ready(f"tracks: {len(config.tracks)}, outboxes: {len(config.outboxes)}")
                 log.info("running", config=str(config.path), tracks=len(config.tracks), outboxes=len(config.outboxes))
                 following = await _serve_one(plant, load, clock, notifier, signals)
         notifier.stopping()

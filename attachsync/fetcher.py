@@ -158,6 +158,7 @@ class Fetcher:
         """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""
         differed = False
         async with self._keep.gate:
+            self._keep.store.check_room(expected.size or 0)
             for attempt in range(1, _DOWNLOADS + 1):
                 try:
                     return await self._download_once(entry.attachment, facts, expected)

@@ -89,7 +89,7 @@ class Http:
         return url.with_query(list(query)) if query else url
 
     async def get(self, url: URL, *, signed: bool = True) -> Reply:
-        """GET a small answer; repeated while the trouble looks passing. `signed`: with credentials where they may go."""
+        """GET a small answer; repeated while the trouble looks passing. `signed`: with credentials, if they may go."""
 
         async def once() -> Reply:
             return await self._whole(await self._send("GET", url, signed=signed), self._where("GET", url))

@@ -187,7 +187,7 @@ def path(value: object, place: Place) -> Path:
 def readable(value: object, place: Place) -> Path:
     """A path to a file that can be read."""
     found = path(value, place)
-    if not found.is_file() or not os.access(found, os.R_OK):
+    if not os.path.isfile(found) or not os.access(found, os.R_OK):
         raise ValueError(f"{found} is not a readable file")
     return found
 
@@ -197,7 +197,7 @@ def secret(value: object, place: Place) -> Secret:
     found = path(value, place)
     if place.credentials is not None and not os.path.isabs(str(value)):
         candidate = place.credentials / found.name
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return Secret(candidate, trusted=True)
     fault = refusal(found)
     if fault:
@@ -227,12 +227,12 @@ def uuid_text(value: object, _place: Place) -> str:
 
 def writable_folder(folder: Path) -> str | None:
     """Why `folder` (or, where it is yet to be made, its nearest existing parent) cannot be written; None if it can."""
-    if os.path.lexists(folder) and not folder.is_dir():
+    if os.path.lexists(folder) and not os.path.isdir(folder):
         return f"{folder} is not a folder"
     nearest_parent = folder
-    while not nearest_parent.exists() and nearest_parent != nearest_parent.parent:
+    while not os.path.exists(nearest_parent) and nearest_parent != nearest_parent.parent:
         nearest_parent = nearest_parent.parent
-    if not nearest_parent.is_dir():
+    if not os.path.isdir(nearest_parent):
         return f"{nearest_parent} is not a folder"
     if not os.access(nearest_parent, os.W_OK | os.X_OK):
         bits = stat.filemode(nearest_parent.stat().st_mode)

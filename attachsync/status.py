@@ -15,17 +15,23 @@ from attachsync.units import rfc3339
 class Status:
     """A moment's state of everything a config names."""
 
-    daemon: str | None
+    holder: str | None
+    """Who holds the mirror, in words: the daemon, or a pass under way."""
     accounts: list[dict[str, JSON]]
     tracks: list[dict[str, JSON]]
     outboxes: list[dict[str, JSON]]
     store: dict[str, JSON]
     needs_a_person: list[str]
 
+    @property
+    def running(self) -> bool:
+        """Whether it is a daemon that holds the mirror."""
+        return _is_daemon(self.holder)
+
     def document(self) -> dict[str, JSON]:
         """As `status --json` prints it."""
         return {
-            "daemon": {"running": self.daemon is not None, "holder": self.daemon},
+            "daemon": {"running": self.running, "holder": self.holder},
             "accounts": list(self.accounts),
             "tracks": list(self.tracks),
             "outboxes": list(self.outboxes),
@@ -37,7 +43,7 @@ class Status:
 def gathered(config: Config, index: Index, holder: str | None, now: float) -> Status:
     """Read the state of everything from the index and the folders; `now` is Unix time."""
     counts = index.tracks.counts([track.name for track in config.tracks])
-    running = holder is not None
+    running = _is_daemon(holder)
     tracks = [_track(config, index, track, counts[track.name], now, running=running) for track in config.tracks]
     outboxes = [_outbox(box, index) for box in config.outboxes]
     accounts: list[dict[str, JSON]] = []
@@ -90,6 +96,10 @@ def _track(
         "next_pass": rfc3339(due),
         "last_error": str(error) if error else None,
     }
+
+
+def _is_daemon(holder: str | None) -> bool:
+    return holder is not None and holder.startswith("`attachsync run`")
 
 
 def _is_stale(track: Mapping[str, JSON]) -> bool:

@@ -128,7 +128,7 @@ class Store:
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
         `chunks` raises.
         """
-        self._check_room(expected.size or 0)
+        self.check_room(expected.size or 0)
         incoming = _Incoming(self, expected)
         with self._reserved(expected.size or 0, incoming):
             return await self._receive(chunks, incoming, expected, limit)
@@ -159,7 +159,7 @@ class Store:
                     await self.run(incoming.write, bytes(held))
                     self._coming[incoming] = max((expected.size or 0) - total, 0)
                     held.clear()
-                    self._check_room(0)
+                    self.check_room(0)
             return await self.run(incoming.finish, bytes(held))
         finally:
             incoming.discard()
@@ -211,7 +211,7 @@ class Store:
             else:
                 yield folder
 
-    def _check_room(self, size: int) -> None:
+    def check_room(self, size: int) -> None:
         """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes."""
         free = self.free() - sum(self._coming.values())
         words = f"less than min_free ({human_size(self._min_free)}) would be left; make room, or lower min_free"

@@ -180,6 +180,9 @@ def test_a_pass_that_is_interrupted(scene: Stage, number: int, code: int) -> Non
     scene.box.faults.add(Fault(path="*/blobs/*", kind="hang"), Fault(path="*/attachments/*", kind="hang"))
     with scene.process("sync", LIGHT) as running:
         until(lambda: scene.box.requests.arrived(path="*/attachments/*") + scene.box.requests.arrived(path="*/blobs/*"))
+        (document,) = scene.run("status", "--json").documents
+        assert document["daemon"]["running"] is False
+        assert document["daemon"]["holder"].startswith("`attachsync sync` (process ")
         assert stop(running, number) == code
     assert "Traceback" not in (scene.home / "log").read_text()
     assert scene.tree("mirror", "sha256") == []

@@ -233,7 +233,7 @@ def test_the_handshake_with_systemd(scene: Stage) -> None:
             return seen[-1]
 
         with daemon(scene, NOTIFY_SOCKET=address, WATCHDOG_USEC="200000") as running:
-            assert heard("READY=1").startswith("READY=1\nSTATUS=2 tracks, ")
+            assert heard("READY=1").startswith("READY=1\nSTATUS=tracks: 2, ")
             assert len(seen) == 1
             heard("WATCHDOG=1")
             heard("WATCHDOG=1")

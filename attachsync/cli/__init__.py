@@ -93,6 +93,9 @@ def _told(error: BaseException) -> int:
         for fault in faults:
             click.echo(printable(fault), err=True)
         return CONFIG if isinstance(error, ConfigError) else HELD if isinstance(error, MirrorHeldError) else 1
+    if isinstance(error, OSError) and error.filename is not None:
+        click.echo(printable(f"attachsync: {error.filename}: {error.strerror}"), err=True)
+        return 1
     traceback.print_exception(error)
     click.echo("attachsync: internal error; please report the lines above", err=True)
     return INTERNAL

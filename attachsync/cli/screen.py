@@ -28,7 +28,8 @@ def show(found: Status, now: float) -> None:
 
 def _head(found: Status) -> Iterator[tuple[str, str]]:
     store = found.store
-    yield "daemon", f"running: {found.daemon}" if found.daemon else "not running"
+    holds = f"; the mirror is held by {found.holder}" if found.holder else ""
+    yield "daemon", f"running: {found.holder}" if found.running else f"not running{holds}"
     count, size, free = (int(str(store[key])) for key in ("objects", "bytes", "free"))
     has = f"{counted(count, 'file')}, {units.human_size(size)}"
     yield "mirror", f"{store['directory']}: {has}; {units.human_size(free)} free"

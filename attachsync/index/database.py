@@ -91,9 +91,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
-                raise  # a statement is wrong: our mistake, not the disk's
-            raise StorageError(f"the index cannot be written: {error}") from error
+            raise _of_the_disk(error, "written") or error from error
         finally:
             self._depth -= 1
             if durable:
@@ -106,11 +104,11 @@ class Database:
     def each(self, sql: str, *values: object) -> Iterator[sqlite3.Row]:
         """The rows of a query as they come: memory does not grow with their number. Raises StorageError."""
         try:
-            yield from self._connection.execute(sql, values)
+            cursor = self._connection.execute(sql, values)
+            while (row := cursor.fetchone()) is not None:
+                yield row
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
-                raise  # a statement is wrong: our mistake, not the disk's
-            raise StorageError(f"the index cannot be read: {error}") from error
+            raise _of_the_disk(error, "read") or error from error
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, if any."""
@@ -129,3 +127,9 @@ class Database:
         """A fact kept by `note`."""
         found = self.row("SELECT value FROM meta WHERE key = ?", key)
         return None if found is None else str(found["value"])
+
+
+def _of_the_disk(error: sqlite3.DatabaseError, what: str) -> StorageError | None:
+    """The disk's refusal that an error stands for; None for a wrong statement, which is our own mistake."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return None if code == sqlite3.SQLITE_ERROR else StorageError(f"the index cannot be {what}: {error}")

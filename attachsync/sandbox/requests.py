@@ -98,8 +98,8 @@ def now() -> float:
 
 def _headers(request: web.Request, recognised: bool) -> dict[str, str]:
     headers = dict(request.headers)
-    for name in headers:
+    for name, value in list(headers.items()):
         if name.lower() == "authorization":
-            scheme = headers[name].partition(" ")[0]
+            scheme = value.partition(" ")[0] if " " in value else "key"  # a bare key has no scheme to show
             headers[name] = f"{scheme} ({'valid' if recognised else 'not valid'})"
     return headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attachsync.sandbox.tiny import pdf, png
 from attachsync.sandbox.trinsic import Trinsic
 
-TOKEN = "sandbox-ids-token"
+IDS_BEARER = "sandbox-ids-bearer"
 # The test file of specs/trinsic.md 4.
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffd9")
 # Sessions by what they show; the first is that of the vectors in specs/trinsic.md 4.
@@ -42,7 +42,7 @@ KEY_LATER = "aak_sandbox_later"
 
 def admit_ids(trinsic: Trinsic) -> None:
     """Let the account of the sandbox's config sign in."""
-    trinsic.add_token(TOKEN)
+    trinsic.add_token(IDS_BEARER)
 
 
 def sessions_text() -> str:

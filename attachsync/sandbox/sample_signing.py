@@ -7,7 +7,7 @@ import unicodedata
 from attachsync.sandbox.auco import Auco
 from attachsync.sandbox.tiny import pdf, png
 
-KEY = "puk_sandboxSigning"
+SIGNING_KEY = "puk_sandboxSigning"
 # The test file of specs/auco.md 4.
 PDF = b"%PDF-1.4\n%%EOF\n"
 # Processes by what they show; package and code of the first two are those of the vectors in specs/auco.md 4.
@@ -33,7 +33,7 @@ ODD_LABELS = (
 
 def admit_signing(auco: Auco) -> None:
     """Let the account of the sandbox's config sign in."""
-    auco.add_key(KEY)
+    auco.add_key(SIGNING_KEY)
 
 
 def fill_signing(auco: Auco) -> None:

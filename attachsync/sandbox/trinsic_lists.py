@@ -50,9 +50,7 @@ class Lists:
         size = self._number(request.query.get("pageSize", "20"), "pageSize", 100)
         page = self._number(request.query.get("page", "1"), "page")
         all_ = list(self._state.profiles.items())
-        shown: list[dict[str, Any]] = [
-            {"id": id_, "alias": alias} for id_, alias in all_[(page - 1) * size : page * size]
-        ]
+        shown = [_profile(id_, alias) for id_, alias in all_[(page - 1) * size : page * size]]
         return reply(request, {"verificationProfiles": shown, "more": page * size < len(all_)})
 
     def _choice(self, value: str, name: str, choices: tuple[str, ...]) -> str:
@@ -64,3 +62,16 @@ class Lists:
         if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= most:
             raise self._invalid({name: [f"The field {name} must be between 1 and {most}."]})
         return int(value)
+
+
+def _profile(id_: str, alias: str) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "alias": alias,
+        "brandName": alias,
+        "logoUrl": "",
+        "primaryColor": "#000000",
+        "enabledProviders": ["document-scan"],
+        "sessionExpiration": "01:00:00",
+        "isProductionUsage": False,
+    }

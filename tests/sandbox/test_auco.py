@@ -10,7 +10,7 @@ from attachsync.sandbox import Fault, Sandbox, sample
 from attachsync.sandbox.auco_records import ErrorShape, Package, PendingForm
 from attachsync.sandbox.content import Held
 from attachsync.sandbox.rate import RateLimit
-from attachsync.sandbox.sample_signing import CODE, CONTRACT, DEMO_PACKAGES, EXPIRED, KEY, ODD_LABELS, REJECTED
+from attachsync.sandbox.sample_signing import CODE, CONTRACT, DEMO_PACKAGES, EXPIRED, ODD_LABELS, REJECTED, SIGNING_KEY
 
 from .conftest import Client, Reply
 
@@ -210,8 +210,8 @@ async def test_sample(full: Sandbox, client: Client) -> None:
     labels: list[str] = []
     queries = [{"package": id_} for id_ in DEMO_PACKAGES] + [{"code": CODE}]
     for query in queries:
-        for person in (await ask(client, "/attachments", KEY, **query)).json["signers"]:
-            one = (await ask(client, "/attachments", KEY, **query, userId=person["userId"])).json["signer"]
+        for person in (await ask(client, "/attachments", SIGNING_KEY, **query)).json["signers"]:
+            one = (await ask(client, "/attachments", SIGNING_KEY, **query, userId=person["userId"])).json["signer"]
             labels += [file["name"] for file in one["files"] if "url" in file]
             for file in one["files"]:
                 assert "url" not in file or (await client.public(file["url"])).status == 200

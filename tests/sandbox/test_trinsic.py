@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,11 +62,12 @@ async def test_pending_then_done_then_failed(box: Sandbox, client: Client, sessi
     """Identity data is null while pending and after a failure, and each move shows in `updated`."""
     box.trinsic.add_attachment(session, "selfie", JPEG)
     seen = []
-    for move in (
+    moves: list[Callable[[], None]] = [
         lambda: box.trinsic.reopen(session),
         lambda: box.trinsic.finish(session),
         lambda: box.trinsic.finish(session, "SomethingNew"),
-    ):
+    ]
+    for move in moves:
         move()
         found = (await results(client)).json
         one = found["session"]

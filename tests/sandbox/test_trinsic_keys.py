@@ -9,13 +9,13 @@ import pytest
 from attachsync.sandbox import Fault, Sandbox, sample
 from attachsync.sandbox.sample_ids import (
     DEMO_SESSIONS,
+    IDS_BEARER,
     JPEG,
     KEY_LATER,
     KEY_ONCE,
     KEY_WAITING,
     RESULTS_KEYS,
     SESSION,
-    TOKEN,
     access_keys_text,
     later_keys_text,
     sessions_text,
@@ -138,14 +138,13 @@ async def test_generations(box: Sandbox, client: Client, generation: Generation,
     assert (reply.body == b"document_front") == raw
 
 
+REQUIRED = "The AttachmentAccessKey field is required."
+OLD = [{"memberNames": ["AttachmentAccessKey"], "errorMessage": REQUIRED}]
+
+
 @pytest.mark.parametrize(
-    ("shape", "bad", "unauthorized"),
-    [
-        ("old", [{"memberNames": ["AttachmentAccessKey"], "errorMessage": "The AttachmentAccessKey field is required."}],
-         b'{"message":"Unauthorized"}'),
-        ("plain", None, b""),
-    ],
-)  # fmt: skip
+    ("shape", "bad", "unauthorized"), [("old", OLD, b'{"message":"Unauthorized"}'), ("plain", None, b"")]
+)
 async def test_error_shapes(box: Sandbox, client: Client, shape: ErrorShape, bad: object, unauthorized: bytes) -> None:
     """Errors have the shape of their generation."""
     box.trinsic.errors = shape
@@ -161,10 +160,10 @@ async def test_sample(box: Sandbox, client: Client) -> None:
     types = set()
     for line in sessions_text().splitlines()[1:]:
         id_, key = line.split()[:2]
-        found = (await post(client, f"{API}/sessions/{id_}/results", TOKEN, resultsAccessKey=key)).json
+        found = (await post(client, f"{API}/sessions/{id_}/results", IDS_BEARER, resultsAccessKey=key)).json
         for one in (found["identityData"] or {"attachments": []})["attachments"]:
             path = f"{API}/sessions/{id_}/attachments/{one['id']}/get"
-            reply = await post(client, path, TOKEN, resultsAccessKey=key)
+            reply = await post(client, path, IDS_BEARER, resultsAccessKey=key)
             assert (reply.status, one.get("hpkeEncrypted")) in ((200, None), (200, False))
             types.add(one["type"])
     assert {"document_scan_report", "document_signature", "passport_chip_photo"} <= types

@@ -163,7 +163,7 @@ class TrailSource:
         raise forbidden or GoneError(f"{self._http.account.name}: HTTP 404 on every path to blob {of.blob}")
 
     async def _check_settled(self, target: Target, of: Subject) -> None:
-        """Raise NotReadyError unless event or asset is terminal by now: what is not there is elsewhere then, or gone."""
+        """Raise NotReadyError unless event or asset is terminal: what is not there is elsewhere then, or gone."""
         try:
             if of.event is None:
                 found: records.Asset | records.Event = await self._asset(target, of.asset)
