@@ -93,6 +93,10 @@ class NotReadyError(AttachsyncError):
         self.after = after
 
 
+class NotModifiedError(AttachsyncError):
+    """The content is still what it was when it was read last."""
+
+
 class GoneError(AttachsyncError):
     """The service has no such attachment, on any path that leads to it."""
 

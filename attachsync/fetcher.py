@@ -17,6 +17,7 @@ from attachsync.errors import (
     MalformedError,
     MismatchError,
     NoRoomError,
+    NotModifiedError,
     NotReadyError,
     RefusedError,
     RejectedError,
@@ -40,6 +41,7 @@ _ITEM_ERRORS = (
     MalformedError,
     MismatchError,
     NoRoomError,
+    NotModifiedError,
     NotReadyError,
     RefusedError,
     RejectedError,
@@ -135,7 +137,7 @@ class Fetcher:
         return None
 
     def _check_at(self, facts: Facts) -> float | None:
-        return None if facts.final else self._keep.clock.now() + retry.DAY
+        return None if facts.again is None else self._keep.clock.now() + facts.again
 
     # --- bytes --------------------------------------------------------------------------------------------------
 
@@ -157,17 +159,18 @@ class Fetcher:
     async def _download(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
         """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""
         differed = False
+        tries = _DOWNLOADS if self._source.repeatable(self._tracks[entry.attachment.track]) else 1
         async with self._keep.gate:
             self._keep.store.check_room(expected.size or 0)
-            for attempt in range(1, _DOWNLOADS + 1):
+            for attempt in range(1, tries + 1):
                 try:
                     return await self._download_once(entry.attachment, facts, expected)
                 except MismatchError:
-                    if differed or attempt == _DOWNLOADS:
+                    if differed or attempt == tries:
                         raise
                     differed = True
                 except UnavailableError as error:
-                    if not error.begun or isinstance(error.__cause__, TimeoutError) or attempt == _DOWNLOADS:
+                    if not error.begun or isinstance(error.__cause__, TimeoutError) or attempt == tries:
                         raise
                     await self._keep.clock.sleep(retry.delay(attempt, base=0.2))
         raise AssertionError("the last attempt returns or raises")
@@ -236,12 +239,24 @@ class Fetcher:
             return
         if facts.standing is Standing.GOOD:
             index.inspected(entry, facts, self._check_at(facts))
+            if facts.refetch:
+                await self._read_again(entry, facts)
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
         index.inspected(entry, facts, None)
         index.withdraw(entry, state, facts.reason, now + retry.DAY)
         await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
+
+    async def _read_again(self, entry: Entry, facts: Facts) -> None:
+        """Read content that may have changed; show it if it has. What is shown stays if it cannot be read."""
+        try:
+            found = await self._download(entry, facts, _expected(entry.attachment, facts))
+            if found.digest != entry.shown:
+                await self._show(entry, found)
+        except _ITEM_ERRORS as error:
+            if not isinstance(error, NotModifiedError):
+                self._tell(entry, State.FAILED, str(error))
 
     async def _finish_withdrawal(self, entry: Entry) -> Entry:
         """Take a marked row's entry out of `files/`, unless others in good standing show it; bad bytes to quarantine.

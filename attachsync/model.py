@@ -52,6 +52,8 @@ class Attachment:
     """Identity of immutable content within the account (a DataTrails blob), when the service has one."""
     meta: Mapping[str, JSON] = field(default_factory=dict)
     """What the service said, kept for `show` and for audits."""
+    recheck: bool = False
+    """If it is stored already: inspect it again after this listing, and not only when that is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,10 @@ class Facts:
 
     standing: Standing = Standing.GOOD
     reason: str = ""
-    final: bool = True
-    """False: worth asking again, at most daily."""
+    again: float | None = None
+    """Seconds until it is worth asking again; None: what is said here is final."""
+    refetch: bool = False
+    """The content may have changed without a new version: read it again (`read` may raise NotModifiedError)."""
     size: int | None = None
     media_type: str | None = None
     sha256: str | None = None
@@ -155,6 +159,9 @@ class Source(Protocol):
 
     def read(self, track: Track, attachment: Attachment, facts: Facts) -> AbstractAsyncContextManager[Body]:
         """An attachment's bytes; raises as `inspect` does, and RefusedError."""
+
+    def repeatable(self, track: Track) -> bool:
+        """Whether reading an attachment of a track twice is harmless (a key may be good for one exchange only)."""
 
     async def probe(self, track: Track | None) -> str:
         """Sign in, and look a track up (`check --online`); says what was found. Raises what the service answered."""

@@ -80,6 +80,8 @@ class Attachments:
                 self._change(item, now)
             for key in items.keys() & known.keys():
                 self._refresh(known[key], items[key])
+                if items[key].recheck:
+                    self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", now, known[key]["id"])
             for feed, cursor in page.marks.items():
                 sql = "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
                 self._db.run(sql, track, feed, canonical(cursor))

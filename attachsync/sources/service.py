@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from attachsync.http import Credentials, Http
@@ -25,6 +26,8 @@ class Pull:
     rules: Callable[[object], Mapping[str, object]]
     """The keys that decide what of it may be shown: when they change, all of it is looked at again."""
     source: Callable[[Http], Source]
+    watched: Callable[[object], tuple[Path, ...]] = lambda _options: ()
+    """Files of a track (lists of sessions or keys) whose change calls for a look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from attachsync.errors import MalformedError
 from attachsync.model import JSON, Attachment, Facts, Standing
+from attachsync.retry import DAY
 from attachsync.sources.datatrails.forms import Reference, references, stated
 from attachsync.units import moment
 
@@ -212,7 +213,7 @@ def facts(info: JSON, scan: str, rung: str) -> Facts:
     return Facts(
         standing=standing,
         reason=reason[:500],
-        final=status in ("SCANNED_OK", "SCANNED_BAD"),
+        again=None if status in ("SCANNED_OK", "SCANNED_BAD") else DAY,
         size=_whole(size),
         media_type=media_type if isinstance(media_type, str) and media_type else None,
         sha256=digest,

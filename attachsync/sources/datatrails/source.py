@@ -18,6 +18,7 @@ from attachsync.errors import (
 )
 from attachsync.http import Http, Query
 from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
+from attachsync.retry import DAY
 from attachsync.sources.datatrails import records
 from attachsync.sources.datatrails.paging import parsed, since, walk, watermark
 from attachsync.sources.datatrails.rungs import Subject, rungs, subject
@@ -122,7 +123,7 @@ class TrailSource:
         try:
             name, reply = await self._climb(target, attachment, record, "/info", self._http.get)
         except GoneError:
-            return Facts(final=False)
+            return Facts(again=DAY)
         return parsed(reply, lambda body: records.facts(body, target.scan, name))
 
     @asynccontextmanager
@@ -176,6 +177,10 @@ class TrailSource:
             raise NotReadyError("it is not there yet (HTTP 404)", after=_UNCONFIRMED_WAIT) from None
         if not found.terminal:
             raise NotReadyError(f"it is {found.status} still", after=_UNCONFIRMED_WAIT)
+
+    def repeatable(self, track: Track) -> bool:
+        """Downloads change nothing."""
+        return True
 
     # --- looking up ---------------------------------------------------------------------------------------------
 
