@@ -47,10 +47,14 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
 
 
 def _parse(file: Path, faults: list[str]) -> Mapping[str, object] | None:
+    text = ""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        faults.append(f"{file}: not TOML: {error}")
+        lines = text.split("\n")
+        end = f"at the end of the file: line {len(lines)}, column {len(lines[-1]) + 1}"
+        faults.append(f"{file}: not TOML: {str(error).replace('at end of document', end)}")
     except UnicodeDecodeError:
         faults.append(f"{file}: not UTF-8 text")
     except OSError as error:

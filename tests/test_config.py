@@ -152,6 +152,12 @@ def test_a_syntax_error_names_line_and_column(folder: Path) -> None:
     assert "line 3, column 8" in fault
 
 
+def test_a_syntax_error_at_the_end_names_line_and_column_too(folder: Path) -> None:
+    """Python's own words for that place have none."""
+    (fault,) = faults(folder, "[mirror]\nx = [")
+    assert "line 2, column 6" in fault
+
+
 def test_text_that_is_not_utf8_is_a_fault(folder: Path) -> None:
     """It is named, not thrown."""
     (folder / "config.toml").write_bytes(b"\xff")
