@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import os
 import pwd
+import shlex
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
 from attachsync.reader import Config
 from attachsync.sources import SERVICES
-from attachsync.store import Store
+from attachsync.store import Store, make_folder, storage_errors
 from attachsync.systemd import Notifier
 from attachsync.views import Modes, Views
 
@@ -72,7 +74,7 @@ def refuse_foreign_mirror(config: Config) -> None:
             name = pwd.getpwuid(owner).pw_name
         except KeyError:
             name = f"'#{owner}'"
-        line = f"sudo -u {name} attachsync --config {config.path} …"
+        line = f"sudo -u {name} {shlex.join(sys.argv)}"
         raise ConfigError([f"{directory} belongs to {name}; run this as that user: {line}"])
 
 
@@ -81,6 +83,9 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
     """Hold the mirror, its index open. Raises MirrorHeldError, StorageError, ConfigError."""
     refuse_foreign_mirror(config)
     directory = config.mirror.directory
+    with storage_errors(directory):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(directory, config.mirror.dir_mode, directory)
     with lock.held(directory, config.state_directory, command, clock.now()), ExitStack() as stack:
         index = Index.open(config.state_directory)
         stack.callback(index.close)
