@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 from attachsync import retry
 from attachsync.errors import (
@@ -76,6 +77,14 @@ def explain(body: bytes) -> tuple[str, str]:
         return "", ""
     message = found.get("message") or found.get("title") or found.get("description") or ""
     return _text(found.get("code", "")), _text(message)
+
+
+def skew(date: str | None, now: float) -> float | None:
+    """By how many seconds `now` (Unix time) is ahead of a `Date` header; None where there is no sound one."""
+    try:
+        return now - parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError):
+        return None
 
 
 def _text(value: object) -> str:

@@ -135,7 +135,7 @@ def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> M
     tracks = [track for track in config.tracks if track.account == account.name]
     if pull is None or not tracks:
         return None
-    return Mirror(account, pull.source(http), tracks, pull, keeping)
+    return Mirror(account, pull.source(http), tracks, pull, keeping, lambda: http.skew)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from attachsync import __version__
-from attachsync.answers import Reply, fault
+from attachsync.answers import Reply, fault, skew
 from attachsync.clock import Clock
 from attachsync.errors import (
     AccountError,
@@ -68,6 +68,8 @@ class Http:
         self.clock = clock
         self._credentials = credentials
         self._pace = Pace(account.name, account.rate, clock)
+        self.skew: float | None = None
+        """By how much our clock was ahead of the service's (seconds) when it answered last; None: it did not say."""
         context: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -137,6 +139,7 @@ class Http:
             response = await self._once(method, target, content, signature)
             if 200 <= response.status < 300:
                 self._pace.answered()
+                self.skew = skew(response.headers.get("Date"), self.clock.now())
                 return response
             async with response:
                 if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from attachsync import retry
+from attachsync import retention, retry
 from attachsync.errors import (
     AccountError,
     GoneError,
@@ -50,14 +50,26 @@ class Turn:
 
 
 class Mirror:
-    """One account's mirror. `pull` tells which keys of a track decide what is listed, and what is shown."""
+    """One account's mirror. `pull` tells which keys of a track decide what is listed, and what is shown.
 
-    def __init__(self, account: Account, source: Source, tracks: Sequence[Track], pull: Pull, keeping: Keeping) -> None:
+    `skew` tells by how much our clock is ahead of the service's (seconds).
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        source: Source,
+        tracks: Sequence[Track],
+        pull: Pull,
+        keeping: Keeping,
+        skew: Callable[[], float | None],
+    ) -> None:
         self.account = account
         self.tracks = {track.name: track for track in tracks}
         self._source = source
         self._pull = pull
         self._keep = keeping
+        self._skew = skew
         self._fetcher = Fetcher(source, self.tracks, keeping)
         self._more = asyncio.Event()
         self._looks = {track.name: asyncio.Event() for track in tracks}
@@ -91,12 +103,18 @@ class Mirror:
                 group.create_task(feeder(queue, [track.name for track in tracks], turn))
                 for _ in range(self.account.concurrency):
                     group.create_task(self._work(queue))
-            await self._keep.manifest.publish()
+            await self._tidy(tracks)
         except* AccountError as errors:
             turn.account_error = _leaf(errors)
         except* StorageError as errors:
             turn.storage_error = _leaf(errors)
         self._tell_broken(turn, tracks)
+
+    async def _tidy(self, tracks: Iterable[Track]) -> None:
+        """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
+        for track in tracks:
+            await retention.enforce(self._keep, track, self._skew())
+        await self._keep.manifest.publish()
 
     def _tell_broken(self, turn: Turn, tracks: Iterable[Track]) -> None:
         """An error of the account or the disk is one of every track of the pass."""
@@ -208,7 +226,7 @@ class Mirror:
             if await self._hand_out(queue, self._batch(names, turn.number, once=False, urgent=False)):
                 continue
             if not self._busy:
-                await self._keep.manifest.publish()
+                await self._tidy(list(self.tracks.values()))
             due = self._keep.index.tracks.next_due(self.account.name)
             rest = _LONGEST_REST if due is None else min(due - clock.now(), _LONGEST_REST)
             await clock.wait(self._more, max(rest, 0.5))

@@ -96,8 +96,6 @@ class Reader:
             yield "mirror.scrub"
         yield from (f"daemon.{key}" for key in ("metrics", "metrics_textfile") if getattr(daemon, key) is not None)
         for track in tracks:
-            if track.retain is not None:
-                yield f"track {track.name}: retain"
             if track.on_gone != "keep":
                 yield f"track {track.name}: on_gone"
         for hook in hooks:

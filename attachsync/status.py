@@ -91,6 +91,7 @@ def _track(
         "account": track.account,
         "state": state,
         "counts": dict(counts),
+        "removed": index.tracks.removed(track.name),
         "last_pass": rfc3339(ended if isinstance(ended, float) else None),
         "last_complete": rfc3339(complete if isinstance(complete, float) else None),
         "next_pass": rfc3339(due),

@@ -199,6 +199,13 @@ class Store:
             fsync_folder(self.quarantined)
             fsync_folder(source.parent)
 
+    def delete(self, digest: str) -> None:
+        """Delete stored bytes (blocking)."""
+        source = self.path(digest)
+        if source.exists():
+            source.unlink()
+            fsync_folder(source.parent)
+
     def read_only(self, descriptor: int) -> None:
         """Give an open temporary file the mode that stored files have."""
         os.fchmod(descriptor, self._file_mode)

@@ -717,3 +717,38 @@ async def test_one_that_does_not_fit_does_not_starve_the_others(ledger: Ledgers)
     summary, _ = await ledger.sync()
     assert summary.counts["ledger/assets/*"] == {"failed": 1, "stored": 1}
     assert ledger.downloads() == 1
+
+
+async def test_retain_removes_what_was_kept_long_enough(ledger: Ledgers) -> None:
+    """From files/ and, unless another shows it, from the store; it is not fetched again; a new version is."""
+    trail = ledger.box.datatrails
+    shared = attached(ledger, b"shared", "shared.txt")
+    kept = trail.add_asset({"a": shared})
+    asset = trail.add_asset({"a": shared, "b": attached(ledger, b"own", "own.txt")})
+    ledger.tracks = "".join(
+        f'[[track]]\naccount = "ledger"\nasset = "{uuid}"\nevents = false\n{retain}'
+        for uuid, retain in ((kept.uuid, ""), (asset.uuid, 'retain = "90s"\n'))
+    )
+    await ledger.sync()
+    assert len(ledger.shown()) == 3
+    ledger.clock.ahead = 100
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert {outcome.reason for outcome in recorder.outcomes} == {"kept for 2m, as `retain` says, and removed"}
+    assert ledger.shown() == [f"{kept.uuid}/shared.txt"]
+    assert ledger.stored() == {sha256(b"shared")}
+    summary, _ = await ledger.sync()
+    assert (summary.incomplete, ledger.downloads()) == (False, 0)
+    trail.add_event(asset, {}, {"b": attached(ledger, b"new", "own.txt")})
+    await ledger.sync()
+    assert ledger.shown() == [f"{kept.uuid}/shared.txt", f"{asset.uuid}/own.txt"]
+
+
+async def test_a_clock_that_jumped_empties_no_mirror(ledger: Ledgers) -> None:
+    """The service's own clock says that it is not that late."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    ledger.tracks += 'retain = "90d"\n'
+    await ledger.sync()
+    ledger.clock.ahead = 100 * 86_400
+    await ledger.sync()
+    assert ledger.stored() == {sha256(b"a")}

@@ -106,7 +106,8 @@ class Attachments:
     def _change(self, item: Attachment, now: float) -> None:
         sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
                  meta = ?, listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL,
-                 failures = 0, retry_at = 0, check_at = NULL, attempted = 0 WHERE track = ? AND key = ?"""
+                 failures = 0, retry_at = 0, check_at = NULL, attempted = 0, kept = 1
+                 WHERE track = ? AND key = ?"""
         self._db.run(sql, *_described(item), now, item.track, item.key)
 
     def _refresh(self, known: sqlite3.Row, item: Attachment) -> None:
@@ -158,9 +159,10 @@ class Attachments:
     def work(self, account: str, wanted: Wanted) -> list[Entry]:
         """Rows without a digest. Those never tried come first, so that nothing that keeps failing delays them."""
         sql = """UPDATE attachment SET attempted = ?1 WHERE id IN (
-                   SELECT id FROM attachment WHERE digest IS NULL AND account = ?2 AND (attempted < ?1 OR NOT ?3)
-                   AND (?4 IS NULL OR retry_at <= ?4) AND track IN (SELECT value FROM json_each(?5))
-                   AND id NOT IN (SELECT value FROM json_each(?6)) ORDER BY attempted, id LIMIT ?7) RETURNING *"""
+                   SELECT id FROM attachment WHERE digest IS NULL AND kept AND account = ?2
+                   AND (attempted < ?1 OR NOT ?3) AND (?4 IS NULL OR retry_at <= ?4)
+                   AND track IN (SELECT value FROM json_each(?5)) AND id NOT IN (SELECT value FROM json_each(?6))
+                   ORDER BY attempted, id LIMIT ?7) RETURNING *"""
         return self._taken(sql, account, wanted)
 
     def stale(self, account: str, wanted: Wanted) -> list[Entry]:
@@ -226,6 +228,31 @@ class Attachments:
         """The row's entry is to leave `files/`; it is work again, under `state`. Undone only by `hidden`."""
         sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, withdrawn = 1 WHERE id = ?"""
         self._db.run(sql, state, reason, retry_at, entry.id)
+
+    def outlived(self, track: str, before: float, limit: int) -> list[Entry]:
+        """Rows mirrored before a moment (Unix time), and those whose removal was cut short."""
+        sql = """SELECT * FROM attachment WHERE track = ? AND ((kept AND state = 'stored' AND mirrored_at < ?)
+                 OR (NOT kept AND withdrawn)) ORDER BY id LIMIT ?"""
+        return [_entry(row) for row in self._db.rows(sql, track, before, limit)]
+
+    def remove(self, entry: Entry, reason: str) -> None:
+        """The row's entry is to leave `files/` for good: this version is not fetched again."""
+        sql = """UPDATE attachment SET state = 'gone', reason = ?, digest = NULL, check_at = NULL, withdrawn = 1,
+                 kept = 0 WHERE id = ?"""
+        self._db.run(sql, reason, entry.id)
+
+    def forget_past(self, entry: Entry) -> list[Digest]:
+        """Drop what is known of a row's older contents; their digests, and the row's own, that nothing else holds."""
+        mine = [row["digest"] for row in self._db.rows("SELECT digest FROM past WHERE attachment = ?", entry.id)]
+        with self._db.transaction():
+            self._db.run("DELETE FROM past WHERE attachment = ?", entry.id)
+            digests = dict.fromkeys([*mine, *([entry.shown] if entry.shown else [])])
+            return [Digest(digest) for digest in digests if not self._held(digest, entry.id)]
+
+    def _held(self, digest: str, besides: int) -> bool:
+        sql = """SELECT 1 FROM attachment WHERE shown = ?1 AND id != ?2 AND kept
+                 UNION SELECT 1 FROM past WHERE digest = ?1 AND attachment != ?2"""
+        return self._db.row(sql, digest, besides) is not None
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""

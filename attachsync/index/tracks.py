@@ -63,13 +63,18 @@ class Tracks:
         )
 
     def counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Track -> state -> how many attachments."""
-        sql = """SELECT track, state, count(*) AS n FROM attachment WHERE track IN (SELECT value FROM json_each(?))
-                 GROUP BY track, state"""
+        """Track -> state -> how many attachments, but for those that were removed on purpose."""
+        sql = """SELECT track, state, count(*) AS n FROM attachment
+                 WHERE kept AND track IN (SELECT value FROM json_each(?)) GROUP BY track, state"""
         found: dict[str, dict[str, int]] = {name: {} for name in names}
         for row in self._db.each(sql, json.dumps(list(names))):
             found[row["track"]][row["state"]] = row["n"]
         return found
+
+    def removed(self, name: str) -> int:
+        """How many attachments of a track were removed on purpose."""
+        row = self._db.row("SELECT count(*) AS n FROM attachment WHERE track = ? AND NOT kept", name)
+        return 0 if row is None else row["n"]
 
     def status(self, name: str) -> dict[str, object]:
         """started_at, ended_at, complete_at, error, error_since of a track; empty if it was never listed."""
@@ -80,7 +85,9 @@ class Tracks:
 
     def next_due(self, account: str) -> float | None:
         """Unix time of the earliest retry or check due on an account; None when nothing waits."""
-        retry = self._db.row("SELECT min(retry_at) AS at FROM attachment WHERE digest IS NULL AND account = ?", account)
+        retry = self._db.row(
+            "SELECT min(retry_at) AS at FROM attachment WHERE digest IS NULL AND kept AND account = ?", account
+        )
         check = self._db.row(
             "SELECT min(check_at) AS at FROM attachment WHERE check_at IS NOT NULL AND account = ?", account
         )
