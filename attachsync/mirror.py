@@ -141,7 +141,8 @@ class Mirror:
         """Start a pass over all tracks now, whatever the retry times of their attachments."""
         for look in self._looks.values():
             look.set()
-        self._urgent = self._keep.index.tracks.next_turn()
+        with suppress(StorageError):  # a full disk is told by the pass itself
+            self._urgent = self._keep.index.tracks.next_turn()
         self._more.set()
 
     async def _list_forever(self, interval: Callable[[Track], float], turn: Turn) -> None:
