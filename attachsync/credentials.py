@@ -5,7 +5,7 @@ import shlex
 import stat
 from pathlib import Path
 
-import aiofiles
+import aiofiles.threadpool
 
 from attachsync.errors import AuthFailedError
 
@@ -61,8 +61,9 @@ class Secret:
             found = self.path.stat()
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
             if fresh or stamp != self._seen:
-                async with aiofiles.open(self.path, "rb") as file:
-                    text = await file.read(_LONGEST + 1)
+                # Opened by descriptor: an aiofiles.open that is cancelled would leak what its thread opens.
+                with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
+                    text = await aiofiles.threadpool.wrap(file).read(_LONGEST + 1)
                 if len(text) > _LONGEST:
                     raise AuthFailedError(
                         f"secret file {self.path} is longer than {_LONGEST} bytes: is it the right file?"
