@@ -1,7 +1,7 @@
 """What a service's answer means: (status, headers, body) -> what it said, or the error of the right reach. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -10,6 +10,7 @@ from attachsync.errors import (
     AttachsyncError,
     AuthFailedError,
     MalformedError,
+    NotModifiedError,
     RateLimitedError,
     RejectedError,
     UnavailableError,
@@ -61,22 +62,39 @@ def explain(body: bytes) -> tuple[str, str]:
     """(code, message) of an error body, in any of the services' shapes; empty where it says nothing we can read.
 
     `{"code", "message"}` (specs/datatrails.md 3), `{"errors": [{"code", "title"}]}` and `{"error": {"code",
-    "description"}}` (specs/sunshine.md 3.4), `{"error", "error_description"}` (OAuth).
+    "description"}}` (specs/sunshine.md 3.4), `{"error", "error_description"}` (OAuth), `{"title", "detail", "errors":
+    {property: [text]}}` and `[{"errorMessage"}]` (specs/trinsic.md 1.7).
     """
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
         return "", ""
+    if isinstance(parsed, list) and parsed:
+        parsed = parsed[0]
     if not isinstance(parsed, dict):
         return "", ""
     errors = parsed.get("errors")
+    if isinstance(errors, dict):
+        parsed = {**parsed, "message": next(_leaves(errors), "")}
     found = errors[0] if isinstance(errors, list) and errors else parsed.get("error", parsed)
     if isinstance(found, str):
         return _text(found), _text(parsed.get("error_description", ""))
     if not isinstance(found, dict):
         return "", ""
-    message = found.get("message") or found.get("title") or found.get("description") or ""
+    message = (
+        found.get("message")
+        or found.get("errorMessage")
+        or found.get("detail")
+        or found.get("title")
+        or found.get("description")
+        or ""
+    )
     return _text(found.get("code", "")), _text(message)
+
+
+def _leaves(errors: Mapping[str, object]) -> Iterator[object]:
+    for texts in errors.values():
+        yield from texts if isinstance(texts, list) else [texts]
 
 
 def skew(date: str | None, now: float) -> float | None:
@@ -100,6 +118,8 @@ def fault(status: int, headers: Mapping[str, str], body: bytes, where: str, now:
     asked = retry.wait_asked(headers.get("Archivist-Rate-Limit-Reset"), now)
     if not asked:
         asked = retry.wait_asked(headers.get("Retry-After"), now)
+    if status == 304:
+        return NotModifiedError(message)
     if status == 429:
         return RateLimitedError(message, retry_after=asked, status=status)
     if status == 401:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from attachsync import lock
+from attachsync.adopting import Adopter
 from attachsync.clock import Clock
 from attachsync.errors import ConfigError, StorageError
 from attachsync.fetcher import Keeping
@@ -114,6 +115,8 @@ async def equipped(
         gate = asyncio.Semaphore(config.daemon.concurrency)
         manifest = Manifest(store, index, config.state_directory)
         keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size)
+        adopter = Adopter(store, settings.max_size)
+        stack.push_async_callback(adopter.finish)
         mirrors, outgoing = {}, []
         for account in config.accounts.values():
             http = Http(account, SERVICES[account.service].credentials(account), clock)
@@ -123,7 +126,7 @@ async def equipped(
                 mirrors[account.name] = mirror
             if outboxes:
                 outgoing += [
-                    stack.enter_context(_outgoing(box, account, http, keeping))
+                    stack.enter_context(_outgoing(box, account, http, keeping, _adopt(config, box, adopter)))
                     for box in config.outboxes
                     if box.account == account.name
                 ]
@@ -138,8 +141,20 @@ def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> M
     return Mirror(account, pull.source(http), tracks, pull, keeping, lambda: http.skew)
 
 
+def _adopt(config: Config, box: Outbox, adopter: Adopter) -> Callable[[Notice], None]:
+    """What keeps sent files of an outbox for the tracks that list them; nothing where none does."""
+    account = config.accounts[box.account]
+    push = SERVICES[account.service].push
+    tracks = [track for track in config.tracks if track.account == account.name]
+    if push is None or not any(push.mirrored(box.options, track.options) for track in tracks):
+        return lambda _notice: None
+    return adopter.heard
+
+
 @contextmanager
-def _outgoing(box: Outbox, account: Account, http: Http, keeping: Keeping) -> Iterator[Outgoing]:
+def _outgoing(
+    box: Outbox, account: Account, http: Http, keeping: Keeping, adopt: Callable[[Notice], None]
+) -> Iterator[Outgoing]:
     """An outbox, its folder open and locked."""
     push = SERVICES[account.service].push
     assert push is not None
@@ -147,6 +162,7 @@ def _outgoing(box: Outbox, account: Account, http: Http, keeping: Keeping) -> It
     def notify(notice: Notice) -> None:
         reason = str(notice.document.get("error", ""))
         keeping.observer.filed(Filed(notice.event, notice.account, notice.outbox, notice.file, notice.filed_as, reason))
+        adopt(notice)
 
     outgoing = Outgoing(box, push.sender(http, box.options), keeping.index.uploads, keeping.clock, notify=notify)
     outgoing.open()

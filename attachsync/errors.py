@@ -113,6 +113,10 @@ class RefusedError(AttachsyncError):
         self.code = code
 
 
+class UnsupportedError(AttachsyncError):
+    """It is there, in a form that we cannot read (encrypted for somebody else, say)."""
+
+
 class MismatchError(AttachsyncError):
     """The bytes are not what the service states; they are in quarantine."""
 

@@ -7,7 +7,7 @@ round, what must leave `files/` is marked in its row first, and taken away after
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attachsync import retry
 from attachsync.clock import Clock
@@ -22,10 +22,12 @@ from attachsync.errors import (
     RefusedError,
     RejectedError,
     UnavailableError,
+    UnsupportedError,
 )
+from attachsync.grace import unbroken
 from attachsync.index import Entry, Index
 from attachsync.manifest import Manifest
-from attachsync.model import Attachment, Digest, Facts, Source, Standing, State, Track
+from attachsync.model import JSON, Attachment, Digest, Facts, Source, Standing, State, Track
 from attachsync.observer import Observer, Outcome
 from attachsync.store import Expected, Store
 from attachsync.units import human_size
@@ -35,6 +37,8 @@ _FORBIDDEN_WAIT = 6 * 3600.0
 _NO_ROOM_WAIT = 600.0
 _DOWNLOADS = 3
 """So often a body that breaks off is begun anew within one try."""
+_GRACE = 4.0
+"""When stopped, what can be had only once gets so many seconds to come."""
 _MOST_PARKED = 1000
 _ITEM_ERRORS = (
     GoneError,
@@ -46,6 +50,7 @@ _ITEM_ERRORS = (
     RefusedError,
     RejectedError,
     UnavailableError,
+    UnsupportedError,
 )
 """Errors that end with the attachment they happened to."""
 
@@ -72,6 +77,8 @@ class _Bytes:
     size: int
     media_type: str | None
     fetched: bool
+    record: Mapping[str, JSON] = field(default_factory=dict)
+    """What the source wants kept of the reading."""
 
 
 class Fetcher:
@@ -125,7 +132,7 @@ class Fetcher:
         if size is not None and size > self._keep.max_size:
             limit = human_size(self._keep.max_size)
             raise RefusedError(f"{human_size(size)} is larger than max_size ({limit})", code="too_large")
-        return facts
+        return dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
 
     async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
@@ -134,6 +141,8 @@ class Fetcher:
             await self._show(entry, found)
         except _ITEM_ERRORS as error:
             return self._settle(entry, error)
+        if found.record:
+            self._keep.index.attachments.read(entry, {**facts.record, **found.record})
         return None
 
     def _check_at(self, facts: Facts) -> float | None:
@@ -159,11 +168,14 @@ class Fetcher:
     async def _download(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
         """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""
         differed = False
-        tries = _DOWNLOADS if self._source.repeatable(self._tracks[entry.attachment.track]) else 1
+        repeatable = self._source.repeatable(self._tracks[entry.attachment.track])
+        tries = _DOWNLOADS if repeatable else 1
         async with self._keep.gate:
             self._keep.store.check_room(expected.size or 0)
             for attempt in range(1, tries + 1):
                 try:
+                    if not repeatable:
+                        return await unbroken(self._download_for_good(entry, facts, expected), _GRACE)
                     return await self._download_once(entry.attachment, facts, expected)
                 except MismatchError:
                     if differed or attempt == tries:
@@ -175,13 +187,22 @@ class Fetcher:
                     await self._keep.clock.sleep(retry.delay(attempt, base=0.2))
         raise AssertionError("the last attempt returns or raises")
 
+    async def _download_for_good(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
+        """What can be had only once is stored and noted: whatever fails from here on, the next try finds it."""
+        found = await self._download_once(entry.attachment, facts, expected)
+        came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
+        noted = dataclasses.replace(facts, record={**facts.record, **came})
+        with self._keep.index.database.transaction(durable=True):
+            self._keep.index.attachments.inspected(entry, noted, self._check_at(facts))
+        return found
+
     async def _download_once(self, attachment: Attachment, facts: Facts, expected: Expected) -> _Bytes:
         async with self._source.read(self._tracks[attachment.track], attachment, facts) as body:
             if body.size is not None and body.size > self._keep.max_size:
                 raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
             digest, size = await self._keep.store.add(self._counted(body.chunks), expected, self._keep.max_size)
             media_type = facts.media_type or attachment.media_type or body.media_type
-        return _Bytes(digest, size, media_type, fetched=True)
+        return _Bytes(digest, size, media_type, fetched=True, record=body.record)
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
@@ -238,9 +259,8 @@ class Fetcher:
             index.check_again(entry, now + retry.delay(1, base=3600.0))
             return
         if facts.standing is Standing.GOOD:
-            index.inspected(entry, facts, self._check_at(facts))
-            if facts.refetch:
-                await self._read_again(entry, facts)
+            again = await self._read_again(entry, facts) if facts.refetch else facts
+            index.inspected(entry, again, self._check_at(again))
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
         index.inspected(entry, facts, None)
@@ -248,15 +268,22 @@ class Fetcher:
         await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
-    async def _read_again(self, entry: Entry, facts: Facts) -> None:
-        """Read content that may have changed; show it if it has. What is shown stays if it cannot be read."""
+    async def _read_again(self, entry: Entry, facts: Facts) -> Facts:
+        """Read content that may have changed; show it if it has. What is shown stays if it cannot be read.
+
+        Returns the facts with what is to be kept of the reading, and when to try again if it failed.
+        """
         try:
             found = await self._download(entry, facts, _expected(entry.attachment, facts))
             if found.digest != entry.shown:
                 await self._show(entry, found)
+        except NotModifiedError:
+            return facts
         except _ITEM_ERRORS as error:
-            if not isinstance(error, NotModifiedError):
+            if not isinstance(error, NotReadyError):
                 self._tell(entry, State.FAILED, str(error))
+            return dataclasses.replace(facts, again=retry.delay(1, base=3600.0))
+        return dataclasses.replace(facts, record={**facts.record, **found.record})
 
     async def _finish_withdrawal(self, entry: Entry) -> Entry:
         """Take a marked row's entry out of `files/`, unless others in good standing show it; bad bytes to quarantine.
@@ -297,6 +324,8 @@ def _reaction(error: AttachsyncError, entry: Entry) -> tuple[State, float, bool]
             state, wait = State.QUARANTINED if still_bad else State.REFUSED, retry.DAY
         case GoneError():
             state, wait = State.GONE, retry.DAY
+        case UnsupportedError():
+            state, wait = State.UNSUPPORTED, retry.DAY
         case NoRoomError():
             wait = _NO_ROOM_WAIT
         case RejectedError(status=403):

@@ -21,14 +21,16 @@ from attachsync.clock import Clock
 from attachsync.errors import (
     AccountError,
     MalformedError,
+    NotReadyError,
     RateLimitedError,
     RefusedError,
     RejectedError,
     UnavailableError,
 )
 from attachsync.model import Account, Body
-from attachsync.origins import Boundary, is_public
+from attachsync.origins import Boundary, is_public, origin
 from attachsync.pace import LONGEST_WAIT, Pace
+from attachsync.retry import wait_asked
 
 T = TypeVar("T")
 
@@ -90,11 +92,15 @@ class Http:
         url = URL(self.account.base_url.rstrip("/") + path, encoded=True)
         return url.with_query(list(query)) if query else url
 
-    async def get(self, url: URL, *, signed: bool = True) -> Reply:
-        """GET a small answer; repeated while the trouble looks passing. `signed`: with credentials, if they may go."""
+    async def get(self, url: URL, *, signed: bool = True, signature: Mapping[str, str] | None = None) -> Reply:
+        """GET a small answer; repeated while the trouble looks passing. `signed`: with credentials, if they may go.
+
+        `signature`: headers that sign it instead of the account's credentials; they go to the origin of `url` only.
+        """
 
         async def once() -> Reply:
-            return await self._whole(await self._send("GET", url, signed=signed), self._where("GET", url))
+            response = await self._send("GET", url, signed=signed, own=signature)
+            return await self._whole(response, self._where("GET", url))
 
         return await _repeated(once)
 
@@ -111,13 +117,54 @@ class Http:
         return await (_repeated(once) if repeat else once())
 
     @asynccontextmanager
-    async def stream(self, url: URL, *, signed: bool = True) -> AsyncIterator[Body]:
-        """GET an attachment's bytes. Trouble before the first byte is repeated here; later trouble is the caller's."""
-        response = await _repeated(lambda: self._send("GET", url, signed=signed))
+    async def stream(
+        self,
+        url: URL,
+        *,
+        signed: bool = True,
+        signature: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Body]:
+        """GET an attachment's bytes. Trouble before the first byte is repeated here; later trouble is the caller's.
+
+        `headers` go with it wherever it leads. Raises NotModifiedError where `If-None-Match` among them was met.
+        """
+
+        def content() -> Mapping[str, Any]:
+            return {"headers": {**(headers or {})}}
+
+        response = await _repeated(lambda: self._send("GET", url, content, signed=signed, own=signature))
         try:
             encoded = "Content-Encoding" in response.headers
             yield Body(
                 chunks=self._blocks(response, self._where("GET", url)),
+                size=None if encoded else response.content_length,
+                media_type=response.headers.get("Content-Type"),
+                etag=response.headers.get("ETag"),
+            )
+        finally:
+            response.close()
+
+    @asynccontextmanager
+    async def post_stream(self, url: URL, content: Content, *, repeat: bool = False) -> AsyncIterator[Body]:
+        """POST for an attachment's bytes. Raises NotReadyError on a 202; redirects are refused.
+
+        `repeat`: trouble before the first byte is repeated here, as that harms nothing; but not a 503, which may say
+        that what is asked for is not ready yet (specs/trinsic.md 1.1).
+        """
+
+        async def once() -> aiohttp.ClientResponse:
+            return await self._send("POST", url, content)
+
+        where = self._where("POST", url)
+        response = await (_repeated(once, _again_soon) if repeat else once())
+        try:
+            if response.status == 202:
+                asked = wait_asked(response.headers.get("Retry-After"), self.clock.now())
+                raise NotReadyError(f"{where}: not ready yet (HTTP 202)", after=asked)
+            encoded = "Content-Encoding" in response.headers
+            yield Body(
+                chunks=self._blocks(response, where),
                 size=None if encoded else response.content_length,
                 media_type=response.headers.get("Content-Type"),
             )
@@ -125,17 +172,27 @@ class Http:
             response.close()
 
     async def _send(
-        self, method: str, url: URL, content: Content = _nothing, *, signed: bool = True, patient: bool = True
+        self,
+        method: str,
+        url: URL,
+        content: Content = _nothing,
+        *,
+        signed: bool = True,
+        patient: bool = True,
+        own: Mapping[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
         """One request with its redirects and, once, credentials renewed: an open answer of a 2xx status.
 
-        `patient`: a 429 is waited out here; else it is the caller's.
+        `patient`: a 429 is waited out here; else it is the caller's. `own`: what signs it instead of the credentials.
         """
         target, renewed, hops, where = url, False, 0, self._where(method, url)
         while True:
             began = await self._pace.turn()
-            carried = signed and self.boundary.may_carry_credentials(target)
+            trusted = signed and self.boundary.may_carry_credentials(target)
+            carried = trusted and own is None
             signature = await self._signature() if carried else {}
+            if own is not None and trusted and origin(target) == origin(url):
+                signature = own
             response = await self._once(method, target, content, signature)
             if 200 <= response.status < 300:
                 self._pace.answered()
@@ -247,9 +304,12 @@ class _GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-async def _repeated(once: Callable[[], Awaitable[T]]) -> T:
+_Again = Callable[[Exception], bool | float]
+
+
+async def _repeated(once: Callable[[], Awaitable[T]], on: "_Again | None" = None) -> T:
     async for attempt in stamina.retry_context(
-        on=_again, attempts=_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=0.3
+        on=on or _again, attempts=_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=0.3
     ):
         with attempt:
             return await once()
@@ -263,6 +323,10 @@ def _again(error: Exception) -> bool | float:
     if error.retry_after is None:
         return True
     return max(error.retry_after, 0.01) if error.retry_after <= LONGEST_WAIT else False
+
+
+def _again_soon(error: Exception) -> bool | float:
+    return not (isinstance(error, UnavailableError) and error.status == 503) and _again(error)
 
 
 def _reason(error: BaseException) -> str:

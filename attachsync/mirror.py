@@ -5,9 +5,11 @@ The index is the queue. In memory there are only the few rows that are being wor
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from attachsync import retention, retry
@@ -30,9 +32,11 @@ E = TypeVar("E", bound=BaseException)
 
 _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
-_LISTING_ERRORS = (GoneError, MalformedError, NotReadyError, RefusedError, RejectedError, UnavailableError)
+_LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
 _MOST_TROUBLE = 16
 """So many attachments in a row for which the service was not available: it is down."""
+_GLANCE = 1.0
+"""Lists of sessions or keys are looked at this often (seconds): an appended line is picked up at once."""
 _LONGEST_REST = 60.0
 """The index is looked at this often (seconds) for rows whose time has come, whatever else happens."""
 
@@ -156,9 +160,13 @@ class Mirror:
         while True:
             async with gate:
                 look.clear()
-                due = clock.monotonic() + interval
-                await self._list(track, turn)
-            await clock.wait(look, max(due - clock.monotonic(), 0.0))
+                seen, due = _stamps(self._pull.watched(track.options)), clock.monotonic() + interval
+                after = await self._list(track, turn)
+            due = due if after is None else min(due, clock.monotonic() + max(after, 1.0))
+            while (rest := due - clock.monotonic()) > 0:
+                asked = await clock.wait(look, min(rest, _GLANCE) if seen else rest)
+                if asked or _stamps(self._pull.watched(track.options)) != seen:
+                    break
 
     # --- listing ------------------------------------------------------------------------------------------------
 
@@ -175,14 +183,19 @@ class Mirror:
         for track in waiting:
             await self._list(track, turn)
 
-    async def _list(self, track: Track, turn: Turn) -> None:
+    async def _list(self, track: Track, turn: Turn) -> float | None:
+        """Seconds until it is worth looking again, where something is not ready yet to be listed: no failure."""
         turn.errors.pop(track.name, None)
         try:
             await self._list_whole(track)
+        except NotReadyError as error:
+            self._track_ended(turn, track, "")
+            return error.after
         except _LISTING_ERRORS as error:
             self._track_ended(turn, track, str(error))
         else:
             self._track_ended(turn, track, "")
+        return None
 
     async def _list_whole(self, track: Track) -> None:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
@@ -259,6 +272,19 @@ class Mirror:
 
 
 _Queue = asyncio.Queue[Entry | None]
+
+
+def _stamps(files: Iterable[Path]) -> list[tuple[int, int, int]]:
+    """What differs when one of the files has changed, come or gone."""
+    found = []
+    for file in files:
+        try:
+            one = os.stat(file)
+        except OSError:
+            found.append((0, 0, 0))
+        else:
+            found.append((one.st_ino, one.st_size, one.st_mtime_ns))
+    return found
 
 
 def _leaf(errors: BaseExceptionGroup[E]) -> E:

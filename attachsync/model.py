@@ -88,20 +88,27 @@ class Facts:
     again: float | None = None
     """Seconds until it is worth asking again; None: what is said here is final."""
     refetch: bool = False
-    """The content may have changed without a new version: read it again (`read` may raise NotModifiedError)."""
+    """The content may have changed without a new version: read it again. `read` may raise NotModifiedError,
+    but only where this is true: it is not when the bytes are wanted whatever they are."""
     size: int | None = None
     media_type: str | None = None
     sha256: str | None = None
     record: Mapping[str, JSON] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Body:
-    """An attachment's bytes on their way. `chunks` raises UnavailableError when the connection breaks."""
+    """An attachment's bytes on their way. `chunks` raises UnavailableError when the connection breaks.
+
+    Not frozen: some services state the media type after the bytes.
+    """
 
     chunks: AsyncIterator[bytes]
     size: int | None = None
     media_type: str | None = None
+    etag: str | None = None
+    record: Mapping[str, JSON] = field(default_factory=dict)
+    """What the source wants kept of this reading: it joins the record that `inspect` gets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from attachsync import names
 from attachsync.clock import Clock
-from attachsync.errors import AttachsyncError
+from attachsync.errors import AttachsyncError, NotReadyError
 from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.model import JSON, Cursors, Track
@@ -49,6 +49,8 @@ async def planned(config: Config, index: Index, tracks: list[Track], *, outboxes
         try:
             async for one in _of_track(http, index, track):
                 yield one
+        except NotReadyError:
+            pass  # what is pending is no failure
         except AttachsyncError as error:
             yield Planned("error", track.account, track.name, "", reason=str(error))
         finally:

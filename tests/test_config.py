@@ -73,7 +73,7 @@ SINGLE = [
     ("", MIRROR + 'scrub = "never"\n', 'mirror.scrub: must be a duration such as "90s", "5m" or "30d"'),
     ("", MIRROR + 'link = "hard"\n', "mirror.link: must be 'hardlink' or 'symlink' or 'reflink' or 'copy'"),
     ("M", '[accounts.a]\nservice = "datatrail"\n', "'datatrail' is not a known service; did you mean 'datatrails'?"),
-    ("M", "[accounts.a]\n", "accounts.a.service: is required: one of datatrails, "),
+    ("M", "[accounts.a]\n", "accounts.a.service: is required: one of auco, datatrails, "),
     ("M", ACCOUNT + "rate = 0\n", "accounts.ledger.rate: must be a number above 0, not 0"),
     ("M", ACCOUNT + 'base_url = "http://x.example"\n', "plain http is for loopback addresses only"),
     ("M", ACCOUNT + 'base_url = "ftp://x"\n', "accounts.ledger.base_url: must be an https URL"),
@@ -96,8 +96,18 @@ SINGLE = [
     ("MA", TRACK + 'send = true\n', "track[1].send: is not a known key"),
     ("MA", TRACK + TRACK, "is another track's name too: give one of them its own"),
     ("MA", "[track]\n", "track: must be an array of tables: [[track]]"),
-    ("MAC", '[[track]]\naccount = "support"\n', "track[1].account: nothing of sunshine can be tracked by this version"),
-    ("MAC", OUTBOX.replace("support", "ledger"), "outbox[1].account: nothing can be sent to datatrails by this"),
+    ("MAC", '[[track]]\naccount = "support"\n', "track[1].conversation: is required, or user, or external_user"),
+    (
+        "MAC",
+        '[[track]]\naccount = "support"\nconversation = "c"\nuser = "u"\n',
+        "track[1].user: and conversation exclude each other",
+    ),
+    ("MAC", OUTBOX.replace("support", "ledger"), "outbox[1].asset: is required: UUID of the asset"),
+    (
+        "MC",
+        f'[accounts.all]\nservice = "rkvst"\n{OUTBOX.replace("support", "all")}asset = "{ASSET}"\n',
+        "outbox[1].account: has neither token_file nor client_id",
+    ),
     ("MAC", OUTBOX + "send = true\n", "outbox[1].send: needs conversation"),
     ("MAC", OUTBOX + "send = 1\n", "outbox[1].send: must be true or false, not 1"),
     ("MAC", OUTBOX + 'settle = "soon"\n', "outbox[1].settle: must be a duration"),
@@ -317,7 +327,7 @@ def test_the_example_with_every_key_uncommented_is_sound_and_shows_the_defaults(
     assert dataclasses.replace(
         ledger, name="public", options=bare.options, ca_file=None, proxy=None, rate=None, dir_mode=None
     ) == dataclasses.replace(bare, dir_mode=None)
-    (outbox,), (track,) = config.outboxes, config.tracks
+    (outbox, *_), (track, *_) = config.outboxes, config.tracks
     assert (outbox.settle, outbox.ignore, outbox.on_unknown) == _defaults("settle", "ignore", "on_unknown")
     assert (outbox.propagate_deletes, track.retain, track.on_gone) == (False, None, "keep")
     push, pull = SERVICES["sunshine"].push, SERVICES["datatrails"].pull

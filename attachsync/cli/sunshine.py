@@ -9,19 +9,18 @@ from typing import BinaryIO
 
 import click
 
-from attachsync import folders, keys, receipts
+from attachsync import folders, receipts
 from attachsync.cli.session import config_of, json_option, print_json, printable, run
+from attachsync.cli.sunshine_account import SERVICE, account_option, chosen
+from attachsync.cli.sunshine_media import cookie, token
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, RefusedError
 from attachsync.http import Http
 from attachsync.model import Account, Draft, Sender
 from attachsync.names import media_type_of
-from attachsync.reader import Config
-from attachsync.sources import SERVICES
 from attachsync.spool import digest
 from attachsync.threads import in_thread
 
-_SERVICE = "sunshine"
 Action = Callable[[Sender, str], Awaitable[dict[str, object]]]
 
 
@@ -30,12 +29,13 @@ def sunshine() -> None:
     """Use the Attachments API of Sunshine Conversations by hand."""
 
 
-_account_option = click.option("--account", metavar="NAME", help="Which account, if there are several.")
+sunshine.add_command(token)
+sunshine.add_command(cookie)
 
 
 @sunshine.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(exists=True, dir_okay=False))
-@_account_option
+@account_option
 @click.option("--access", type=click.Choice(["public", "private"]), default="public", help="Who may read it.")
 @click.option("--for", "purpose", type=click.Choice(["message"]), help="The attachment lives as long as its message.")
 @click.option("--conversation", metavar="ID", help="The conversation that it belongs to.")
@@ -53,33 +53,18 @@ def upload(
     """Upload files; print where each one is now."""
     config = config_of(context)
     options = {"access": access, "for_": purpose, "conversation": conversation}
-    context.exit(run(_each(_account(config, account), options, files, _upload, as_json=as_json)))
+    context.exit(run(_each(chosen(config, account), options, files, _upload, as_json=as_json)))
 
 
 @sunshine.command()
 @click.argument("what", nargs=-1, required=True, metavar="RECEIPT-or-URL…")
-@_account_option
+@account_option
 @json_option
 @click.pass_context
 def delete(context: click.Context, what: Sequence[str], account: str | None, as_json: bool) -> None:
     """Delete attachments, by receipt (which then says so) or by URL."""
     config = config_of(context)
-    context.exit(run(_each(_account(config, account), {}, what, _delete, as_json=as_json)))
-
-
-def _account(config: Config, name: str | None) -> Account:
-    """The one that is meant. Raises UsageError."""
-    accounts = {account.name: account for account in config.accounts.values() if account.service == _SERVICE}
-    if name is not None and name not in accounts:
-        raise click.UsageError(f"{name!r} is not a {_SERVICE} account{keys.nearest(name, accounts)}")
-    if name is None and len(accounts) != 1:
-        said = (
-            f"which account? Say --account {' or --account '.join(accounts)}"
-            if accounts
-            else f"the config has no {_SERVICE} account"
-        )
-        raise click.UsageError(said)
-    return accounts[name] if name is not None else next(iter(accounts.values()))
+    context.exit(run(_each(chosen(config, account), {}, what, _delete, as_json=as_json)))
 
 
 async def _each(
@@ -91,9 +76,9 @@ async def _each(
     as_json: bool,
 ) -> int:
     """Do something with each subject, go on after errors: 1 if there was any."""
-    push = SERVICES[_SERVICE].push
+    push = SERVICE.push
     assert push is not None
-    http = Http(account, SERVICES[_SERVICE].credentials(account), Clock())
+    http = Http(account, SERVICE.credentials(account), Clock())
     sender = push.sender(http, push.keys(**options))
     done: list[dict[str, object]] = []
     try:

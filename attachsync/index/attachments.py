@@ -192,6 +192,11 @@ class Attachments:
         sql = "UPDATE attachment SET record = ?, check_at = ? WHERE id = ? AND version = ?"
         self._db.run(sql, canonical(facts.record), check_at, entry.id, entry.attachment.version)
 
+    def read(self, entry: Entry, record: Mapping[str, JSON]) -> None:
+        """Keep what is to be kept of a reading."""
+        sql = "UPDATE attachment SET record = ? WHERE id = ? AND version = ?"
+        self._db.run(sql, canonical(record), entry.id, entry.attachment.version)
+
     def check_again(self, entry: Entry, check_at: float) -> None:
         """Ask the service's record again at another time: it could not be asked now."""
         self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", check_at, entry.id)

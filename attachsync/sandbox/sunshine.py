@@ -89,6 +89,10 @@ class Sunshine:
         self.private = False
         self.legacy_urls = False
         self.media_origin = ""
+        # Private files ask for a cookie, as before 2024-09, and take no key (specs/sunshine.md 4.1).
+        self.cookie_only = False
+        # A cursor whose message is gone is refused; what the service makes of it is not known (1.6).
+        self.strict_cursors = False
         self.rate_limit: RateLimit | None = None
 
     def add_key(self, key_id: str, secret: str) -> None:

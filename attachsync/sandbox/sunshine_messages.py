@@ -14,7 +14,7 @@ from attachsync.sandbox.stamps import precise
 from attachsync.sandbox.sunshine import Conversation, Media, Sunshine
 from attachsync.sandbox.sunshine_body import json_body
 from attachsync.sandbox.sunshine_errors import refused
-from attachsync.sandbox.sunshine_paging import page_of
+from attachsync.sandbox.sunshine_paging import INVALID, page_of
 
 MAX_METADATA = 4096
 TYPES = ("text", "carousel", "file", "form", "formResponse", "image", "list", "location", "template")
@@ -68,6 +68,9 @@ class Messages:
 
     async def _list_messages(self, request: web.Request) -> Answer:
         conversation = self._conversation(request)
+        cursor = request.query.get("page[after]") or request.query.get("page[before]")
+        if self._state.strict_cursors and cursor and all(one["id"] != cursor for one in conversation.messages):
+            raise refused(400, INVALID)
         page = page_of("messages", conversation.messages, request, forward=False, size=self._state.message_page)
         return json_answer(self._rendered(request, page))
 

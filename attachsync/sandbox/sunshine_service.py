@@ -151,7 +151,7 @@ class SunshineService:
         return Answer(200, media.content, {"Content-Type": media.media_type})
 
     def _may_read(self, request: web.Request, media: Media) -> bool:
-        if self.state.access.scope(request):
+        if self.state.access.scope(request) and not self.state.cookie_only:
             return True
         opened = self.state.access.opens(request.cookies.get(COOKIE, ""))
         return bool(opened) and (media.path == opened or media.path.startswith(opened.rstrip("/") + "/"))

@@ -37,6 +37,8 @@ class Push:
     keys: type[Any]
     faults: Callable[[object, Account | None], Faults]
     sender: Callable[[Http, object], Sender]
+    mirrored: Callable[[object, object], bool] = lambda _outbox, _track: False
+    """Whether a track (its keys) of the same account lists what an outbox (its keys) sends, by a SHA-256 stated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,15 +111,19 @@ def test_config(full: Sandbox, tmp_path: Path) -> None:
         "archive": "rkvst",
         "public": "datatrails",
         "support": "sunshine",
+        "ids": "trinsic",
+        "ids-later": "trinsic",
+        "signing": "auco",
     }
     assert config["accounts"]["support"]["base_url"] == "http://127.0.0.1:8080/sunshine"
     assert "token_file" not in config["accounts"]["public"]
     secrets = [Path(config["accounts"][name][key]) for name, key in SECRETS]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in secrets] == [0o600] * 3
+    secrets += [Path(track[key]) for track in config["track"] for key in track if key.endswith("_file")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
     assert all(path.is_absolute() for path in secrets)
     assert Path(config["outbox"][0]["directory"]).is_dir()
     assert config["mirror"] == {"directory": str(tmp_path / "mirror")}
-    assert [track["account"] for track in config["track"]] == ["ledger", "ledger", "archive", "public"]
+    assert {track["account"] for track in config["track"]} == set(config["accounts"])
 
 
 SECRETS = (("ledger", "token_file"), ("archive", "client_secret_file"), ("support", "secret_file"))

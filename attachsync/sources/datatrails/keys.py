@@ -1,15 +1,16 @@
-"""The config keys of DataTrails accounts and tracks, and what the service can do (contract 2)."""
+"""The config keys of DataTrails accounts, tracks and outboxes, and what the service can do (contract 2)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attachsync import keys
 from attachsync.credentials import Secret
-from attachsync.http import Credentials
+from attachsync.http import Credentials, Http
 from attachsync.model import Account
 from attachsync.sources.datatrails.credentials import Anonymous, ClientCredentials, TokenFile
+from attachsync.sources.datatrails.sender import TrailSender
 from attachsync.sources.datatrails.source import Target, TrailSource
-from attachsync.sources.service import Faults, Pull, Service
+from attachsync.sources.service import Faults, Pull, Push, Service
 
 EVERY = "*"
 
@@ -46,6 +47,13 @@ class TrackKeys:
     scan: str = keys.key(keys.choice("not-bad", "any", "clean"), "which malware scan results may be shown", "not-bad")
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxKeys:
+    """Keys of `[[outbox]]`."""
+
+    asset: str = keys.key(keys.uuid_text, "UUID of the asset: each file becomes a blob, and an event on it")
+
+
 def _account_faults(options: object) -> Faults:
     assert isinstance(options, AccountKeys)
     if options.client_id and not options.client_secret_file:
@@ -62,12 +70,21 @@ def _track_faults(options: object, account: Account | None) -> Faults:
         yield "public", 'is for one asset; there is no list of public assets (asset = "*")'
     if options.asset != EVERY and options.attributes:
         yield "attributes", 'is for asset = "*"'
-    held = account.options if account else None
-    if isinstance(held, AccountKeys) and not (held.token_file or held.client_id) and not options.public:
+    if _signs_nothing(account) and not options.public:
         yield (
             "public",
             "must be true: the account has neither token_file nor client_id, and can read public assets only",
         )
+
+
+def _outbox_faults(_options: object, account: Account | None) -> Faults:
+    if _signs_nothing(account):
+        yield "account", "has neither token_file nor client_id: without them nothing can be sent"
+
+
+def _signs_nothing(account: Account | None) -> bool:
+    held = account.options if account else None
+    return isinstance(held, AccountKeys) and not (held.token_file or held.client_id)
 
 
 def _target(options: object) -> Target:
@@ -111,6 +128,18 @@ def _credentials(account: Account) -> Credentials:
     return Anonymous()
 
 
+def _sender(http: Http, options: object) -> TrailSender:
+    assert isinstance(options, OutboxKeys)
+    return TrailSender(http, options.asset)
+
+
+def _mirrored(outbox: object, track: object) -> bool:
+    """Whether a track lists what an outbox sends. With `attributes` nobody knows before the asset is listed."""
+    assert isinstance(outbox, OutboxKeys)
+    assert isinstance(track, TrackKeys)
+    return track.events and (track.asset == outbox.asset or (track.asset == EVERY and not track.attributes))
+
+
 SERVICE = Service(
     name="datatrails",
     base_url="https://app.datatrails.ai",
@@ -125,4 +154,5 @@ SERVICE = Service(
         rules=_rules,
         source=lambda http: TrailSource(http, lambda track: _target(track.options)),
     ),
+    push=Push(keys=OutboxKeys, faults=_outbox_faults, sender=_sender, mirrored=_mirrored),
 )

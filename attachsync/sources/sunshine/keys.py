@@ -1,14 +1,16 @@
 """The config keys of Sunshine accounts and outboxes, and what the service can do (contract 2)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from attachsync import keys
 from attachsync.credentials import Secret
 from attachsync.http import Credentials, Http
 from attachsync.model import Account
-from attachsync.sources.service import Faults, Push, Service
+from attachsync.sources.service import Faults, Pull, Push, Service
 from attachsync.sources.sunshine.credentials import BasicKey, SignedTokens
 from attachsync.sources.sunshine.sender import Destination, SunshineSender
+from attachsync.sources.sunshine.source import MessageSource, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,22 @@ class OutboxKeys:
     send: bool = keys.key(keys.flag, "also post each file once as a message of the conversation", False)
 
 
+def _external(value: object, place: keys.Place) -> str:
+    found = keys.text(value, place)
+    if not found.isprintable() or len(found) > 512:
+        raise ValueError("must be one line of at most 512 characters")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class TrackKeys:
+    """Keys of `[[track]]`."""
+
+    conversation: str | None = keys.key(keys.identifier, "id of a conversation", None)
+    user: str | None = keys.key(keys.identifier, "id of a user: all conversations of theirs", None)
+    external_user: str | None = keys.key(_external, "your own id of a user: all conversations of theirs", None)
+
+
 def _account_faults(options: object) -> Faults:
     assert isinstance(options, AccountKeys)
     if options.auth == "jwt" and options.key_id.startswith("svc_"):
@@ -43,6 +61,42 @@ def _outbox_faults(options: object, _account: Account | None) -> Faults:
     assert isinstance(options, OutboxKeys)
     if options.send and options.conversation is None:
         yield "send", "needs conversation: where the messages are posted"
+
+
+def _track_faults(options: object, _account: Account | None) -> Faults:
+    assert isinstance(options, TrackKeys)
+    said = [name for name, value in asdict(options).items() if value is not None]
+    if not said:
+        yield "conversation", "is required, or user, or external_user: there is no list of all conversations of an app"
+    for name in said[1:]:
+        yield name, f"and {said[0]} exclude each other: keep one of conversation, user and external_user"
+
+
+def _identity(options: object) -> Mapping[str, object]:
+    assert isinstance(options, TrackKeys)
+    return asdict(options)
+
+
+def _folder(options: object) -> str:
+    assert isinstance(options, TrackKeys)
+    if options.conversation is not None:
+        return f"conversations/{options.conversation}"
+    return f"users/{options.user}" if options.user is not None else f"external-users/{options.external_user}"
+
+
+def _target(options: object) -> Target:
+    assert isinstance(options, TrackKeys)
+    if options.conversation is not None:
+        return Target(options.conversation, None)
+    if options.user is not None:
+        return Target(None, ("userId", options.user))
+    return Target(None, ("userExternalId", str(options.external_user)))
+
+
+def _source(http: Http) -> MessageSource:
+    account = http.account.options
+    assert isinstance(account, AccountKeys)
+    return MessageSource(http, account.app_id, lambda track: _target(track.options))
 
 
 def _credentials(account: Account) -> Credentials:
@@ -67,5 +121,13 @@ SERVICE = Service(
     keys=AccountKeys,
     faults=_account_faults,
     credentials=_credentials,
+    pull=Pull(
+        keys=TrackKeys,
+        faults=_track_faults,
+        folder=_folder,
+        identity=_identity,
+        rules=lambda _options: {},
+        source=_source,
+    ),
     push=Push(keys=OutboxKeys, faults=_outbox_faults, sender=_sender),
 )

@@ -1,0 +1,102 @@
+"""From an answer to an attachment's bytes, in whatever shape they come (specs/trinsic.md 1.1, 1.5).
+
+Raw, or base64 inside JSON: told by the Content-Type, then by the shape. Nothing is held but the beginning.
+"""
+
+import re
+from collections.abc import AsyncIterator
+
+from attachsync.errors import MalformedError, NotReadyError, UnsupportedError
+from attachsync.model import Body
+from attachsync.sources.trinsic.decoder import ContentDecoder
+
+HPKE = "encrypted for the holder of an HPKE key (hpkeEncrypted): attachsync cannot open it"
+_HEAD = 64 * 1024
+_MEDIA = re.compile(r"(image|audio|video|font)/|application/(pdf|zip)", re.IGNORECASE)
+_JSON = re.compile(rb'\s*(\xef\xbb\xbf)?\s*\{.*?"(content|encryptedContent)"\s*:', re.DOTALL)
+_UNTOLD = ("", "application/octet-stream", "binary/octet-stream", "application/json", "text/json", "text/plain")
+_SIGNS = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"%PDF-", "application/pdf"),
+    (b"GIF8", "image/gif"),
+)
+
+
+async def opened(raw: Body, where: str, *, size: int | None, json_only: bool) -> Body:
+    """The attachment that an answer holds. `size`: what is stated; `json_only`: it cannot be raw.
+
+    Raises NotReadyError (no content yet), UnsupportedError (encrypted), MalformedError, UnavailableError.
+    """
+    head = await _begun(raw.chunks)
+    if not head and size != 0:
+        raise NotReadyError("not ready yet: the answer is empty")
+    if json_only or is_json(raw.media_type, head):
+        return await _decoded(raw.chunks, head, where, size)
+    return Body(_joined(head, raw.chunks), raw.size, _media_type(raw.media_type, head))
+
+
+def is_json(media_type: str | None, head: bytes) -> bool:
+    """Whether an answer that begins so is JSON that holds content, rather than the attachment itself. Pure."""
+    return not _MEDIA.match(media_type or "") and _JSON.match(head) is not None
+
+
+def _media_type(stated: str | None, head: bytes) -> str | None:
+    """What is stated, unless that says nothing: then what the first bytes show."""
+    bare = (stated or "").partition(";")[0].strip().lower()
+    if bare not in _UNTOLD:
+        return bare
+    shown = next((kind for sign, kind in _SIGNS if head.startswith(sign)), None)
+    return shown or (bare if bare.startswith("text/plain") else None)
+
+
+async def _begun(chunks: AsyncIterator[bytes]) -> bytes:
+    """The beginning, or all of it."""
+    head = bytearray()
+    async for chunk in chunks:
+        head += chunk
+        if len(head) >= _HEAD:
+            break
+    return bytes(head)
+
+
+async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if head:
+        yield head
+    async for chunk in rest:
+        yield chunk
+
+
+async def _decoded(chunks: AsyncIterator[bytes], head: bytes, where: str, size: int | None) -> Body:
+    decoder = ContentDecoder()
+    pieces = _pieces(decoder, head, chunks, where)
+    first = await anext(pieces, b"")
+    if not first:
+        if decoder.encrypted:
+            raise UnsupportedError(HPKE)
+        if size != 0:
+            raise NotReadyError("not ready yet: the answer has no content")
+
+    async def told() -> AsyncIterator[bytes]:
+        if first:
+            yield first
+        async for piece in pieces:
+            yield piece
+        body.media_type = decoder.media_type or body.media_type  # it may come after the content
+
+    known = decoder.media_type or _media_type(None, first)
+    body = Body(told(), None, known)
+    return body
+
+
+async def _pieces(
+    decoder: ContentDecoder, head: bytes, chunks: AsyncIterator[bytes], where: str
+) -> AsyncIterator[bytes]:
+    """The content, piece by piece; none of them is empty."""
+    try:
+        async for chunk in _joined(head, chunks):
+            if piece := decoder.feed(chunk):
+                yield piece
+        decoder.close()
+    except MalformedError as error:
+        raise MalformedError(f"{where}: HTTP 200, but {error}") from None

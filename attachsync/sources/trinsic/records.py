@@ -1,0 +1,125 @@
+"""What Trinsic's answers say of a session (specs/trinsic.md 1.3, 1.4). Pure.
+
+Only what says which attachments there are is kept: identity data never leaves this module.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from attachsync import names
+from attachsync.errors import MalformedError
+from attachsync.model import JSON, Attachment
+
+FAILED = "failed"
+ENCRYPTED = "encrypted"
+REDACTED = "redacted"
+EARLIER = "earlier"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One attachment of a session's list."""
+
+    id: str
+    type: str
+    media_type: str | None
+    size: int | None
+    encrypted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """How far a session has come. `problem`: why it has no attachments that could be mirrored, if so."""
+
+    done: bool
+    error_code: str = ""
+    problem: str = ""
+    listed: tuple[Listed, ...] = ()
+    unsound: int = 0
+
+
+def results(answer: Mapping[str, JSON]) -> Results:
+    """Parse the answer of the results call; raises MalformedError."""
+    session, data = answer.get("session"), answer.get("identityData")
+    if not isinstance(session, Mapping):
+        raise MalformedError("there is no session in the answer")
+    done, success = _ended(session)
+    if not done:
+        return Results(False)
+    if not success:
+        return Results(True, _code(session), FAILED)
+    if not isinstance(data, Mapping):
+        sealed = any(name.startswith("encrypted") and value for name, value in answer.items())
+        return Results(True, problem=ENCRYPTED if sealed else REDACTED)
+    held = data.get("attachments")
+    if isinstance(held, Mapping) or data.get("attachmentAccessKeys"):
+        return Results(True, problem=EARLIER)
+    if held is not None and not isinstance(held, list):
+        raise MalformedError("the attachments are not a list")
+    found = [_listed(one) for one in held or ()]
+    sound = tuple(one for one in found if one is not None)
+    return Results(True, listed=sound, unsound=len(found) - len(sound))
+
+
+def _ended(session: Mapping[str, JSON]) -> tuple[bool, bool]:
+    """(done, success), also of sessions as they were written before 2.0.0 (`state`)."""
+    state = session.get("state")
+    if "done" not in session and isinstance(state, str):
+        return state in ("IdvSuccess", "IdvFailed"), state == "IdvSuccess"
+    done, success = session.get("done"), session.get("success")
+    if not isinstance(done, bool) or not isinstance(success, bool | None):
+        raise MalformedError("it does not say whether the session is done")
+    return done, success is True
+
+
+def _code(session: Mapping[str, JSON]) -> str:
+    """The error code, whatever it is: the list of them grows."""
+    code = session.get("errorCode") or session.get("failCode")
+    return shown(code) if isinstance(code, str) else ""
+
+
+def shown(text: str) -> str:
+    """A word of the service's, fit to be shown."""
+    return "".join(char for char in text if char.isprintable())[:100]
+
+
+def _listed(value: JSON) -> Listed | None:
+    """One attachment; None for what cannot be one. Types that no document names are as good as others."""
+    identity = value.get("id") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(identity, str) or not identity or len(identity) > 200:
+        return None
+    kind, media_type, size = value.get("type"), value.get("contentType"), value.get("sizeBytes")
+    return Listed(
+        id=identity,
+        type=shown(kind) if isinstance(kind, str) else "",
+        media_type=shown(media_type) or None if isinstance(media_type, str) else None,
+        size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+        encrypted=value.get("hpkeEncrypted") is True,
+    )
+
+
+def attachments(track: str, session: str, name: str, found: Results) -> Iterator[Attachment]:
+    """What a finished session is shown as: its attachments, or one item that says why there are none."""
+    about: dict[str, JSON] = {"session": session, **({"name": name} if name else {})}
+    if found.problem:
+        yield Attachment(
+            track=track,
+            key=f"sessions/{session}",
+            version="1",
+            path=("sessions", session, "session"),
+            meta={**about, "problem": found.problem, "error_code": found.error_code or None},
+        )
+    for one in found.listed:
+        key = f"sessions/{session}/{quote(one.id, safe='')}"
+        leaf = names.extended(one.type or "attachment", one.media_type)
+        yield Attachment(
+            track=track,
+            key=key,
+            version="1",  # an attachment is final: no document says that an id's content may change (2)
+            path=("sessions", session, leaf),
+            media_type=one.media_type,
+            size=None if one.encrypted else one.size,
+            content=key,
+            meta={**about, "type": one.type, "encrypted": one.encrypted},
+        )

@@ -1,0 +1,260 @@
+"""Listing and reading what one Trinsic account's tracks name (specs/trinsic.md 1.1, 1.4, 1.5, 2)."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from attachsync.errors import (
+    AttachsyncError,
+    AuthFailedError,
+    GoneError,
+    MalformedError,
+    NotReadyError,
+    RefusedError,
+    RejectedError,
+    UnavailableError,
+    UnsupportedError,
+)
+from attachsync.http import Http
+from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
+from attachsync.sources.trinsic import content, records
+from attachsync.sources.trinsic.credentials import TokenFile
+from attachsync.sources.trinsic.discretion import discreet
+from attachsync.sources.trinsic.lists import SessionLine
+from attachsync.sources.trinsic.tracks import Patience, Target
+
+_PROFILES = "/api/valpha/verification-profiles"
+_TROUBLE = (MalformedError, RefusedError, RejectedError, UnavailableError)
+_NO_MORE = (400, 404, 409, 410, 422)
+"""What an access key that is unknown, spent or expired may be answered (1.7, 1.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A POST that is answered with content, and how to understand what it says."""
+
+    where: str
+    url: URL
+    body: Mapping[str, str] = field(repr=False)
+    secret: str = field(repr=False)
+    key: str
+    by_access_key: bool
+
+
+class TrinsicSource:
+    """One account of Trinsic. `target` tells what a track mirrors."""
+
+    def __init__(self, http: Http, token: TokenFile, attachments_api: str, target: Callable[[Track], Target]) -> None:
+        self._http = http
+        self._token = token
+        self._api = attachments_api
+        self._target = target
+        self._patience = Patience()
+        self._due: dict[str, float] = {}
+
+    # --- listing --------------------------------------------------------------------------------------------------
+
+    async def pages(self, track: Track, cursors: Cursors) -> AsyncIterator[Page]:
+        """What finished sessions hold that were not finished yet, or the access keys of a list; no key is used.
+
+        Trouble with one session or line does not keep the others back; it is raised at the end. So is NotReadyError,
+        while sessions are pending: `after` says when to look again.
+        """
+        target = self._target(track)
+        if target.access_keys is not None:
+            keys = await target.access_keys.lines()
+            yield Page(tuple(_behind(track.name, identity, line.name) for identity, line in keys.found.items()))
+            target.access_keys.check(keys)
+            return
+        sessions = await target.session_lines()
+        trouble: AttachsyncError | None = None
+        for line in sessions.found.values():
+            if cursors.get(_feed(line.session)) is None and self._due.get(line.session, 0.0) <= self._now():
+                try:
+                    found = await self._results(line)
+                    yield self._page(track, line, found)
+                    _check_whole(line, found)
+                except _TROUBLE as error:
+                    trouble = trouble or error
+        if target.sessions is not None:
+            target.sessions.check(sessions)
+        if trouble:
+            raise trouble
+        self._tell_pending(sessions.found)
+
+    async def _results(self, line: SessionLine) -> records.Results:
+        """How far a session has come: repeatable, as its results key is for polling (1.4, 1.8)."""
+        url = self._http.url(f"/api/v1/sessions/{line.session}/results")
+        carried = {"json": {"resultsAccessKey": line.results_key}, "headers": {"Accept": "application/json"}}
+        async with self._discretion(line.results_key):
+            reply = await self._http.post(url, lambda: carried, repeat=True)
+        try:
+            return records.results(reply.object())
+        except MalformedError as error:
+            said = str(error)
+            raise MalformedError(said if said.startswith(reply.where) else f"{reply.where}: {said}") from None
+
+    def _page(self, track: Track, line: SessionLine, found: records.Results) -> Page:
+        """What a session brings, and that it is finished for good, if it is."""
+        if not found.done:
+            self._due[line.session] = self._now() + self._patience.again(_feed(line.session), self._now())
+            return Page(())
+        self._patience.over(_feed(line.session))
+        self._due.pop(line.session, None)
+        items = tuple(records.attachments(track.name, line.session, line.name, found))
+        return Page(items, {} if found.unsound else {_feed(line.session): {"error_code": found.error_code}})
+
+    def _tell_pending(self, sessions: Mapping[str, SessionLine]) -> None:
+        due = [self._due[session] for session in sessions if session in self._due]
+        if due:
+            wait = max(min(due) - self._now(), 0.0)
+            raise NotReadyError(f"{self._http.account.name}: {len(due)} sessions are pending", after=wait)
+
+    def _now(self) -> float:
+        return self._http.clock.monotonic()
+
+    # --- one attachment -------------------------------------------------------------------------------------------
+
+    async def inspect(self, track: Track, attachment: Attachment, record: Mapping[str, JSON]) -> Facts:
+        """What the list said, or what has come of a key already; nothing is asked."""
+        _check_supported(attachment)
+        came, size, media_type = (record.get(name) for name in ("sha256", "size", "media_type"))
+        if isinstance(came, str) and isinstance(size, int):
+            kind = media_type if isinstance(media_type, str) else None
+            return Facts(sha256=came, size=size, media_type=kind, record=record)
+        return Facts()
+
+    @asynccontextmanager
+    async def read(self, track: Track, attachment: Attachment, facts: Facts) -> AsyncIterator[Body]:
+        """The bytes. Of an access key this is the one exchange that it may be good for."""
+        request = await self._request(track, attachment)
+        headers = {"Accept": "application/json"}
+        try:
+            async with (
+                self._discretion(request.secret),
+                self._http.post_stream(
+                    request.url, lambda: {"json": request.body, "headers": headers}, repeat=not request.by_access_key
+                ) as raw,
+            ):
+                json_only = not request.by_access_key
+                body = await content.opened(raw, request.where, size=attachment.size, json_only=json_only)
+                self._patience.over(request.key)
+                yield body
+        except NotReadyError as error:
+            raise self._not_ready(request, str(error), error.after) from None
+        except UnavailableError as error:
+            if error.status != 503:
+                raise
+            raise self._not_ready(request, str(error), error.retry_after) from None
+        except RejectedError as error:
+            raise _refusal(request, error) from None
+
+    @asynccontextmanager
+    async def _discretion(self, secret: str = "") -> AsyncIterator[None]:
+        """Whatever goes wrong inside, nothing that is said of it holds the secret, or the token."""
+        try:
+            yield
+        except AttachsyncError as error:
+            with suppress(AuthFailedError):
+                discreet(error, [secret, await self._token.token()])
+            discreet(error, [secret])
+            raise
+
+    async def _request(self, track: Track, attachment: Attachment) -> _Request:
+        target, (kind, identity, *rest) = self._target(track), attachment.key.split("/")
+        if kind == "access-keys":
+            held = await target.key_line(identity)
+            path = f"/api/v1/attachments/{self._api}"
+            bound = {"sessionId": held.session} if held.session and self._api == "attachment" else {}
+            body, secret = {"attachmentAccessKey": held.key, **bound}, held.key
+        else:
+            line = await target.session_line(identity)
+            path = f"/api/v1/sessions/{identity}/attachments/{rest[0]}/get"
+            body, secret = {"resultsAccessKey": line.results_key}, line.results_key
+        url = self._http.url(path)
+        return _Request(
+            f"{self._http.account.name}: POST {url.raw_path}", url, body, secret, attachment.key, kind == "access-keys"
+        )
+
+    def _not_ready(self, request: _Request, why: str, asked: float | None) -> NotReadyError:
+        """A 503 may be an outage as well: one schedule for both, told apart by what was said (2)."""
+        return NotReadyError(why, after=max(self._patience.again(request.key, self._now()), asked or 0.0))
+
+    def repeatable(self, track: Track) -> bool:
+        """A key may be good for one exchange only (1.8)."""
+        return self._target(track).access_keys is None
+
+    # --- looking up -----------------------------------------------------------------------------------------------
+
+    async def probe(self, track: Track | None) -> str:
+        """Sign in, and look up a session; no results key and no access key is sent."""
+        target = self._target(track) if track else None
+        async with self._discretion():
+            return await self._looked_up(target)
+
+    async def _looked_up(self, target: Target | None) -> str:
+        if target and target.session:
+            reply = await self._http.get(self._http.url(f"/api/v1/sessions/{target.session}"))
+            found = records.results({**reply.object(), "identityData": None})
+            ended = f"ended: {found.error_code or 'no error code'}" if found.problem == records.FAILED else "done"
+            return f"session {target.session} is {ended if found.done else 'pending'}"
+        try:
+            await self._http.get(self._http.url(_PROFILES, [("page", "1"), ("pageSize", "1")]))
+        except RejectedError as error:
+            if error.status != 404:  # the list of profiles is not stable ("valpha"); who is not signed in gets 401
+                raise
+        if target and target.sessions:
+            sessions = await target.sessions.lines()
+            target.sessions.check(sessions)
+            return f"signed in; {len(sessions.found)} sessions in {target.sessions.file.path}"
+        if target and target.access_keys:
+            keys = await target.access_keys.lines()
+            target.access_keys.check(keys)
+            return f"signed in; {len(keys.found)} access keys in {target.access_keys.file.path}"
+        return "signed in"
+
+
+def _feed(session: str) -> str:
+    """The feed whose cursor says that a session is finished for good."""
+    return f"session/{session}"
+
+
+def _behind(track: str, identity: str, name: str) -> Attachment:
+    """What is behind an access key: nothing is known of it before the exchange."""
+    about: dict[str, JSON] = {"access_key": identity, **({"name": name} if name else {})}
+    key = f"access-keys/{identity}"
+    # `content`: what one track has got of a key, another one need not exchange it for.
+    return Attachment(track, key, "1", ("access-keys", name or identity), content=key, meta=about)
+
+
+def _check_whole(line: SessionLine, found: records.Results) -> None:
+    if found.unsound:
+        raise MalformedError(f"session {line.session}: {found.unsound} of its attachments could not be read")
+
+
+def _check_supported(attachment: Attachment) -> None:
+    """Raise what stands in the way of an attachment, or of a whole session, for good."""
+    problem, code = attachment.meta.get("problem"), attachment.meta.get("error_code")
+    if problem == records.FAILED:
+        raise RejectedError(
+            f"the session ended without success: {code or 'no error code'}", status=0, code=str(code or "")
+        )
+    if problem == records.REDACTED:
+        raise GoneError("the session has no identity data: it was redacted")
+    if problem == records.EARLIER:
+        raise UnsupportedError("the session's results hold access keys: list them in an access_keys_file")
+    if problem == records.ENCRYPTED or attachment.meta.get("encrypted") is True:
+        raise UnsupportedError(content.HPKE)
+
+
+def _refusal(request: _Request, error: RejectedError) -> AttachsyncError:
+    """What a refused request for content means (1.6 to 1.8)."""
+    if not request.by_access_key:
+        return GoneError(f"{error}; redacted?") if error.status in (404, 410) else error
+    if error.status not in _NO_MORE:
+        return error
+    if "session" in error.detail.lower() and "sessionId" not in request.body:
+        return RejectedError(f"{error}; add session=UUID to the key's line", status=error.status)
+    return GoneError(f"{error}; the key is unknown, has expired, or was used already")
