@@ -99,7 +99,7 @@ def _lines() -> str:
 def _no_secret(scene: Stage, output: str) -> None:
     """Secrets and the tokens had for them are in memory only: neither printed, logged nor kept."""
     secrets = {path.read_text().split()[-1].encode() for path in (scene.config.parent / "secrets").iterdir()}
-    assert len(secrets) == 3
+    assert len(secrets) >= 3
     kept = [path for path in scene.mirror.rglob("*") if path.is_file()]
     kept += [scene.home / "log", *(path for path in scene.outbox.rglob("*") if path.is_file())]
     assert any(path.name == "index.sqlite3" for path in kept)
