@@ -56,6 +56,7 @@ class Signing:
     root: Path
     clock: Movable = field(default_factory=Movable)
     track: str = 'package = "p1"'
+    account: str = ""
     said: list[str] = field(default_factory=list)
     """Every outcome, error and description so far, for canaries."""
 
@@ -76,7 +77,8 @@ class Signing:
         path = self.root / "config.toml"
         path.write_text(
             '[mirror]\ndirectory = "mirror"\nmin_free = 0\n[accounts.signing]\nservice = "auco"\nkey_file = "key"\n'
-            f'base_url = "http://127.0.0.1:{self.port}/auco"\n[[track]]\naccount = "signing"\n{self.track}\n'
+            f'base_url = "http://127.0.0.1:{self.port}/auco"\n{self.account}\n'
+            f'[[track]]\naccount = "signing"\n{self.track}\n'
         )
         return configs.load(path, os.environ)
 
@@ -680,3 +682,26 @@ async def content(source: Source, signing: Signing, item: Attachment) -> bytes:
     facts = await source.inspect(track, item, {})
     async with source.read(track, item, facts) as body:
         return b"".join([chunk async for chunk in body.chunks])
+
+
+async def test_links_that_live_shorter_than_the_pass(signing: Signing) -> None:
+    """Thirty files at 0.4 s each, two at a time, links of 1.5 s: all mirrored in one pass."""
+    auco = signing.box.auco
+    auco.link_seconds = 15
+    signing.account = "concurrency = 2"
+    _, (signer,) = signing.process("01")
+    for number in range(30):
+        auco.upload(auco.add_file(signer, f"file {number}"), b"%08d" % number, "application/pdf")
+    signing.box.faults.add(Fault(path=LINK, kind="drip", size=1, every=0.05))
+
+    async def passing_time() -> None:
+        while True:  # the service's clock goes on while the pass does, ten times as fast: 15 s are 1.5 s
+            await asyncio.sleep(0.05)
+            auco.advance(0.5)
+
+    async with asyncio.TaskGroup() as group:
+        time = group.create_task(passing_time())
+        summary, _ = await signing.sync()
+        time.cancel()
+    assert not summary.incomplete
+    assert len(signing.shown()) == 30
