@@ -90,6 +90,8 @@ class Fetcher:
         self._keep = keeping
         self._parked: dict[str, list[tuple[Entry, Facts]]] = {}
         self._leaving = asyncio.Lock()
+        self.unread: dict[str, str] = {}
+        """Track -> why content that is shown, and may have changed, could not be read again in this pass."""
 
     async def fetch(self, entry: Entry) -> UnavailableError | None:
         """Mirror a row without a digest, and settle what became of it; the error if the service was not available.
@@ -282,6 +284,7 @@ class Fetcher:
         except _ITEM_ERRORS as error:
             if not isinstance(error, NotReadyError):
                 self._tell(entry, State.FAILED, str(error))
+                self.unread[entry.attachment.track] = f"could not be read again: {error}"
             return dataclasses.replace(facts, again=retry.delay(1, base=3600.0))
         return dataclasses.replace(facts, record={**facts.record, **found.record})
 

@@ -86,7 +86,9 @@ class Mirror:
     async def turn(self, tracks: Sequence[Track]) -> Turn:
         """One pass over some tracks: everything that is not mirrored is tried once, whatever its retry time."""
         turn = Turn()
+        self._fetcher.unread.clear()
         await self._session(turn, tracks, lambda: self._list_all(iter(tracks), turn), self._feed_once)
+        turn.errors = self._fetcher.unread | turn.errors
         return turn
 
     async def _session(

@@ -705,3 +705,16 @@ async def test_links_that_live_shorter_than_the_pass(signing: Signing) -> None:
         time.cancel()
     assert not summary.incomplete
     assert len(signing.shown()) == 30
+
+
+async def test_a_file_that_cannot_be_read_again_makes_the_pass_incomplete(signing: Signing) -> None:
+    """It stays as it is shown, and the pass says that it could not tell whether it changed."""
+    auco = signing.box.auco
+    _, (signer,) = signing.process("01")
+    auco.upload(auco.add_file(signer, "cedula"), b"first", "application/pdf")
+    await signing.sync()
+    signing.box.faults.add(Fault(path=LINK, kind="status", status=500))
+    summary, _ = await signing.sync()
+    assert summary.incomplete
+    assert "could not be read again" in next(iter(summary.errors.values()))
+    assert list(signing.shown().values()) == [b"first"]
