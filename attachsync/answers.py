@@ -36,14 +36,14 @@ class Reply:
             if b"\\ud" in self.body.lower():  # lone surrogates could be neither stored nor shown
                 parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
         except (ValueError, RecursionError) as error:
-            raise MalformedError(f"{self.where}: the answer is not JSON ({type(error).__name__})") from None
+            raise MalformedError(f"{self.where}: HTTP {self.status}, but no JSON ({type(error).__name__})") from None
         return parsed
 
     def object(self) -> Mapping[str, JSON]:
         """The body as a JSON object; raises MalformedError."""
         parsed = self.json()
         if not isinstance(parsed, Mapping):
-            raise MalformedError(f"{self.where}: the answer is not a JSON object")
+            raise MalformedError(f"{self.where}: HTTP {self.status}, but no JSON object")
         return parsed
 
 

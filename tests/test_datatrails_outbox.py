@@ -166,7 +166,7 @@ async def test_an_answer_with_another_hash_is_no_success(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ([], "not a JSON object"),
+        ([], "no JSON object"),
         ({"identity": f"blobs/{UUID}"}, "stated as nothing"),
         ({"identity": "blobs/1", "hash": {"value": "sum"}}, "no identity of a blob"),
     ],
