@@ -243,7 +243,7 @@ class Mirror:
                 continue
             if not self._busy:
                 await self._tidy(list(self.tracks.values()))
-            due = self._keep.index.tracks.next_due(self.account.name)
+            due = self._keep.index.tracks.next_due(self.account.name, names)
             rest = _LONGEST_REST if due is None else min(due - clock.now(), _LONGEST_REST)
             await clock.wait(self._more, max(rest, 0.5))
 

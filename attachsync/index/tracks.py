@@ -83,12 +83,13 @@ class Tracks:
         )
         return {} if row is None else dict(row)
 
-    def next_due(self, account: str) -> float | None:
-        """Unix time of the earliest retry or check due on an account; None when nothing waits."""
-        retry = self._db.row(
-            "SELECT min(retry_at) AS at FROM attachment WHERE digest IS NULL AND kept AND account = ?", account
-        )
-        check = self._db.row(
-            "SELECT min(check_at) AS at FROM attachment WHERE check_at IS NOT NULL AND account = ?", account
-        )
-        return min((row["at"] for row in (retry, check) if row is not None and row["at"] is not None), default=None)
+    def next_due(self, account: str, tracks: Sequence[str]) -> float | None:
+        """Unix time of the earliest retry or check due on these tracks of an account; None when nothing waits."""
+        sql = """SELECT min(CASE WHEN digest IS NULL THEN retry_at ELSE check_at END) AS at FROM attachment
+                 WHERE account = ? AND {} AND track IN (SELECT value FROM json_each(?))"""
+        asked = json.dumps(list(tracks))
+        found = [
+            self._db.row(sql.format(condition), account, asked)
+            for condition in ("digest IS NULL AND kept", "digest IS NOT NULL AND check_at IS NOT NULL")
+        ]
+        return min((row["at"] for row in found if row is not None and row["at"] is not None), default=None)
