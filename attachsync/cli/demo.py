@@ -80,12 +80,14 @@ def _configured(box: Sandbox, port: int, home: Path) -> Path:
 
 
 def _tree(folder: Path, indent: str) -> list[str]:
-    """The tree that was made, without what is attachsync's own."""
-    shown = sorted(entry for entry in folder.iterdir() if entry.name not in (".attachsync", "config", "sha256"))
+    """The tree that was made; what is attachsync's own is left out, and of the store only the number is told."""
+    shown = sorted(entry for entry in folder.iterdir() if entry.name not in (".attachsync", "config"))
     lines = []
     for number, entry in enumerate(shown, 1):
         last = number == len(shown)
-        lines.append(f"{indent}{'└── ' if last else '├── '}{entry.name}{'/' if entry.is_dir() else ''}")
-        if entry.is_dir():
+        is_store = entry.name == "sha256"
+        told = f"  ({len(list(entry.glob('*/*')))} files, each by its SHA-256)" if is_store else ""
+        lines.append(f"{indent}{'└── ' if last else '├── '}{entry.name}{'/' if entry.is_dir() else ''}{told}")
+        if entry.is_dir() and not is_store:
             lines += _tree(entry, indent + ("    " if last else "│   "))
     return lines
