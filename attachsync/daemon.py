@@ -46,6 +46,7 @@ class Plant:
     views: Views
     mirrors: Mapping[str, Mirror]
     outgoing: Sequence[Outgoing]
+    adopter: Adopter
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ async def equipped(
                     for box in config.outboxes
                     if box.account == account.name
                 ]
-        yield Plant(config, index, store, views, mirrors, outgoing)
+        yield Plant(config, index, store, views, mirrors, outgoing, adopter)
 
 
 def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> Mirror | None:
@@ -258,6 +259,7 @@ async def _serve_one(
                 group.create_task(mirror.keep(lambda track: track.interval or interval))
             for outgoing in plant.outgoing:
                 group.create_task(outgoing.keep())
+            group.create_task(plant.adopter.keep())
             group.create_task(_until_stopped(signals))
             group.create_task(_until_reloaded(plant.config, load, notifier, signals, reloaded))
             group.create_task(_look_when_asked(plant, signals))
