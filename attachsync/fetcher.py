@@ -101,7 +101,7 @@ class Fetcher:
         """
         try:
             entry = await self._finish_withdrawal(entry)
-            facts = await self._inspected(entry)
+            entry, facts = await self._inspected(entry)
         except _ITEM_ERRORS as error:
             return self._settle(entry, error)
         content = facts.sha256 or entry.attachment.content or str(entry.id)
@@ -121,8 +121,8 @@ class Fetcher:
             self._parked.pop(content, None)
         return unavailable
 
-    async def _inspected(self, entry: Entry) -> Facts:
-        """What the service's record says, kept; raises what it forbids."""
+    async def _inspected(self, entry: Entry) -> tuple[Entry, Facts]:
+        """What the service's record says, kept, and what still holds of the row; raises what it forbids."""
         attachment = entry.attachment
         facts = await self._source.inspect(self._tracks[attachment.track], attachment, entry.record)
         self._keep.index.attachments.inspected(entry, facts, self._check_at(facts))
@@ -130,11 +130,12 @@ class Fetcher:
             raise NotReadyError(facts.reason, after=retry.DAY)
         if facts.standing is Standing.BAD:
             raise RefusedError(facts.reason, code="scan")
-        size = _expected(attachment, facts).size
+        entry = _as_stated(entry, facts)
+        size = _expected(entry.attachment, facts).size
         if size is not None and size > self._keep.max_size:
             limit = human_size(self._keep.max_size)
             raise RefusedError(f"{human_size(size)} is larger than max_size ({limit})", code="too_large")
-        return dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
+        return entry, dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
 
     async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
@@ -276,6 +277,7 @@ class Fetcher:
         Returns the facts with what is to be kept of the reading, and when to try again if it failed.
         """
         try:
+            entry = _as_stated(entry, facts)
             found = await self._download(entry, facts, _expected(entry.attachment, facts))
             if found.digest != entry.shown:
                 await self._show(entry, found)
@@ -306,6 +308,14 @@ class Fetcher:
                     await store.run(store.quarantine, entry.shown)
         index.hidden(entry)
         return dataclasses.replace(entry, path=None, shown=None, withdrawn=False)
+
+
+def _as_stated(entry: Entry, facts: Facts) -> Entry:
+    """A row without the size, type and hash of content that may have changed since."""
+    if not facts.refetch:
+        return entry
+    attachment = dataclasses.replace(entry.attachment, size=None, sha256=None, media_type=None)
+    return dataclasses.replace(entry, attachment=attachment)
 
 
 def _expected(attachment: Attachment, facts: Facts) -> Expected:

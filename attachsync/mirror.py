@@ -158,12 +158,12 @@ class Mirror:
                 group.create_task(self._keep_listing(track, interval(track), gate, turn))
 
     async def _keep_listing(self, track: Track, interval: float, gate: asyncio.Semaphore, turn: Turn) -> None:
-        clock, look = self._keep.clock, self._looks[track.name]
+        clock, look, asked = self._keep.clock, self._looks[track.name], False
         while True:
             async with gate:
                 look.clear()
                 seen, due = _stamps(self._pull.watched(track.options)), clock.monotonic() + interval
-                after = await self._list(track, turn)
+                after = await self._list(track, turn, thorough=asked)
             due = due if after is None else min(due, clock.monotonic() + max(after, 1.0))
             while (rest := due - clock.monotonic()) > 0:
                 asked = await clock.wait(look, min(rest, _GLANCE) if seen else rest)
@@ -183,13 +183,13 @@ class Mirror:
 
     async def _list_some(self, waiting: Iterator[Track], turn: Turn) -> None:
         for track in waiting:
-            await self._list(track, turn)
+            await self._list(track, turn, thorough=True)
 
-    async def _list(self, track: Track, turn: Turn) -> float | None:
+    async def _list(self, track: Track, turn: Turn, *, thorough: bool) -> float | None:
         """Seconds until it is worth looking again, where something is not ready yet to be listed: no failure."""
         turn.errors.pop(track.name, None)
         try:
-            await self._list_whole(track)
+            await self._list_whole(track, thorough=thorough)
         except NotReadyError as error:
             self._track_ended(turn, track, "")
             return error.after
@@ -199,12 +199,15 @@ class Mirror:
             self._track_ended(turn, track, "")
         return None
 
-    async def _list_whole(self, track: Track) -> None:
+    async def _list_whole(self, track: Track, *, thorough: bool) -> None:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
         identity, rules = self._pull.identity(track.options), self._pull.rules(track.options)
         index.tracks.begin(track.name, track.account, identity, rules, now())
-        async for page in self._source.pages(track, index.attachments.cursors(track.name)):
-            taken = index.attachments.take(self.account.name, track.name, page, now())
+        async for page in self._source.pages(track, index.attachments.cursors(track.name, thorough=thorough)):
+            with index.database.transaction():
+                taken = index.attachments.take(self.account.name, track.name, page, now())
+                if track.on_gone == "delete":
+                    index.removals.vanish(track.name, page.gone)
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)
             self._more.set()
 

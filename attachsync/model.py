@@ -58,14 +58,20 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a listing. `marks` (feed -> cursor) are committed together with `items`, in one transaction."""
+    """A page of a listing. `marks` (feed -> cursor) are committed together with the rest, in one transaction."""
 
     items: tuple[Attachment, ...]
     marks: Mapping[str, JSON] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    """Keys, or with a `/` at the end all keys below, of which the service says for certain that they are no more."""
 
 
 class Cursors(Protocol):
     """How far each feed of one track has been listed. A source reads it; the index commits `Page.marks` into it."""
+
+    @property
+    def thorough(self) -> bool:
+        """Whether a person asked for this pass: what is otherwise asked now and then only is asked now."""
 
     def get(self, feed: str) -> JSON:
         """The cursor of a feed, or None if it was never completed."""

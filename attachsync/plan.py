@@ -31,6 +31,8 @@ class Planned:
 class _Ahead:
     """Cursors as they would be if the pages so far had been committed. `known`: None for a track listed anew."""
 
+    thorough = False
+
     def __init__(self, known: Cursors | None) -> None:
         self._known = known
         self.marks: dict[str, JSON] = {}

@@ -23,6 +23,7 @@ from attachsync.sandbox.auco_links import LINKS
 from attachsync.sandbox.auco_records import ErrorShape, Package, PendingForm, Signer
 from attachsync.sandbox.sample_signing import CODE, EXPIRED, LABELS, ODD_LABELS, PACKAGE, REJECTED
 from attachsync.sources import SERVICES
+from attachsync.sources.auco import rest
 from attachsync.sources.auco.credentials import key_of
 from attachsync.sources.auco.records import File, Slot
 from attachsync.sources.auco.slots import Places, is_certain, numbered, only, places
@@ -669,8 +670,55 @@ async def test_faults_of_a_track(signing: Signing, track: str, said: str) -> Non
         signing.config()
 
 
+@pytest.mark.parametrize("on_gone", ["keep", "delete"])
+async def test_a_file_that_is_missing_when_the_process_is_over(signing: Signing, on_gone: str) -> None:
+    """While it runs, the file may be uploaded anew: nothing is removed before the last pass."""
+    package, (signer, other) = signing.process("u1", "u2")
+    files = [signing.box.auco.add_file(*one) for one in ((signer, "a"), (signer, "b"), (other, "c"))]
+    for file in files:
+        signing.box.auco.upload(file, file.label.encode())
+    signing.track += f'\non_gone = "{on_gone}"'
+    await signing.sync()
+    signing.box.auco.remove_file(files[0])
+    await signing.sync()
+    assert sorted(signing.shown().values()) == [b"a", b"b", b"c"]
+    other.files.clear()
+    signing.box.auco.finish(package)
+    await signing.sync()
+    assert sorted(signing.shown().values()) == ([b"b", b"c"] if on_gone == "delete" else [b"a", b"b", b"c"])
+
+
+async def test_whether_a_process_has_ended_is_asked_ever_more_rarely() -> None:
+    """specs/auco.md 2, Polling: a minute after the first time, then up to a quarter of an hour, then six hours."""
+    ending, now, waits = rest.Ending(), 1e6, []
+    for _ in range(7):
+        assert ending.is_due(now, thorough=False)
+        ending = rest.ending({"ending": ending.asked_at(now).mark()["ending"]})  # type: ignore[index,call-overload]
+        assert not ending.is_due(now + ending.wait - 1, thorough=False)
+        assert ending.is_due(now + 1, thorough=True)
+        waits.append(ending.wait)
+        now += ending.wait
+    assert waits == [60, 120, 240, 480, 900, 900, 900]
+    assert ending.asked_at(now + 8 * 86_400).wait == 6 * 3600
+    assert rest.ending({"ending": {"first": "x"}}) == rest.ending(None) == rest.Ending()
+
+
+async def test_an_extension_follows_the_media_type(signing: Signing) -> None:
+    """A label has none of its own: what is uploaded anew as something else is called so."""
+    _, (signer,) = signing.process("u1")
+    file = signing.box.auco.add_file(signer, "cedula")
+    signing.box.auco.upload(file, b"jpeg", "image/jpeg")
+    await signing.sync()
+    assert list(signing.shown()) == ["packages/p1/u1/cedula.jpg"]
+    signing.box.auco.upload(file, b"pdf", "application/pdf")
+    await signing.sync()
+    assert signing.shown() == {"packages/p1/u1/cedula.pdf": b"pdf"}
+
+
 class Nothing:
     """The cursors of a track that was never listed."""
+
+    thorough = False
 
     def get(self, feed: str) -> JSON:
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import os
 import stat
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from attachsync.index import Index
+from attachsync.index.attachments import entry_of
 from attachsync.model import Digest, State
 from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
@@ -752,3 +754,34 @@ async def test_a_clock_that_jumped_empties_no_mirror(ledger: Ledgers) -> None:
     ledger.clock.ahead = 100 * 86_400
     await ledger.sync()
     assert ledger.stored() == {sha256(b"a")}
+
+
+async def test_a_removal_that_was_cut_short_is_finished(ledger: Ledgers) -> None:
+    """Rows are marked before anything is taken away: the next pass finds the mark."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    ledger.tracks += "events = false\n"
+    await ledger.sync()
+    with contextlib.closing(Index.open(ledger.mirror / ".attachsync")) as index:
+        index.removals.vanish("ledger/assets/*", [str(ledger.rows()[0]["key"])])
+    assert len(ledger.stored()) == 1
+    summary, recorder = await ledger.sync()
+    assert (summary.incomplete, [one.state for one in recorder.outcomes]) == (False, [State.GONE])
+    assert (ledger.stored(), ledger.shown()) == (set(), [])
+
+
+async def test_what_came_after_it_was_marked_for_removal_leaves_too(ledger: Ledgers) -> None:
+    """A listing says that it is gone while its bytes are on their way."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    ledger.tracks += "events = false\n"
+    await ledger.sync()
+    with contextlib.closing(Index.open(ledger.mirror / ".attachsync")) as index:
+        row = index.database.rows("SELECT * FROM attachment")[0]
+        coming = dataclasses.replace(entry_of(row), digest=None, shown=None, path=None)
+        index.database.run("UPDATE attachment SET digest = NULL, shown = NULL, path = NULL, state = 'waiting'")
+        index.removals.vanish("ledger/assets/*", [str(row["key"])])
+        assert index.removals.leaving("ledger/assets/*", 9) == []
+        assert index.attachments.stored(coming, Digest(row["digest"]), 1, None, row["path"], 0.0)
+        index.attachments.settled(coming, State.FAILED, "", 0.0)
+        assert [entry.shown for entry in index.removals.leaving("ledger/assets/*", 9)] == [row["digest"]]
+    summary, _ = await ledger.sync()
+    assert (summary.incomplete, ledger.stored(), ledger.shown()) == (False, set(), [])

@@ -312,3 +312,68 @@ def test_urls_are_kept_without_secrets() -> None:
     assert one == two
     assert one.path == ("conversations", "c", "m-é.pdf")
     assert "sig" not in repr(one)
+
+
+# --- what is gone upstream ------------------------------------------------------------------------------------------
+
+
+def deleted(message: dict[str, Any]) -> None:
+    """What is left of a message that was deleted (specs/sunshine.md 1.6)."""
+    message.update({"deleted": True, "content": {"type": "text", "text": ""}})
+
+
+@pytest.mark.parametrize("on_gone", ["keep", "delete"])
+async def test_what_a_deleted_message_showed(chats: Chats, on_gone: str) -> None:
+    """It stays, unless the track says otherwise; also when it is far older than the newest one known."""
+    chat = chats.conversation()
+    for number in range(5):
+        chats.send(chat, b"%d" % number, f"{number}.txt")
+    chats.box.sunshine.page_size = 2
+    chats.tracks = track_of(chat) + f'on_gone = "{on_gone}"\n'
+    await chats.sync()
+    deleted(chat.messages[0])
+    deleted(chat.messages[3])
+    summary, recorder = await chats.sync()
+    assert not summary.incomplete
+    left = [b"1", b"2", b"4"] if on_gone == "delete" else [b"0", b"1", b"2", b"3", b"4"]
+    assert sorted(chats.shown().values()) == left
+    assert sorted(path.read_bytes() for path in (chats.root / "mirror/sha256").rglob("*") if path.is_file()) == left
+    assert len(recorder.outcomes) == 5 - len(left)
+    summary, recorder = await chats.sync()
+    assert (summary.incomplete, recorder.outcomes, chats.asked(MEDIA)) == (False, [], [])
+
+
+async def test_a_message_deleted_before_it_was_fetched(chats: Chats) -> None:
+    """There is nothing to remove, and nothing to complain about."""
+    chat = chats.conversation()
+    chats.send(chat, b"a")
+    chats.tracks = track_of(chat) + 'on_gone = "delete"\n'
+    chats.box.faults.add(Fault(path=MEDIA, kind="status", status=500))
+    await chats.sync()
+    deleted(chat.messages[0])
+    summary, _ = await chats.sync()
+    assert not summary.incomplete
+
+
+@pytest.mark.parametrize("by", ["conversation", "user"])
+async def test_a_deleted_conversation(chats: Chats, by: str) -> None:
+    """Said by the service's own code, by name or missing among its user's; a 404 of another kind says nothing."""
+    box = chats.box.sunshine
+    stays, chat = chats.conversation(), chats.conversation()
+    chats.send(stays, b"stays")
+    chats.send(chat, b"goes")
+    track = track_of(chat) if by == "conversation" else f'[[track]]\naccount = "support"\nuser = "{USER}"\n'
+    chats.tracks = track + 'on_gone = "delete"\n' + (track_of(stays) if by == "conversation" else "")
+    await chats.sync()
+    assert sorted(chats.shown().values()) == [b"goes", b"stays"]
+    everything = Fault(path="/sunshine/v2/apps/*/conversations*", kind="status", status=404, body="<html>")
+    chats.box.faults.add(everything)
+    summary, _ = await chats.sync()
+    assert summary.incomplete
+    assert sorted(chats.shown().values()) == [b"goes", b"stays"]
+    chats.box.faults.clear()
+    box.remove_conversation(chat)
+    for _ in range(2):
+        summary, _ = await chats.sync()
+        assert not summary.incomplete
+        assert list(chats.shown().values()) == [b"stays"]

@@ -30,8 +30,9 @@ from attachsync.sandbox.content import Grown
 from attachsync.sandbox.rate import RateLimit
 from attachsync.sandbox.sample_ids import JPEG, admit_ids, fill_ids, sessions_text
 from attachsync.sandbox.sample_ids import PENDING as DEMO_PENDING
+from attachsync.sandbox.trinsic_records import Session
 from attachsync.sources import SERVICES
-from attachsync.sources.trinsic import lists, schedule
+from attachsync.sources.trinsic import finished, lists, schedule
 from attachsync.sources.trinsic.content import is_json
 from attachsync.sources.trinsic.decoder import ContentDecoder
 from attachsync.sources.trinsic.discretion import without
@@ -245,6 +246,22 @@ def test_errors_of_all_generations_are_read() -> None:
     assert explain(json.dumps(problem).encode()) == ("", "Specific error")
     assert explain(b'[{"memberNames":["A"],"errorMessage":"is required"}]') == ("", "is required")
     assert explain(b'{"message":"Unauthorized"}') == ("", "Unauthorized")
+
+
+def test_a_finished_session_is_asked_about_once_a_day_while_there_is_something_to_lose() -> None:
+    """Or whenever a person asks; a clock that was set back does not put it off."""
+    settled = finished.Finished("", ("k",), 1000.0, "x")
+    assert [settled.is_due(now, thorough=False) for now in (1001.0, 87_399.0, 87_400.0, 999.0)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert settled.is_due(1001.0, thorough=True)
+    assert not settled.over().is_due(1e9, thorough=True)
+    assert finished.read(settled.mark()) == settled
+    assert finished.read({"error_code": ""}) == finished.Finished()
+    assert finished.read(None) is None
 
 
 # --- whole passes -----------------------------------------------------------------------------------------------------
@@ -753,3 +770,80 @@ def test_wrong_keys_are_told(tmp_path: Path, keys: str, fault: str) -> None:
     one = Ids(Sandbox(), 1, tmp_path, tracks=f'[[track]]\naccount = "ids"\n{keys}\n')
     with pytest.raises(Exception, match=fault):
         one.config()
+
+
+# --- what is gone upstream ------------------------------------------------------------------------------------------
+
+
+async def mirrored(ids: Ids, on_gone: str) -> Session:
+    """A session with two images, mirrored; the second of them is shown by a session that stays, too."""
+    trinsic = ids.box.trinsic
+    session, stays = trinsic.add_session(SESSION, "rak_1"), trinsic.add_session(OTHER, "rak_2")
+    trinsic.add_attachment(session, "document_front", JPEG)
+    for one in (session, stays):
+        trinsic.add_attachment(one, "selfie", PNG, "image/png")
+    ids.track_session(SESSION, "rak_1")
+    ids.tracks += f'on_gone = "{on_gone}"\n'
+    ids.track_session(OTHER, "rak_2")
+    await ids.sync()
+    assert len(ids.shown()) == 3
+    return session
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 410])
+async def test_a_redacted_session_is_removed_where_that_is_wanted(ids: Ids, status: int) -> None:
+    """Whatever the service answers then (specs/trinsic.md 1.6); bytes that another session shows stay."""
+    session = await mirrored(ids, "delete")
+    ids.box.trinsic.redacted_status = status
+    ids.box.trinsic.redact(session)
+    summary, recorder = await ids.sync()
+    assert not summary.incomplete
+    assert ids.shown() == [f"sessions/{OTHER}/selfie.png"]
+    assert ids.stored() == {sha256(PNG)}
+    assert {one.state for one in recorder.outcomes} == {State.GONE}
+    assert {one.reason for one in recorder.outcomes} == {"removed upstream, and so here, as `on_gone` says"}
+    assert (ids.mirror / "SHA256SUMS").read_text().count("\n") == len(ids.shown())
+    with ids.index() as index:
+        assert [index.tracks.removed(f"ids/sessions/{one}") for one in (SESSION, OTHER)] == [2, 0]
+    summary, _ = await ids.sync()
+    assert not summary.incomplete
+    assert not [one for one in ids.box.requests if SESSION in one.path]
+
+
+async def test_a_redacted_session_stays_by_default(ids: Ids) -> None:
+    ids.box.trinsic.redact(await mirrored(ids, "keep"))
+    summary, _ = await ids.sync()
+    assert not summary.incomplete
+    assert len(ids.shown()) == 3
+
+
+@pytest.mark.parametrize("doubt", ["another key", "no session", "empty list", "other trouble", "forbidden"])
+async def test_nothing_is_removed_while_there_is_doubt(ids: Ids, doubt: str) -> None:
+    """A key that was replaced, another environment, a list that came back empty, an outage: none of them says so."""
+    session = await mirrored(ids, "delete")
+    trinsic = ids.box.trinsic
+    match doubt:
+        case "another key":
+            trinsic.redacted_status = 404
+            trinsic.redact(session)
+            ids.secret(f"{SESSION}.key", "rak_other")
+        case "no session":
+            trinsic.remove_session(session)
+        case "empty list":
+            session.attachments.clear()
+        case "other trouble":
+            ids.box.faults.add(Fault(path=RESULTS, kind="status", status=500))
+        case "forbidden":
+            ids.box.faults.add(Fault(path=RESULTS, kind="status", status=403))
+    summary, _ = await ids.sync()
+    assert summary.incomplete == (doubt != "empty list")
+    assert len(ids.shown()) == 3
+    assert ids.stored() == {sha256(JPEG), sha256(PNG)}
+
+
+async def test_an_attachment_that_left_its_list_is_removed_alone(ids: Ids) -> None:
+    session = await mirrored(ids, "delete")
+    ids.box.trinsic.remove_attachment(session, session.attachments[0])
+    await ids.sync()
+    assert ids.shown() == [f"sessions/{SESSION}/selfie.png", f"sessions/{OTHER}/selfie.png"]
+    assert ids.stored() == {sha256(PNG)}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from attachsync.index.attachments import Attachments, Entry, Taken, Wanted
 from attachsync.index.database import Database
+from attachsync.index.removals import Removals
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks
 from attachsync.index.uploads import Upload, Uploads
@@ -17,6 +18,7 @@ class Index:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.attachments = Attachments(database)
+        self.removals = Removals(database)
         self.tracks = Tracks(database)
         self.uploads = Uploads(database)
         self.reports = Reports(database)

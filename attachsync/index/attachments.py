@@ -120,9 +120,9 @@ class Attachments:
             again = "UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0 WHERE id = ?"
             self._db.run(again + " AND digest IS NOT NULL", known["id"])
 
-    def cursors(self, track: str) -> "TrackCursors":
-        """How far each feed of a track was listed."""
-        return TrackCursors(self._db, track)
+    def cursors(self, track: str, *, thorough: bool = False) -> "TrackCursors":
+        """How far each feed of a track was listed; `thorough` as `Cursors` has it."""
+        return TrackCursors(self._db, track, thorough=thorough)
 
     # --- names --------------------------------------------------------------------------------------------------
 
@@ -138,8 +138,8 @@ class Attachments:
             leaf = names.extended(names.safe(item.path[-1]), media_type)
             return self._claim(owner, wanted, folder, leaf)
         folder, _, leaf = str(held["path"]).rpartition("/")
-        better = names.extended(leaf, media_type)
-        if better == leaf:
+        better = names.extended(names.safe(item.path[-1]), media_type)
+        if media_type is None or names.split(better)[1] == names.split(leaf)[1]:
             return str(held["path"])
         with self._db.transaction():
             self._db.run("DELETE FROM name WHERE fold = ?", held["fold"])
@@ -177,7 +177,7 @@ class Attachments:
         tracks, busy = json.dumps(list(wanted.tracks)), json.dumps(list(wanted.busy))
         with self._db.transaction():
             rows = self._db.rows(sql, wanted.turn, account, wanted.once, wanted.now, tracks, busy, wanted.limit)
-        return sorted(map(_entry, rows), key=lambda entry: entry.id)
+        return sorted(map(entry_of, rows), key=lambda entry: entry.id)
 
     def twin(self, account: str, content: str) -> tuple[Digest, int, str | None] | None:
         """Digest, size and media type of content that the same account fetched before."""
@@ -202,10 +202,14 @@ class Attachments:
         self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", check_at, entry.id)
 
     def stored(self, entry: Entry, digest: Digest, size: int, media_type: str | None, path: str, now: float) -> bool:
-        """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile."""
+        """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile.
+
+        A row that was marked for removal meanwhile stays marked: what it shows now is to leave too.
+        """
         with self._db.transaction():
-            sql = """UPDATE attachment SET digest = ?1, shown = ?1, size = ?2, media_type = coalesce(?3, media_type),
-                     path = ?4, mirrored_at = ?5, state = 'stored', reason = '', failures = 0, retry_at = 0
+            sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
+                     media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
+                     reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0
                      WHERE id = ?6 AND version = ?7"""
             if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version):
                 return False
@@ -226,38 +230,13 @@ class Attachments:
     def settled(self, entry: Entry, state: State, reason: str, retry_at: float, *, failed: bool = True) -> None:
         """The row stays work, or leaves `files/` (quarantine): state, why, and when to try again."""
         sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, failures = failures + ? WHERE id = ?
-                 AND version = ?"""
+                 AND version = ? AND kept"""
         self._db.run(sql, state, reason, retry_at, int(failed), entry.id, entry.attachment.version)
 
     def withdraw(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
         """The row's entry is to leave `files/`; it is work again, under `state`. Undone only by `hidden`."""
         sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, withdrawn = 1 WHERE id = ?"""
         self._db.run(sql, state, reason, retry_at, entry.id)
-
-    def outlived(self, track: str, before: float, limit: int) -> list[Entry]:
-        """Rows mirrored before a moment (Unix time), and those whose removal was cut short."""
-        sql = """SELECT * FROM attachment WHERE track = ? AND ((kept AND state = 'stored' AND mirrored_at < ?)
-                 OR (NOT kept AND withdrawn)) ORDER BY id LIMIT ?"""
-        return [_entry(row) for row in self._db.rows(sql, track, before, limit)]
-
-    def remove(self, entry: Entry, reason: str) -> None:
-        """The row's entry is to leave `files/` for good: this version is not fetched again."""
-        sql = """UPDATE attachment SET state = 'gone', reason = ?, digest = NULL, check_at = NULL, withdrawn = 1,
-                 kept = 0 WHERE id = ?"""
-        self._db.run(sql, reason, entry.id)
-
-    def forget_past(self, entry: Entry) -> list[Digest]:
-        """Drop what is known of a row's older contents; their digests, and the row's own, that nothing else holds."""
-        mine = [row["digest"] for row in self._db.rows("SELECT digest FROM past WHERE attachment = ?", entry.id)]
-        with self._db.transaction():
-            self._db.run("DELETE FROM past WHERE attachment = ?", entry.id)
-            digests = dict.fromkeys([*mine, *([entry.shown] if entry.shown else [])])
-            return [Digest(digest) for digest in digests if not self._held(digest, entry.id)]
-
-    def _held(self, digest: str, besides: int) -> bool:
-        sql = """SELECT 1 FROM attachment WHERE shown = ?1 AND id != ?2 AND kept
-                 UNION SELECT 1 FROM past WHERE digest = ?1 AND attachment != ?2"""
-        return self._db.row(sql, digest, besides) is not None
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""
@@ -284,9 +263,10 @@ class Attachments:
 class TrackCursors:
     """One track's cursors, read from the index as a source asks for them."""
 
-    def __init__(self, database: Database, track: str) -> None:
+    def __init__(self, database: Database, track: str, *, thorough: bool) -> None:
         self._db = database
         self._track = track
+        self.thorough = thorough
 
     def get(self, feed: str) -> JSON:
         """The cursor of a feed, or None."""
@@ -307,7 +287,8 @@ def _described(item: Attachment) -> tuple[object, ...]:
     )
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def entry_of(row: sqlite3.Row) -> Entry:
+    """A row of `attachment`, parsed."""
     attachment = Attachment(
         track=row["track"],
         key=row["key"],

@@ -137,15 +137,20 @@ class Slot:
 
 def attachment(track: str, target: Target, user: str, slot: Slot, file: File, said: Mapping[str, JSON]) -> Attachment:
     """A file as an attachment that may have changed whenever it is listed."""
-    ordinal = f"#{slot.number}" if slot.number > 1 else ""
     return Attachment(
         track=track,
-        key="/".join(_escaped(part) for part in (*target.folder, user, slot.label)) + ordinal,
+        key=key(target, user, slot),
         version="1",  # no reply states one: what changed is found by reading again
         path=(*target.folder, user, slot.label),
         meta={"signer": user, "label": slot.label, "place": file.place, **said},
         recheck=True,
     )
+
+
+def key(target: Target, user: str, slot: Slot) -> str:
+    """The key of a signer's file."""
+    ordinal = f"#{slot.number}" if slot.number > 1 else ""
+    return "/".join(_escaped(part) for part in (*target.folder, user, slot.label)) + ordinal
 
 
 def subject(key: str) -> tuple[str, Slot]:

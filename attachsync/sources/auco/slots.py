@@ -48,6 +48,12 @@ def places(known: Places, found: Mapping[Slot, File]) -> Places:
     return after
 
 
+def missing(known: Places, found: Mapping[Slot, File]) -> list[Slot]:
+    """Files that were seen before, and are not uploaded now."""
+    held = (Slot(label, n) for label, places in known.items() for n, place in enumerate(places, 1) if place is not None)
+    return [slot for slot in held if slot not in found]
+
+
 def cursor(known: Places) -> JSON:
     """The places as a cursor keeps them."""
     return {"places": {label: list(held) for label, held in known.items()}}

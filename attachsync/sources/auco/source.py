@@ -61,7 +61,9 @@ class AucoSource:
                 raise
             yield Page((), {_PROCESS: rest.missing(cursor, error.status, now)})
             raise self._unknown(target, error.status) from None
-        over = process.finish or await self._has_ended(target)
+        ending = rest.ending(cursor)
+        asking = not process.finish and ending.is_due(now, thorough=cursors.thorough)
+        over = process.finish or (asking and await self._has_ended(target))
         trouble = _unheard(self._http.account.name, target, process)
         for user in [one for one in process.users if not target.users or one in target.users]:
             try:
@@ -72,8 +74,8 @@ class AucoSource:
                 yield page
         if over and not trouble:
             yield Page((), {_PROCESS: rest.over()})
-        elif cursor is not None:
-            yield Page((), {_PROCESS: {}})  # it was missing, and is not any more
+        elif asking or cursor is not None:
+            yield Page((), {_PROCESS: (ending.asked_at(now) if asking else ending).mark()})  # nor is it missing
         if trouble:
             raise trouble
 
@@ -90,7 +92,10 @@ class AucoSource:
         said: dict[str, JSON] = {"process": signer.process, "status": signer.status, "phase": _phase(signer, over)}
         found = slots.numbered(signer.files, known)
         items = [records.attachment(track.name, target, user, slot, file, said) for slot, file in found.items()]
-        return Page(tuple(items), {feed: slots.cursor(slots.places(known, found))})
+        # What is not uploaded may be uploaded anew while the process runs; a reply that is empty says nothing.
+        missing = slots.missing(known, found) if over and signer.files else []
+        gone = tuple(records.key(target, user, slot) for slot in missing)
+        return Page(tuple(items), {feed: slots.cursor(slots.places(known, found))}, gone)
 
     async def _process(self, target: Target) -> Process:
         return await self._ask("/attachments", [(target.kind, target.id)], lambda body: records.process(body, target))

@@ -109,13 +109,18 @@ def of_page(track: str, conversation: str, messages: Sequence[Message]) -> list[
     return found
 
 
+def keys_of(conversation: str, message: str = "") -> str:
+    """What the keys of all that a message shows begin with; or those of a whole conversation."""
+    return f"conversations/{conversation}/" + (f"messages/{message}/" if message else "")
+
+
 def parts(message: Message) -> Iterator[tuple[str, Mapping[str, JSON]]]:
     """(position, content or item) of everything in a message that has a mediaUrl; kinds that are not known have none.
 
     A deleted message is a placeholder: what it showed is not to be had any more.
     """
     content = message.raw.get("content")
-    if message.raw.get("deleted") is True or not isinstance(content, Mapping):
+    if is_deleted(message) or not isinstance(content, Mapping):
         return
     kind, items = content.get("type"), content.get("items")
     if kind in ("file", "image") and media_url(content):
@@ -124,6 +129,11 @@ def parts(message: Message) -> Iterator[tuple[str, Mapping[str, JSON]]]:
         for number, item in enumerate(items):
             if isinstance(item, Mapping) and media_url(item):
                 yield f"items/{number}", item
+
+
+def is_deleted(message: Message) -> bool:
+    """Whether only a placeholder of it is left."""
+    return message.raw.get("deleted") is True
 
 
 def media_url(part: Mapping[str, JSON]) -> str:
@@ -165,7 +175,7 @@ def _attachment(
     }
     return Attachment(
         track=track,
-        key=f"conversations/{conversation}/messages/{message.id}/{position}",
+        key=keys_of(conversation, message.id) + position,
         version=hashlib.sha256(kept.encode(errors="replace")).hexdigest(),
         path=("conversations", conversation, "-".join(filter(None, (message.id, _name(part, kept))))),
         media_type=media_type if isinstance(media_type, str) and 0 < len(media_type) <= _LONGEST_TEXT else None,

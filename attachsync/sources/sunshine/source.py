@@ -9,12 +9,15 @@ from attachsync.http import Http
 from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
 from attachsync.sources.sunshine.links import Links
 from attachsync.sources.sunshine.media import Media
-from attachsync.sources.sunshine.messages import Chat, Listing, identifier, of_page
+from attachsync.sources.sunshine.messages import Chat, Listing, identifier, is_deleted, keys_of, of_page
 from attachsync.sources.sunshine.walk import App, Known
 
 _PARTIAL = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
 """Trouble with one conversation does not keep the others back."""
 _NO_SUCH_CURSOR = (400, 404, 410, 422)
+_RARELY = 86_400.0
+"""Where deletions matter (`on_gone`), a conversation is read anew as a whole this often (seconds)."""
+_CHATS = "chats"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +45,60 @@ class MessageSource:
         """What the track's conversations have shown since they were read last; the first time, all of it."""
         target, trouble = self._target(track), None
         if target.conversation is not None:
-            async for page in self._conversation(track, Chat(target.conversation, None), cursors):
-                yield page
+            chat = Chat(target.conversation, None)
+            try:
+                async for page in self._conversation(track, chat, cursors):
+                    yield page
+            except RejectedError as error:
+                if track.on_gone != "delete" or not _not_found(error) or not await self._was_deleted(chat.id, cursors):
+                    raise
+                yield Page((), gone=(keys_of(chat.id),))
             return
         assert target.who is not None
+        listed = []
         async for chat in self._app.chats(target.who):
+            listed.append(chat.id)
             try:
                 async for page in self._conversation(track, chat, cursors):
                     yield page
             except _PARTIAL as error:
-                if not _deleted(error):
+                if not _not_found(error):  # deleted since it was listed: what it showed is kept
                     trouble = trouble or error
         if trouble is not None:
             raise trouble
+        if track.on_gone == "delete":
+            yield await self._vanished(listed, cursors)
+
+    async def _vanished(self, listed: list[str], cursors: Cursors) -> Page:
+        """Which of a user's conversations were deleted; one that is not listed any more may just be another's now."""
+        held = cursors.get(_CHATS)
+        before = [identifier(one) for one in held] if isinstance(held, list) else []
+        missing = [one for one in before if one and one not in listed]
+        gone = [keys_of(one) for one in missing if await self._was_deleted(one, cursors)]
+        return Page((), {_CHATS: [*listed]} if held != listed else {}, tuple(gone))
+
+    async def _was_deleted(self, conversation: str, cursors: Cursors) -> bool:
+        """Whether the service says that a conversation is not there, one that was read before."""
+        if Known.read(cursors.get(_feed(Chat(conversation, None)))) == Known():
+            return False
+        try:
+            await self._app.describe(conversation)
+        except RejectedError as error:
+            return error.status == 404 and error.code == "conversation_not_found"
+        return False
 
     async def _conversation(self, track: Track, chat: Chat, cursors: Cursors) -> AsyncIterator[Page]:
-        """Backwards the first time, then forwards from the newest message known; not at all if it was idle."""
+        """Backwards the first time, then forwards from the newest message known; not at all if it was idle.
+
+        Backwards as a whole now and then where deletions matter: a deleted message stays where it was.
+        """
         known = Known.read(cursors.get(_feed(chat)))
-        if chat.updated is not None and chat.updated == known.updated:
-            return
-        if known.id is None:
-            async for page in self._backwards(track, chat, known):
+        again = track.on_gone == "delete" and (cursors.thorough or not 0 <= self._now() - known.walked < _RARELY)
+        if known.id is None or again:
+            async for page in self._backwards(track, chat, Known()):
                 yield page
+            return
+        if chat.updated is not None and chat.updated == known.updated:
             return
         try:
             async for page in self._forwards(track, chat, known):
@@ -79,12 +114,13 @@ class MessageSource:
     async def _backwards(self, track: Track, chat: Chat, known: Known) -> AsyncIterator[Page]:
         """From the newest page to the first message, or to one that is known; only then is the newest one kept."""
         newest: Known | None = None
+        walked = known.walked if known.id else self._now()
         async with aclosing(self._app.back(chat.id)) as listings:
             async for listing in listings:
-                yield Page(self._items(track, chat, listing))
+                yield Page(self._items(track, chat, listing), gone=_gone(chat, listing))
                 if newest is None:
                     last = listing.messages[-1] if listing.messages else None
-                    newest = Known(last.id, last.received, chat.updated) if last else Known(updated=chat.updated)
+                    newest = Known(last.id if last else None, last.received if last else 0.0, chat.updated, walked)
                 if any(map(known.covers, listing.messages)):
                     break
         yield Page((), {_feed(chat): (newest or known).mark()})
@@ -97,13 +133,16 @@ class MessageSource:
             newest = max([newest, *(one.order for one in listing.messages)])
             updated = chat.updated if listing.after is None else updated
             sound = sound and not listing.unsound
-            reached = Known(newest[1], newest[0], updated)
+            reached = Known(newest[1], newest[0], updated, known.walked)
             items = self._items(track, chat, listing)
             if items or reached != known:
-                yield Page(items, {_feed(chat): reached.mark()} if sound else {})
+                yield Page(items, {_feed(chat): reached.mark()} if sound else {}, _gone(chat, listing))
 
     def _items(self, track: Track, chat: Chat, listing: Listing) -> tuple[Attachment, ...]:
         return self._links.seen(of_page(track.name, chat.id, listing.messages), listing.messages)
+
+    def _now(self) -> float:
+        return self._http.clock.now()
 
     # --- one attachment -----------------------------------------------------------------------------------------
 
@@ -159,6 +198,11 @@ def _feed(chat: Chat) -> str:
     return f"conversation/{chat.id}"
 
 
-def _deleted(error: AttachsyncError) -> bool:
-    """Whether a conversation that was listed just now is no longer there; what it showed is kept."""
+def _gone(chat: Chat, listing: Listing) -> tuple[str, ...]:
+    """What deleted messages showed."""
+    return tuple(keys_of(chat.id, one.id) for one in listing.messages if is_deleted(one))
+
+
+def _not_found(error: AttachsyncError) -> bool:
+    """Whether there is no such conversation, or no longer."""
     return isinstance(error, RejectedError) and error.status == 404

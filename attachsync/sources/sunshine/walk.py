@@ -18,27 +18,30 @@ _PAGE_SIZE = "100"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How far a conversation has been read: its newest message, and when it last changed (as listed)."""
+    """How far a conversation has been read: its newest message, when it last changed (as listed), and when (Unix
+    time) it was last read from its newest message to its first one."""
 
     id: str | None = None
     received: float = 0.0
     updated: str | None = None
+    walked: float = 0.0
 
     @classmethod
     def read(cls, cursor: JSON) -> "Known":
         """What was kept as the cursor of a conversation's feed."""
         if not isinstance(cursor, dict):
             return cls()
-        received, updated = cursor.get("received"), cursor.get("updated")
+        received, updated, walked = (cursor.get(name) for name in ("received", "updated", "walked"))
         return cls(
             identifier(cursor.get("id")),
             float(received) if isinstance(received, int | float) else 0.0,
             updated if isinstance(updated, str) else None,
+            float(walked) if isinstance(walked, int | float) else 0.0,
         )
 
     def mark(self) -> JSON:
         """What is kept."""
-        return {"id": self.id, "received": self.received, "updated": self.updated}
+        return {"id": self.id, "received": self.received, "updated": self.updated, "walked": self.walked}
 
     def covers(self, message: Message) -> bool:
         """Whether a message is one of those that were read. One without a time says nothing where others have one."""

@@ -19,9 +19,10 @@ from attachsync.errors import (
 )
 from attachsync.http import Http
 from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
-from attachsync.sources.trinsic import content, records
+from attachsync.sources.trinsic import content, finished, records
 from attachsync.sources.trinsic.credentials import TokenFile
 from attachsync.sources.trinsic.discretion import discreet
+from attachsync.sources.trinsic.finished import Finished
 from attachsync.sources.trinsic.lists import SessionLine
 from attachsync.sources.trinsic.tracks import Patience, Target
 
@@ -71,13 +72,17 @@ class TrinsicSource:
         sessions = await target.session_lines()
         trouble: AttachsyncError | None = None
         for line in sessions.found.values():
-            if cursors.get(_feed(line.session)) is None and self._due.get(line.session, 0.0) <= self._now():
-                try:
+            settled = finished.read(cursors.get(_feed(line.session)))
+            try:
+                if settled is not None:
+                    if track.on_gone == "delete" and settled.is_due(self._http.clock.now(), thorough=cursors.thorough):
+                        yield await self._asked_again(track, line, settled)
+                elif self._due.get(line.session, 0.0) <= self._now():
                     found = await self._results(line)
                     yield self._page(track, line, found)
                     _check_whole(line, found)
-                except _TROUBLE as error:
-                    trouble = trouble or error
+            except _TROUBLE as error:
+                trouble = trouble or error
         if target.sessions is not None:
             target.sessions.check(sessions)
         if trouble:
@@ -104,7 +109,32 @@ class TrinsicSource:
         self._patience.over(_feed(line.session))
         self._due.pop(line.session, None)
         items = tuple(records.attachments(track.name, line.session, line.name, found))
-        return Page(items, {} if found.unsound else {_feed(line.session): {"error_code": found.error_code}})
+        settled = finished.of(line, found, self._http.clock.now())
+        return Page(items, {} if found.unsound else {_feed(line.session): settled.mark()})
+
+    async def _asked_again(self, track: Track, line: SessionLine, settled: Finished) -> Page:
+        """What a finished session still holds; what was redacted, or taken out of its list, is gone."""
+        feed, now = _feed(line.session), self._http.clock.now()
+        try:
+            found = await self._results(line)
+        except RejectedError as error:
+            if not settled.was_redacted(line, error.status) or not await self._is_there(line.session):
+                raise
+            found = records.Results(True, problem=records.REDACTED)
+        if found.problem == records.REDACTED:
+            return Page((), {feed: settled.over().mark()}, (f"sessions/{line.session}/",))
+        if found.problem or found.unsound or not found.listed:
+            return Page((), {feed: settled.asked_at(now).mark()})  # too little is said to remove anything
+        items = tuple(records.attachments(track.name, line.session, line.name, found))
+        kept = {item.key for item in items}
+        gone = tuple(key for key in settled.keys if key not in kept)
+        return Page(items, {feed: finished.of(line, found, now).mark()}, gone)
+
+    async def _is_there(self, session: str) -> bool:
+        """Whether the service still knows a session, if not what was found out about somebody."""
+        reply = await self._http.get(self._http.url(f"/api/v1/sessions/{session}"))
+        known = reply.object().get("session")
+        return isinstance(known, Mapping) and known.get("id") == session
 
     def _tell_pending(self, sessions: Mapping[str, SessionLine]) -> None:
         due = [self._due[session] for session in sessions if session in self._due]
