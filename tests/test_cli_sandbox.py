@@ -51,12 +51,14 @@ def test_ctrl_c_ends_it_and_a_second_one_on_the_same_port_is_told(tmp_path: Path
 
 
 def test_demo_twice(tmp_path: Path) -> None:
-    """The first run mirrors and sends; the second says that nothing was new; both exit 0, and the bytes are right."""
+    """The first run mirrors and sends, then mirrors what is new; the second says that nothing was; the bytes are right."""
     home = tmp_path / "demo"
     first = attachsync("demo", home, home=tmp_path)
     assert (first.code, first.err) == (0, "")
     assert "cat.jpeg" in first.out
     assert "hello.txt.toml" in first.out
+    news = [line for line in first.out.partition("Meanwhile")[2].splitlines() if ", 1 mirrored" in line]
+    assert [line.partition("/")[0] for line in news] == ["ledger", "ledger", "archive", "support", "ids", "signing"]
     before = sorted((home / "mirror" / "files").rglob("*"))
     second = attachsync("demo", home, home=tmp_path)
     assert second.code == 0

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from attachsync.cli.session import run
 from attachsync.cli.sync import report, synced
 from attachsync.cli.watching import Progress, Tally
 from attachsync.daemon import Summary
-from attachsync.sandbox import Sandbox, sample, serve, write_config
+from attachsync.sandbox import Sandbox, sample, sample_later, serve, write_config
 
 _CONFIG = Path("config", "config.toml")
 _NOTE = (
@@ -28,8 +29,8 @@ _NOTE = (
 def demo(context: click.Context, directory: Path) -> None:
     """See the main job done, without any account.
 
-    In DIR (default: ./attachsync-demo), mirrors the sandbox's attachments, sends a file, and shows what became of them.
-    Run it again: nothing is new.
+    In DIR (default: ./attachsync-demo), mirrors the sandbox's attachments, sends a file, lets something happen
+    upstream, mirrors that, and shows what became of it all. Run it again: nothing is new.
     """
     home = directory.resolve()
     log.quietly()
@@ -49,9 +50,19 @@ def demo(context: click.Context, directory: Path) -> None:
 
 
 async def _demonstrate(home: Path) -> tuple[Summary, int]:
+    """One pass, and, the first time, another one after something happened upstream: summary, and how much was new."""
+    news = 0
+    if not (home / "mirror").exists():
+        _, news = await _pass(home, sample)
+        click.echo("\nMeanwhile, each service got something new:\n")
+    summary, more = await _pass(home, sample_later)
+    return summary, news + more
+
+
+async def _pass(home: Path, fill: Callable[[Sandbox], None]) -> tuple[Summary, int]:
     """Serve, configure, drop a file unless it was sent before, make one pass: its summary, and how much was new."""
     box = Sandbox()
-    sample(box)
+    fill(box)
     runner, port = await serve(box)
     try:
         path = _configured(box, port, home)
