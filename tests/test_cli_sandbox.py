@@ -51,7 +51,7 @@ def test_ctrl_c_ends_it_and_a_second_one_on_the_same_port_is_told(tmp_path: Path
 
 
 def test_demo_twice(tmp_path: Path) -> None:
-    """The first run mirrors and sends, then mirrors what is new; the second says that nothing was; the bytes are right."""
+    """The first run mirrors and sends, then mirrors what is new; the second says that nothing was; all exit 0."""
     home = tmp_path / "demo"
     first = attachsync("demo", home, home=tmp_path)
     assert (first.code, first.err) == (0, "")
