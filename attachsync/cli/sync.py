@@ -113,6 +113,7 @@ def _print_track(tally: Mapping[str, int], name: str, summary: Summary, *, as_js
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no attachments"
     news = (
         f"{tally.get('new', 0)} new, {tally.get('mirrored', 0)} mirrored, {human_size(tally.get('bytes', 0))} fetched"
+        + (f", {tally['gone']} gone" if tally.get("gone") else "")
     )
     click.echo(f"{name}: {news}; now {states}")
     if error:
