@@ -17,6 +17,7 @@ from attachsync.adopting import Adopter
 from attachsync.clock import Clock
 from attachsync.errors import ConfigError, StorageError
 from attachsync.fetcher import Keeping
+from attachsync.hooks import Hooks
 from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.manifest import Manifest
@@ -47,6 +48,7 @@ class Plant:
     mirrors: Mapping[str, Mirror]
     outgoing: Sequence[Outgoing]
     adopter: Adopter
+    hooks: Hooks
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
         index = Index.open(config.state_directory)
         stack.callback(index.close)
         index.database.note(_MARK, lock.marked(directory, index.database.noted(_MARK)))
+        index.changes.begin()
         yield index
 
 
@@ -118,6 +121,8 @@ async def equipped(
         keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size)
         adopter = Adopter(store, settings.max_size)
         stack.push_async_callback(adopter.finish)
+        hooks = Hooks(config.hooks, settings.directory, config.outboxes, index, clock)
+        stack.push_async_callback(hooks.close)
         mirrors, outgoing = {}, []
         for account in config.accounts.values():
             http = Http(account, SERVICES[account.service].credentials(account), clock)
@@ -131,7 +136,7 @@ async def equipped(
                     for box in config.outboxes
                     if box.account == account.name
                 ]
-        yield Plant(config, index, store, views, mirrors, outgoing, adopter)
+        yield Plant(config, index, store, views, mirrors, outgoing, adopter, hooks)
 
 
 def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> Mirror | None:
@@ -210,6 +215,7 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
             group.create_task(mirror(one))
         for outgoing in plant.outgoing:
             group.create_task(send(outgoing))
+    await plant.hooks.drain()
     listed = [track.name for track in tracks]
     summary = Summary(listed, index.tracks.counts(listed), sent=sent)
     for turn in turns:
@@ -260,6 +266,7 @@ async def _serve_one(
             for outgoing in plant.outgoing:
                 group.create_task(outgoing.keep())
             group.create_task(plant.adopter.keep())
+            group.create_task(plant.hooks.keep())
             group.create_task(_until_stopped(signals))
             group.create_task(_until_reloaded(plant.config, load, notifier, signals, reloaded))
             group.create_task(_look_when_asked(plant, signals))

@@ -30,6 +30,10 @@ class StorageError(AttachsyncError):
     """The mirror's own disk refused (full, read-only, gone): the pass ends, nothing is lost."""
 
 
+class CursorError(AttachsyncError):
+    """A cursor of the change feed that this mirror's index did not give."""
+
+
 # --- the account ------------------------------------------------------------------------------------------------
 
 

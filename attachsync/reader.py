@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,18 +83,16 @@ class Reader:
             tracks=tuple(tracks.values()),
             outboxes=tuple(outboxes),
             hooks=tuple(hooks),
-            not_yet=tuple(self._not_yet(mirror, daemon, hooks)),
+            not_yet=tuple(self._not_yet(mirror, daemon)),
         )
 
-    def _not_yet(self, mirror: tables.Mirror, daemon: tables.Daemon, hooks: Iterable[tables.Hook]) -> Iterator[str]:
+    def _not_yet(self, mirror: tables.Mirror, daemon: tables.Daemon) -> Iterator[str]:
         """What is asked for, and is not done by this version."""
         assert self._top is not None
         section = self._top.get("mirror")
         if mirror.scrub is not None and isinstance(section, Mapping) and "scrub" in section:
             yield "mirror.scrub"
         yield from (f"daemon.{key}" for key in ("metrics", "metrics_textfile") if getattr(daemon, key) is not None)
-        for hook in hooks:
-            yield f"hook on {', '.join(hook.on)}"
 
     def _table(self, file: Path, where: str, values: object, form: str) -> Section | None:
         if isinstance(values, Mapping):

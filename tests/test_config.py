@@ -294,7 +294,6 @@ def test_what_is_not_acted_upon_yet_is_said(folder: Path) -> None:
         "mirror.scrub",
         "daemon.metrics",
         "daemon.metrics_textfile",
-        "hook on sent",
     ]
     assert done.code == 0
     assert loaded(folder, MIRROR + ACCOUNT + TRACK).not_yet == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from attachsync import __version__
-from attachsync.cli import check, demo, outbox, report, run, sandbox, sunshine, sync, verify
+from attachsync.cli import check, demo, follow, outbox, report, run, sandbox, sunshine, sync, verify
 from attachsync.cli.session import printable
 from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
 
@@ -55,6 +55,7 @@ for command in (
     report.status,
     report.ls,
     report.show,
+    follow.follow,
     verify.verify,
     outbox.outbox,
     sunshine.sunshine,

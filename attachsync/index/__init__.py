@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from attachsync.index.attachments import Attachments, Entry, Taken, Wanted
+from attachsync.index.changes import Changes
 from attachsync.index.database import Database
 from attachsync.index.removals import Removals
 from attachsync.index.reports import Filter, Reports
@@ -22,6 +23,7 @@ class Index:
         self.tracks = Tracks(database)
         self.uploads = Uploads(database)
         self.reports = Reports(database)
+        self.changes = Changes(database)
 
     @classmethod
     def open(cls, folder: Path) -> "Index":

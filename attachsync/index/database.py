@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attachsync.errors import StorageError
-from attachsync.index.schema import SCHEMA, VERSION
+from attachsync.index.schema import LATER, SCHEMA, TRIGGERS, VERSION
 
 FILE = "index.sqlite3"
 
@@ -48,6 +48,7 @@ class Database:
             )
             database = cls(connection)
             database._check_version()
+            database._add("TEMP")
         except sqlite3.Error as error:
             raise StorageError(f"the index {path} cannot be read: {error}") from error
         return database
@@ -62,7 +63,17 @@ class Database:
                 for statement in SCHEMA.split(";\n"):
                     self._connection.execute(statement)
                 self.note("schema", str(VERSION))
+            self._add("")
+            for statement in TRIGGERS.split("\n\n"):
+                self._connection.execute(statement)
         self._check_version()
+
+    def _add(self, temp: str) -> None:
+        """Make the tables that an index of an earlier attachsync lacks; beside a daemon, empty ones of our own."""
+        have = {row["name"] for row in self.each("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for name, columns in LATER.items():
+            if name not in have:
+                self._connection.execute(f"CREATE {temp} TABLE {name} {columns}")
 
     def _check_version(self) -> None:
         found = self.noted("schema")

@@ -102,3 +102,34 @@ CREATE INDEX upload_state ON upload (outbox, state);
 CREATE TABLE deletion (outbox TEXT, name TEXT, held_at REAL NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,
                        PRIMARY KEY (outbox, name)) WITHOUT ROWID;
 """
+
+LATER = {
+    # The change feed: what `follow` shows and hooks are told, in order. Filled by triggers, so with what it tells of.
+    "change": """(seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, event TEXT NOT NULL, attachment INTEGER,
+                 upload INTEGER, path TEXT, sha256 TEXT, size INTEGER, reason TEXT NOT NULL DEFAULT '')""",
+}
+"""Tables, and their columns, that an index of an earlier attachsync may lack: they are made when it is opened."""
+
+_NOW = "(julianday('now') - 2440587.5) * 86400.0"
+_INSERT = "INSERT INTO change (at, event, {}, path, sha256, size, reason)"
+TRIGGERS = f"""
+CREATE TRIGGER IF NOT EXISTS change_shown AFTER UPDATE OF shown ON attachment
+WHEN NEW.shown IS NOT NULL AND NEW.kept AND (OLD.shown IS NULL OR OLD.shown <> NEW.shown OR OLD.path <> NEW.path)
+BEGIN {_INSERT.format("attachment")}
+      SELECT {_NOW}, iif(OLD.shown IS NULL, 'mirrored', 'changed'), NEW.id, NEW.path, NEW.shown, NEW.size, '';
+END;
+
+CREATE TRIGGER IF NOT EXISTS change_state AFTER UPDATE OF state ON attachment
+WHEN NEW.state <> OLD.state AND NEW.state NOT IN ('stored', 'waiting')
+BEGIN {_INSERT.format("attachment")}
+      SELECT {_NOW}, iif(NEW.state IN ('gone', 'quarantined'), NEW.state, 'failed'), NEW.id, OLD.path, OLD.shown,
+             NEW.size, NEW.reason;
+END;
+
+CREATE TRIGGER IF NOT EXISTS change_upload AFTER UPDATE OF state ON upload
+WHEN NEW.state <> OLD.state AND NEW.state IN ('sent', 'failed')
+BEGIN {_INSERT.format("upload")}
+      SELECT {_NOW}, NEW.state, NEW.id, NEW.filed_as, NEW.sha256, NEW.size, NEW.error;
+END;
+"""
+"""What writes the change feed; made anew whenever the index is opened for writing."""
