@@ -9,7 +9,7 @@ from attachsync import keys
 from attachsync.errors import ConfigError
 from attachsync.reader import Config, Reader
 
-__all__ = ["Config", "load", "search", "user_file"]
+__all__ = ["Config", "files", "load", "search", "user_file"]
 
 
 def search(given: Path | None, environment: Mapping[str, str]) -> Path:
@@ -32,12 +32,20 @@ def user_file(environment: Mapping[str, str]) -> Path:
     return Path(home) / "attachsync" / "config.toml"
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Config:
-    """Read a config file and the config.d beside it. Raises ConfigError with every fault."""
+def files(path: Path) -> list[Path]:
+    """A config file, and those in the config.d beside it, in the order in which they are read."""
     path = Path(os.path.abspath(path))
-    beside = sorted((path.parent / "config.d").glob("*.toml"))
+    return [path, *sorted((path.parent / "config.d").glob("*.toml"))]
+
+
+def load(path: Path, environment: Mapping[str, str], extra: Mapping[Path, Mapping[str, object]] = {}) -> Config:
+    """Read a config file and the config.d beside it. Raises ConfigError with every fault.
+
+    `extra`: further documents, by the file that they would be.
+    """
+    path, *_ = found = files(path)
     faults: list[str] = []
-    documents = [(file, _parse(file, faults)) for file in (path, *beside)]
+    documents = [*((file, _parse(file, faults)) for file in found), *extra.items()]
     credentials = environment.get("CREDENTIALS_DIRECTORY")
     place = keys.Place(path.parent, Path(credentials) if credentials else None)
     config = Reader(documents, place, faults).config()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from attachsync import __version__
-from attachsync.cli import check, demo, follow, outbox, report, run, sandbox, sunshine, sync, verify
+from attachsync.cli import check, demo, explain, follow, outbox, report, run, sandbox, sunshine, sync, track, verify
 from attachsync.cli.session import printable
 from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
 
@@ -55,7 +55,10 @@ for command in (
     report.status,
     report.ls,
     report.show,
+    explain.explain,
     follow.follow,
+    track.track,
+    track.untrack,
     verify.verify,
     outbox.outbox,
     sunshine.sunshine,

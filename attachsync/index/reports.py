@@ -79,6 +79,7 @@ class Reports:
             "stated_sha256": row["stated"],
             "shown_sha256": row["shown"],
             "version": row["version"],
+            "wanted": json.loads(row["wanted"]),
             "failures": row["failures"],
             "next_attempt": rfc3339(row["retry_at"]) if row["digest"] is None and row["retry_at"] else None,
             "next_check": rfc3339(row["check_at"]),

@@ -146,6 +146,13 @@ class Uploads:
         assert row is not None
         return _upload(row)
 
+    def ended(self, outbox: str, name: str) -> tuple[str, str] | None:
+        """(state, place) of the last upload of a name that came to an end."""
+        sql = """SELECT state, coalesce(filed_as, '') AS place FROM upload WHERE outbox = ? AND name = ?
+                 AND state IN ('sent', 'failed') ORDER BY id DESC LIMIT 1"""
+        row = self._db.row(sql, outbox, name)
+        return None if row is None else (row["state"], row["place"])
+
     def counts(self, outbox: str) -> dict[str, int]:
         """State -> how many uploads of an outbox."""
         sql = "SELECT state, count(*) AS n FROM upload WHERE outbox = ? GROUP BY state"

@@ -1,0 +1,41 @@
+"""`explain`: why something is, or is not, where one would expect it (contract 4)."""
+
+import os
+from pathlib import Path
+
+import click
+
+from attachsync import explaining
+from attachsync.cli.report import within
+from attachsync.cli.session import config_of, json_option, peeked, print_json, printable
+
+_MOST = 20
+
+
+@click.command()
+@click.argument("what", metavar="WHAT")
+@json_option
+@click.pass_context
+def explain(context: click.Context, what: str, as_json: bool) -> None:
+    """Say why an attachment or a dropped file is, or is not, where you expect it.
+
+    WHAT is a path in an outbox or in the mirror, a SHA-256 (or a unique prefix of it), or an upstream identity. Exits 1
+    if nothing is known by it.
+    """
+    config = config_of(context)
+    with peeked(config) as index:
+        file = explaining.of_file(config, index, Path(os.path.abspath(what)))
+        ids = [] if file else index.reports.find(what) or index.reports.find(within(config, what))
+        found = [file] if file else [explaining.of_attachment(config, index, one) for one in ids[:_MOST]]
+    if not found:
+        click.echo(f"nothing is known by {what!r}", err=True)
+        click.echo("  - what is not listed yet is not known: `attachsync status` tells when each track was", err=True)
+        context.exit(1)
+    if as_json:
+        print_json(found)
+        return
+    for about in found:
+        for line in explaining.sentences(about):
+            click.echo(printable(line))
+    if len(ids) > _MOST:
+        click.echo(f"and {len(ids) - _MOST} more")

@@ -1,0 +1,135 @@
+"""Why an attachment or a dropped file is, or is not, where one would expect it (`explain`). Reads only."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from attachsync import names
+from attachsync.index import Index
+from attachsync.model import JSON, Outbox, State
+from attachsync.outbox import waiting
+from attachsync.reader import Config
+
+_STATES = {
+    State.STORED: "it is mirrored",
+    State.WAITING: "it is waiting",
+    State.MISMATCH: "what came is not what the service states; it is in .attachsync/quarantine, and not shown",
+    State.REFUSED: "a rule of the config keeps it out",
+    State.QUARANTINED: "it was taken out of files/, into .attachsync/quarantine",
+    State.UNSUPPORTED: "it is there, in a form that attachsync cannot read",
+    State.GONE: "it is gone",
+    State.FAILED: "it could not be mirrored",
+}
+
+
+def of_attachment(config: Config, index: Index, row_id: int) -> dict[str, JSON]:
+    """One attachment: what it is, where, and why; `why` is a list of sentences."""
+    about = index.reports.describe(row_id)
+    state = State(str(about["state"]))
+    return {
+        "what": f"{about['account']}: {about['key']}",
+        "track": about["track"],
+        "state": state.value,
+        "path": about["path"],
+        "why": list(_why(config, index, about, state)),
+        "next_attempt": about["next_attempt"],
+    }
+
+
+def _why(config: Config, index: Index, about: Mapping[str, JSON], state: State) -> Iterator[str]:
+    reason = f": {about['reason']}" if about["reason"] else ""
+    yield f"{_STATES[state]}{reason}"
+    if state is State.STORED:
+        yield f"its SHA-256 is {about['sha256']}, its bytes are in sha256/ since {about['mirrored_at']}"
+    elif about["path"]:
+        yield f"until then {about['path']} shows what it was before"
+    if about["failures"]:
+        yield f"it failed {about['failures']} times in a row"
+    yield from _naming(about)
+    track = next((one for one in config.tracks if one.name == about["track"]), None)
+    if track is None:
+        yield "its track is not in the config any more: nothing of it is fetched or asked about"
+        return
+    if about["next_attempt"] and state is not State.STORED:
+        yield f"the daemon tries again at {about['next_attempt']}, each `attachsync sync` at once"
+    if about["next_check"]:
+        yield f"the service is asked about it again at {about['next_check']}"
+    known = index.tracks.status(track.name)
+    if known.get("error"):
+        yield f"the last pass over {track.name} was not whole: {known['error']}"
+
+
+def _naming(about: Mapping[str, JSON]) -> Iterator[str]:
+    """Why it has another name here than there."""
+    path, wanted = about["path"], about["wanted"]
+    if not isinstance(path, str) or not isinstance(wanted, list) or Path(path).name == wanted[-1]:
+        return
+    if names.extended(names.safe(str(wanted[-1])), str(about["media_type"] or "")) == Path(path).name:
+        yield f"the service calls it {wanted[-1]!r}: made a safe file name, with an extension"
+    else:
+        yield f"the service calls it {wanted[-1]!r}: that name was another attachment's first"
+
+
+def of_file(config: Config, index: Index, path: Path) -> dict[str, JSON] | None:
+    """A file in an outbox, or one that was sent from it or failed; None where there is, and was, none."""
+    for box in config.outboxes:
+        for place in (path, path.parent.resolve() / path.name):
+            if place.is_relative_to(box.directory) and place != box.directory:
+                return _in_outbox(box, index, str(place.relative_to(box.directory)))
+    return None
+
+
+def _in_outbox(box: Outbox, index: Index, name: str) -> dict[str, JSON] | None:
+    about: dict[str, JSON] = {"what": str(box.directory / name), "outbox": str(box.directory), "account": box.account}
+    kind, _, rest = name.partition("/")
+    if kind in ("sent", "failed") and rest and os.path.lexists(box.directory / name):
+        receipt = box.directory / f"{name}.toml"
+        said = f"{receipt} says how" if receipt.exists() else "it has no receipt: attachsync did not put it there"
+        return {**about, "state": kind, "why": [f"it was {'sent' if kind == 'sent' else 'refused for good'}; {said}"]}
+    for row in waiting(box, index.uploads):
+        if row["name"] == name:
+            return {**about, "state": str(row["state"]), "why": list(_waiting(box, row))}
+    if not os.path.lexists(box.directory / name):
+        ended = index.uploads.ended(str(box.directory), name)
+        return None if ended is None else {**about, "state": ended[0], "why": [f"it is in {ended[1]} now"]}
+    return {**about, "state": "left alone", "why": [_ignored(box, name)]}
+
+
+def _waiting(box: Outbox, row: Mapping[str, object]) -> Iterator[str]:
+    error = f": {row['error']}" if row["error"] else ""
+    match row["state"]:
+        case "waiting":
+            still = f"{box.settle:g} s"
+            yield f"it is taken when nothing has written to it for {still}, and nobody has it open for writing"
+            yield "an empty one waits a minute, then fails"
+        case "held":
+            yield f"it is held for you{error}; let it go on with: attachsync outbox retry {row['name']}"
+        case "odd":
+            yield f"it stays where it is{error}"
+        case "failed":
+            yield f"refused for good, and in failed/{error}; try again with: attachsync outbox retry {row['name']}"
+        case "held deletion":
+            yield "it is gone from sent/, as are many others: let the deletions go with: attachsync outbox confirm"
+        case _:
+            yield f"it is being sent, attempt {row['attempts']}{error}"
+    if row["since"]:
+        yield f"so since {row['since']}"
+
+
+def _ignored(box: Outbox, name: str) -> str:
+    path = box.directory / name
+    if path.is_symlink() or not path.is_file():
+        return "only regular files are sent: no links, folders, devices or pipes"
+    if any(part.startswith(".") for part in name.split("/")):
+        return "hidden files and folders are left alone"
+    return f"a name that matches `ignore` ({', '.join(box.ignore)}) is left alone"
+
+
+def sentences(about: Mapping[str, JSON]) -> Iterator[str]:
+    """An explanation for people, a line each."""
+    yield f"{about['what']}: {about['state']}"
+    if about.get("path"):
+        yield f"  {about['path']}"
+    why = about["why"]
+    for sentence in why if isinstance(why, list) else ():
+        yield f"  - {sentence}"
