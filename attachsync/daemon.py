@@ -21,6 +21,7 @@ from attachsync.hooks import Hooks
 from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.manifest import Manifest
+from attachsync.metrics import Metrics
 from attachsync.mirror import Mirror, Turn
 from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
 from attachsync.observer import Filed, Observer
@@ -241,20 +242,21 @@ async def serve(
 ) -> None:
     """The daemon: mirror and send until `signals.stop`. `load` reads the config, anew at each reload."""
     config = load()
-    async with holding(config, "run", clock) as index:
+    metrics = Metrics(config, observer, clock)
+    async with holding(config, "run", clock) as index, metrics.served():
         following: Config | None = config
         while following is not None:
-            config = following
-            async with equipped(config, index, clock, observer) as plant:
+            metrics.config = config = following
+            async with equipped(config, index, clock, metrics.observer) as plant:
                 notifier.ready(f"tracks: {len(config.tracks)}, outboxes: {len(config.outboxes)}")
                 log.info("running", config=str(config.path), tracks=len(config.tracks), outboxes=len(config.outboxes))
-                following = await _serve_one(plant, load, clock, notifier, signals)
+                following = await _serve_one(plant, load, clock, notifier, signals, metrics)
         notifier.stopping()
         log.info("stopped")
 
 
 async def _serve_one(
-    plant: Plant, load: Callable[[], Config], clock: Clock, notifier: Notifier, signals: Signals
+    plant: Plant, load: Callable[[], Config], clock: Clock, notifier: Notifier, signals: Signals, metrics: Metrics
 ) -> Config | None:
     """Run one config until it is replaced (the new one is returned) or the daemon is stopped (None)."""
     interval = plant.config.daemon.interval
@@ -267,6 +269,7 @@ async def _serve_one(
                 group.create_task(outgoing.keep())
             group.create_task(plant.adopter.keep())
             group.create_task(plant.hooks.keep())
+            group.create_task(metrics.keep_file())
             group.create_task(_until_stopped(signals))
             group.create_task(_until_reloaded(plant.config, load, notifier, signals, reloaded))
             group.create_task(_look_when_asked(plant, signals))

@@ -92,7 +92,6 @@ class Reader:
         section = self._top.get("mirror")
         if mirror.scrub is not None and isinstance(section, Mapping) and "scrub" in section:
             yield "mirror.scrub"
-        yield from (f"daemon.{key}" for key in ("metrics", "metrics_textfile") if getattr(daemon, key) is not None)
 
     def _table(self, file: Path, where: str, values: object, form: str) -> Section | None:
         if isinstance(values, Mapping):

@@ -13,7 +13,7 @@ ROOT = Path(attachsync.__file__).parent
 PURE = {"errors", "model"}
 LAYERS = [
     {"__main__", "cli"},
-    {"daemon", "adopting", "repairing", "plan", "verifying", "status", "explaining"},
+    {"daemon", "adopting", "repairing", "plan", "verifying", "status", "explaining", "metrics"},
     {"mirror", "fetcher", "retention", "outbox", "config", "reader", "sections", "lock", "log", "systemd", "hooks"},
     {"store", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
 ]
@@ -97,14 +97,14 @@ def test_the_sandbox_knows_nothing_of_the_rest(name: str) -> None:
 
 
 def test_each_outside_thing_has_one_place() -> None:
-    """SQL in index/, aiohttp's client in http.py, aiohttp at all only there, in multipart.py and in the sandbox."""
+    """SQL in index/, aiohttp's client in http.py, aiohttp at all only there, in what serves, and in multipart.py."""
     users: dict[str, set[str]] = {"sqlite3": set(), "aiohttp": set()}
     for name in MODULES:
         for full in imports(name):
             if (top := full.partition(".")[0]) in users:
                 users[top].add(part(name))
     assert users["sqlite3"] == {"index"}
-    assert users["aiohttp"] <= {"http", "multipart", "sandbox", "answers"}
+    assert users["aiohttp"] <= {"http", "multipart", "sandbox", "answers", "metrics"}
     sessions = {name for name, path in MODULES.items() if "ClientSession" in path.read_text()}
     assert sessions == {"http"}
 
