@@ -25,7 +25,7 @@ from attachsync.systemd import Notifier
 def run(context: click.Context) -> None:
     """Run the daemon: mirror and send until told to stop.
 
-    SIGTERM and SIGINT stop it. SIGHUP re-reads the config, as does saving it. SIGUSR1 starts a pass now.
+    SIGTERM and SIGINT stop it; a second one leaves at once. SIGHUP re-reads the config, as does saving it. SIGUSR1 starts a pass now.
     """
     config = config_of(context)
     log.set_up(config.daemon.log_format, daemon=True, journal="JOURNAL_STREAM" in os.environ)
@@ -37,13 +37,10 @@ def run(context: click.Context) -> None:
 async def _run(config: Config) -> None:
     signals = Signals()
     loop = asyncio.get_running_loop()
-    for number, event in (
-        (signal.SIGTERM, signals.stop),
-        (signal.SIGINT, signals.stop),
-        (signal.SIGHUP, signals.reload),
-        (signal.SIGUSR1, signals.look),
-    ):
-        loop.add_signal_handler(number, event.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, signals, number)
+    loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
+    loop.add_signal_handler(signal.SIGUSR1, signals.look.set)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(config.path, signals))
         try:
@@ -51,6 +48,13 @@ async def _run(config: Config) -> None:
             await serve(load, Clock(), LogObserver(), Notifier(os.environ), signals)
         finally:
             watching.cancel()
+
+
+def _stop(signals: Signals, number: signal.Signals) -> None:
+    """Stop tidily; whoever says so twice does not want to wait. What is not done is made good at the next start."""
+    if signals.stop.is_set():
+        os._exit(128 + number)
+    signals.stop.set()
 
 
 async def _watch(path: Path, signals: Signals) -> None:
