@@ -25,7 +25,8 @@ from attachsync.systemd import Notifier
 def run(context: click.Context) -> None:
     """Run the daemon: mirror and send until told to stop.
 
-    SIGTERM and SIGINT stop it; a second one leaves at once. SIGHUP re-reads the config, as does saving it. SIGUSR1 starts a pass now.
+    SIGTERM and SIGINT stop it; a second one leaves at once. SIGHUP re-reads the config, as does saving it. SIGUSR1
+    starts a pass now.
     """
     config = config_of(context)
     log.set_up(config.daemon.log_format, daemon=True, journal="JOURNAL_STREAM" in os.environ)
