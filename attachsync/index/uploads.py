@@ -58,6 +58,19 @@ class Uploads:
         sql = "SELECT * FROM upload WHERE outbox = ? AND state NOT IN ('sent', 'failed', 'dropped') ORDER BY id"
         return [_upload(row) for row in self._db.rows(sql, outbox)]
 
+    def next_retry(self, outbox: str, now: float) -> float | None:
+        """The earliest time (Unix) after `now` at which an upload is to be tried again."""
+        sql = (
+            "SELECT min(retry_at) AS at FROM upload WHERE outbox = ? AND state IN ('retry', 'posting') AND retry_at > ?"
+        )
+        row = self._db.row(sql, outbox, now)
+        return None if row is None else row["at"]
+
+    def waiting_for_person(self, outbox: str) -> int:
+        """How many uploads are held."""
+        row = self._db.row("SELECT count(*) AS n FROM upload WHERE outbox = ? AND state = 'held'", outbox)
+        return 0 if row is None else int(row["n"])
+
     def begin(self, outbox: str, name: str, draft: Draft, now: float) -> Upload:
         """Journal a new upload, durably, before its first request."""
         return self._insert(outbox, name, draft, now, state="sending", attempts=1)
