@@ -144,8 +144,8 @@ class Outgoing:
 
     def _worth_waiting(self, pace: Once, outcome: Outcome, deadline: float) -> float | None:
         """How long a single pass waits before it looks again; None: what is left is left for the next pass."""
-        if self._pause.error is not None:
-            return self._pause.left() if outcome.later and self._pause.over_soon() else None
+        if self._pause.error is not None and outcome.later:
+            return self._pause.left() if self._pause.over_soon() else None
         assert self._round is not None
         now = self._clock.monotonic()
         spans = []
@@ -238,7 +238,7 @@ class Outgoing:
         """Scan, and hand on what is ready."""
         assert self._round is not None
         outcome = self._outcome
-        if not (outcome.trouble or self._round.in_trouble):
+        if not (single or outcome.trouble or self._round.in_trouble):
             self._told.clear()
         outcome.begin()
         jobs = await self._round.jobs(self._pace, outcome, lambda: self._crew.names, single=single)
