@@ -41,7 +41,7 @@ async def test_files_go_in_order_of_arrival(tmp_path):
 
 async def test_a_slow_upload_delays_no_other_file(tmp_path):
     """One upload hangs: what is dropped meanwhile is sent, and the one that hangs is not begun a second time."""
-    async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
+    async with rig(tmp_path, Clock(), quiet=60) as one, asyncio.TaskGroup() as group:
         one.box.faults.add(Fault(path=UPLOAD, kind="hang", times=1))
         outgoing = one.outgoing(settle=0.05)
         keeping = group.create_task(outgoing.keep())
@@ -99,21 +99,18 @@ async def test_trouble_with_the_disk_is_said_once(tmp_path):
     async with rig(tmp_path, Hurried()) as one, asyncio.TaskGroup() as group:
         outgoing = one.outgoing()
         keeping = group.create_task(outgoing.keep())
-        one.drop("box/first.txt")
-        await until((one.root / "sent/box/first.txt").exists)
         for times in (1, 2):
-            (one.root / "sent/box").rename(tmp_path / f"box{times}")
-            (one.root / "sent/box").write_text("in the way")
-            one.drop(f"box/{times}.txt")
+            (one.root / "failed").write_text("in the way")
+            one.drop(f"{times}.exe")
             await until(lambda times=times: len(one.said("outbox_trouble")) == times)
-            for number in range(3):
+            for number in range(5):
                 one.drop(f"{times}-{number}.txt")
                 await until((one.root / f"sent/{times}-{number}.txt").exists)
-            (one.root / "sent/box").unlink()
-            await until((one.root / f"sent/box/{times}.txt").exists)
+            (one.root / "failed").unlink()
+            await until((one.root / f"failed/{times}.exe").exists)
             one.drop(f"{times}.txt")
             await until((one.root / f"sent/{times}.txt").exists)
+            (one.root / "failed").rename(tmp_path / f"failed{times}")
         assert len(one.said("outbox_trouble")) == 2
-        assert len(one.box.sunshine.uploads) == 1 + 2 * 5
         outgoing.finish()
         await keeping

@@ -162,6 +162,7 @@ async def test_a_folder_in_place_of_another_is_watched(tmp_path):
         one.drop("box/1.txt")
         await until((one.root / "sent/box/1.txt").exists)
         before = (one.root / "box").stat().st_ino
+        await until(lambda: before in watched())
         (one.root / "box").rename(tmp_path / "aside")
         one.drop("box/2.txt")
         await until((one.root / "sent/box/2.txt").exists)
