@@ -55,6 +55,22 @@ async def test_a_slow_upload_delays_no_other_file(tmp_path):
         keeping.cancel()
 
 
+async def test_a_name_used_again_during_its_upload(tmp_path):
+    """Another file takes the name of one that is being sent: its turn comes as soon as that is done."""
+    async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
+        one.box.faults.add(Fault(path=UPLOAD, kind="drip", every=0.1, size=40, times=1))
+        outgoing = one.outgoing(settle=0.05)
+        keeping = group.create_task(outgoing.keep())
+        one.drop(data=b"first")
+        await one.box.requests.until(1, "POST")
+        (tmp_path / "fresh").write_bytes(b"second")
+        (tmp_path / "fresh").rename(one.root / "report.txt")
+        await until((one.root / "sent/report-2.txt").exists)  # the next look of its own would be in 30 s
+        assert [upload.data for upload in one.box.sunshine.uploads] == [b"first", b"second"]
+        outgoing.finish()
+        await keeping
+
+
 @pytest.mark.parametrize(("width", "send", "most"), [(3, False, 3), (1, False, 1), (3, True, 1)])
 async def test_no_more_at_once_than_the_account_allows(tmp_path, width, send, most):
     """`concurrency` of the account bounds its uploads, and is made use of; messages are posted one by one."""

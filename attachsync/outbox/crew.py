@@ -42,6 +42,9 @@ class Crew:
         """The files that wait for their turn or are at work."""
         return set(self._names)
 
+    def __len__(self) -> int:
+        return len(self._names)
+
     def add(self, jobs: Iterable[Job]) -> None:
         """Have these done after those that wait already."""
         for job in jobs:

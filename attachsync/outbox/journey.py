@@ -139,6 +139,7 @@ class Journey:
         error = await self._requests.take_back(upload)
         if error is not None:
             self._log.warning("possible_orphan", file=upload.name, error=str(error))
+            await self._put_away(await self._placed(upload, SENT, upload.receipt), None)  # it says where it is
         self._drop(upload, "it changed while it was sent", orphan=error is not None or upload.possible_orphan)
         return Ending.BUSY
 

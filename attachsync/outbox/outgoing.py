@@ -147,6 +147,8 @@ class Outgoing:
         if self._pause.error is not None and outcome.later:
             return self._pause.left() if self._pause.over_soon() else None
         assert self._round is not None
+        if self._round.more:
+            return 0.0
         now = self._clock.monotonic()
         spans = []
         if (outcome.waiting or outcome.busy) and now < deadline:
@@ -276,6 +278,8 @@ class Outgoing:
             self._round.tried(job, ending, self._pace)
             if ending is Ending.SENT and self._pause.lift(began):
                 self._log.info("account_back")
+        if self._round.overtaken(job) or self._round.hungry(len(self._crew)):
+            self._wake.set()
         if ending not in (Ending.SENT, Ending.FAILED):
             self._ended.set()
 

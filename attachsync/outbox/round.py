@@ -21,6 +21,8 @@ from attachsync.threads import in_thread
 
 _UNDER_WAY = frozenset({"uploaded", "posting", "filing"})
 """Journal states in which the upload itself is done."""
+_MOST = 2000
+"""So many jobs are under way or wait for their turn; the rest of a full outbox waits in its folder."""
 _SHORTEST_REST = 0.1
 _LONGEST_BUSY_REST = 1.0
 _LONGEST_TROUBLE_REST = 30.0
@@ -53,6 +55,8 @@ class Round:
         """The sub-folders that the latest scan saw."""
         self.cost = 0.0
         """How long the latest scan took, in seconds."""
+        self.more = False
+        """Whether the latest look left files that could be taken for another one."""
         self._config = config
         self._journey = journey
         self._uploads = uploads
@@ -84,7 +88,10 @@ class Round:
         finishing = [row for row in rows.values() if row.state in _UNDER_WAY]
         jobs = [Job(row.name, None, partial(self._journey.resume, row)) for row in finishing if pace.due(row.name, row)]
         outcome.later |= {row.name for row in finishing} - {job.name for job in jobs}
-        return jobs + self._takes(found, [name for name in ready if name not in taken], rows, pace, outcome)
+        jobs += self._takes(found, [name for name in ready if name not in taken], rows, pace, outcome)
+        room = max(0, _MOST - len(taken))
+        self.more = len(jobs) > room
+        return jobs[:room]
 
     def _survey(self, wall: float | None) -> tuple[Found, list[str]]:
         """What is there, and the names that have settled. Runs in a thread: there may be very many."""
@@ -144,6 +151,15 @@ class Round:
             longest = min(_LONGEST_BUSY_REST, self._config.settle) if busy else _LONGEST_TROUBLE_REST
             rest = max(_SHORTEST_REST, min(longest, _SHORTEST_REST * 2.0 ** min(tries, 20)))
             self._rests[job.name] = _Rest(tries, self._clock.monotonic() + rest, busy)
+
+    def hungry(self, under_way: int) -> bool:
+        """Whether it is time to look for more jobs."""
+        return self.more and under_way < _MOST // 2
+
+    def overtaken(self, job: Job) -> bool:
+        """Whether a look saw another file under a job's name while it was done: it was left alone then."""
+        seen = self._sightings.get(job.name)
+        return seen is not None and seen.stamp != job.stamp
 
     @property
     def in_trouble(self) -> bool:
