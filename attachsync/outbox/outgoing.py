@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 import structlog
@@ -65,7 +66,7 @@ class Outgoing:
         self._width = 1 if sender.posts() else width
         self._crew = Crew(self._do, self._room, self._left)
         self._round: Round | None = None
-        self._deletions_at = float("-inf")
+        self._looked_at = self._deletions_at = -math.inf
         self._deletions_wait = False
         self._told: set[str] = set()
         self._odd: frozenset[str] = frozenset()
@@ -176,6 +177,7 @@ class Outgoing:
 
     async def _turn(self) -> tuple[float, float]:
         """One look; the seconds that the next one stays away at least, and at most."""
+        self._looked_at = self._clock.monotonic()
         try:
             await self._reopen()
             await self._look(single=False)
@@ -211,17 +213,19 @@ class Outgoing:
             await _first(self._clock.sleep(min(wait, _ROOT_REST)), _waited(self._wake), _waited(self._ended))
 
     def _next_time(self) -> float:
-        """The moment (monotonic) at which there may be something to do without a hint."""
-        now, times = self._clock.monotonic(), []
-        if self._pause.error is not None and self._pause.left():
-            times.append(now + self._pause.left())
+        """The moment (monotonic) at which there may be something to do without a hint.
+
+        What has come up since the last look began counts, even if its time is over by now.
+        """
+        now, wall = self._clock.monotonic(), self._clock.now()
+        times = [self._deletions_at] if self._deletions_wait else []
+        if self._pause.until > self._looked_at:
+            times.append(self._pause.until)
         elif self._round is not None:
-            retry = self._uploads.next_retry(str(self.config.directory), self._clock.now())
             times.append(self._round.next_time())
-            times += [now + retry - self._clock.now()] if retry is not None else []
-        if self._deletions_wait:
-            times.append(self._deletions_at)
-        return min(times, default=float("inf"))
+            retry = self._uploads.next_retry(str(self.config.directory), wall - (now - self._looked_at))
+            times += [] if retry is None else [now + retry - wall]
+        return min(times, default=math.inf)
 
     # --- both ---------------------------------------------------------------------------------------------------
 
