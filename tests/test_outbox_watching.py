@@ -107,7 +107,7 @@ async def test_a_watcher_that_was_starved(tmp_path):
         for number in range(50):
             one.drop(f"{number}.txt")
         daemon.send_signal(signal.SIGCONT)
-        await until(lambda: sent(one) == 51)
+        await until(lambda: sent(one) == 51, 60)
         assert len(one.box.sunshine.uploads) == 51
 
 
@@ -139,7 +139,7 @@ async def test_a_tree_moved_in(tmp_path):
             one.drop("first.txt")
             await until((one.root / "sent/first.txt").exists)
             (tmp_path / "tree").rename(one.root / "tree")
-            await until(lambda: sent(one) == 101)
+            await until(lambda: sent(one) == 101, 60)
             one.drop("tree/a/b/later.txt")  # the next look of its own would be in 30 s
             await until((one.root / "sent/tree/a/b/later.txt").exists)
             outgoing.finish()
@@ -152,7 +152,7 @@ async def test_new_folders_written_at_once(tmp_path):
         for folder in ("a/b/c", "d/e"):
             for number in range(125):
                 one.drop(f"{folder}/{number}.txt")
-        await until(lambda: sent(one) == 251)
+        await until(lambda: sent(one) == 251, 60)
         assert len(one.box.sunshine.uploads) == 251
 
 
@@ -217,8 +217,8 @@ async def test_a_watch_limit_is_said_and_nothing_is_missed(tmp_path, when):
         async with keeper(one, *limited):
             for number in range(2 * _WATCHES):
                 one.drop(f"box{number}/1.txt")
-            await until(lambda: sent(one) == 1 + 2 * _WATCHES)
+            await until(lambda: sent(one) == 1 + 2 * _WATCHES, 40)
             await until(lambda: "watch_failed" in (tmp_path / "log").read_text())
             for number in range(2 * _WATCHES):
                 one.drop(f"box{number}/2.txt")
-            await until(lambda: sent(one) == 1 + 4 * _WATCHES)
+            await until(lambda: sent(one) == 1 + 4 * _WATCHES, 40)
