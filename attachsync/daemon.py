@@ -171,7 +171,8 @@ def _outgoing(
         keeping.observer.filed(Filed(notice.event, notice.account, notice.outbox, notice.file, notice.filed_as, reason))
         adopt(notice)
 
-    outgoing = Outgoing(box, push.sender(http, box.options), keeping.index.uploads, keeping.clock, notify=notify)
+    sender, uploads = push.sender(http, box.options), keeping.index.uploads
+    outgoing = Outgoing(box, sender, uploads, keeping.clock, width=account.concurrency, notify=notify)
     outgoing.open()
     try:
         yield outgoing

@@ -98,12 +98,12 @@ class Filing:
 
     def lone(self, kind: str) -> Iterator[tuple[str, bytes]]:
         """(name below sent/, receipt) of each receipt whose file is gone; nothing where sent/ itself is missing."""
-        for name, present, text in self.documents(kind):
-            if not present:
-                yield name, text
+        return ((name, text) for name, _, text in self.documents(kind, lone=True))
 
-    def documents(self, kind: str) -> Iterator[tuple[str, bool, bytes]]:
+    def documents(self, kind: str, *, lone: bool = False) -> Iterator[tuple[str, bool, bytes]]:
         """(name of the file, whether it is there, document) of each document below a folder of ours, folder by folder.
+
+        `lone`: only of those that are not there; no other document is opened.
 
         Of `config`, `config.toml` and `config.toml.toml`, the one in the middle is a file, not the first one's receipt.
         """
@@ -117,6 +117,8 @@ class Filing:
                 for record in sorted(present):
                     name = receipts.described(record)
                     if name is None or record.startswith(".") or record + receipts.SUFFIX in present:
+                        continue
+                    if lone and name in present:
                         continue
                     text = folders.read_small(folder, record.encode())
                     if text is not None:

@@ -247,6 +247,8 @@ def _outbox(table: Section, owner: _Owner) -> Outbox | None:
     if pair is None:
         return None
     common, options = pair
+    if common.propagate_deletes and not push.deletes:
+        table.fault("propagate_deletes", f"must be false: what was sent to {owner.service.name} cannot be deleted")
     shared = {name: getattr(common, name) for name in keys.names(tables.Outbox) if name != "account"}
     return Outbox(account=owner.name, options=options, **shared)
 

@@ -36,18 +36,24 @@ def observe(before: Mapping[str, Sighting], found: Mapping[str, Stamp], now: flo
 
 
 def ready(sightings: Mapping[str, Sighting], now: float, quiet: float, *, wall: float | None = None) -> list[str]:
-    """Names still for `quiet` seconds (an empty file: for a minute at least), longest still first.
+    """Names still for `quiet` seconds (an empty file: for a minute at least), in order of arrival.
 
-    With `wall` (Unix time), an empty file's own times may show its minute: a single pass is too short to see it.
+    That is when it was last changed, or came into its folder; then its name. With `wall` (Unix time), an empty file's
+    own times may show its minute: a single pass is too short to see it.
     """
-    still = [(seen.since, name) for name, seen in sightings.items() if now - seen.since >= _wanted(seen, quiet, wall)]
-    return [name for _, name in sorted(still)]
+    still = [name for name, seen in sightings.items() if now - seen.since >= _wanted(seen, quiet, wall)]
+    return sorted(still, key=lambda name: (_arrived(sightings[name].stamp), name))
 
 
 def next_ready(sightings: Mapping[str, Sighting], now: float, quiet: float) -> float | None:
     """Seconds until the next file that is not ready yet may be; None if there is none."""
     spans = ((_wanted(seen, quiet, None), now - seen.since) for seen in sightings.values())
     return min((wanted - still for wanted, still in spans if still < wanted), default=None)
+
+
+def _arrived(stamp: Stamp) -> tuple[int, int]:
+    """A change time cannot be set by hand, as cp -p and touch set the other; renaming a file into a folder sets it."""
+    return stamp.ctime_ns, stamp.mtime_ns
 
 
 def _wanted(seen: Sighting, quiet: float, wall: float | None) -> float:

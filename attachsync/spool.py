@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from attachsync import folders
 from attachsync.errors import MirrorHeldError
+from attachsync.folders import Identity
 from attachsync.model import Digest
 from attachsync.settle import Stamp
 
@@ -32,6 +33,8 @@ class Found:
     """What one scan saw. `odd` says of what is never touched why a person should look at it."""
 
     files: dict[str, Stamp] = field(default_factory=dict)
+    folders: dict[str, Identity] = field(default_factory=dict)
+    """Sub-folders, those that are ours left out."""
     odd: dict[str, str] = field(default_factory=dict)
 
 
@@ -91,6 +94,8 @@ class Spool:
             try:
                 with folders.below(self.descriptor, [part.encode() for part in parts]) as folder:
                     waiting += self._look(folder, parts, found)
+                    if parts:
+                        found.folders["/".join(parts)] = folders.identity(os.fstat(folder))
             except OSError as error:
                 if not parts or (error.errno not in _VANISHED and error.errno not in (errno.EACCES, errno.EPERM)):
                     raise

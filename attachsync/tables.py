@@ -93,7 +93,7 @@ class Account:
     base_url: str | None = keys.key(_base_url, "where the service is", None)
     ca_file: Path | None = keys.key(keys.readable, "certificates to trust instead of the system's", None)
     proxy: str | None = keys.key(_proxy, "HTTP proxy", None)
-    concurrency: int = keys.key(keys.count, "downloads in flight for this account", 8)
+    concurrency: int = keys.key(keys.count, "downloads in flight for this account, and uploads of an outbox", 8)
     rate: float | None = keys.key(keys.positive, "requests a second, at most", None)
     media_hosts: tuple[str, ...] = keys.key(_hosts, "further hosts that may get this account's credentials", ())
     dir_mode: int | None = keys.key(keys.mode, "permissions of files/NAME and its folders", None)

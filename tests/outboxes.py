@@ -44,6 +44,24 @@ class Leaping(Clock):
         await asyncio.sleep(0)
 
 
+class Hurried(Clock):
+    """A clock on which a minute takes a second."""
+
+    pace = 60.0
+
+    def __init__(self) -> None:
+        self._began = super().now(), super().monotonic()
+
+    def now(self) -> float:
+        return self._began[0] + (super().now() - self._began[0]) * self.pace
+
+    def monotonic(self) -> float:
+        return self._began[1] + (super().monotonic() - self._began[1]) * self.pace
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self.pace)
+
+
 @dataclass
 class Rig:
     """One outbox of one Sunshine account in the sandbox."""
@@ -61,8 +79,8 @@ class Rig:
     def root(self) -> Path:
         return self.config.directory
 
-    def outgoing(self, **changes: Any) -> Outgoing:
-        """The outbox, with other keys of `[[outbox]]` or of Sunshine's."""
+    def outgoing(self, width: int = 8, **changes: Any) -> Outgoing:
+        """The outbox, with other keys of `[[outbox]]` or of Sunshine's; `width`: the account's `concurrency`."""
         ours = {
             key: changes.pop(key) for key in ("settle", "ignore", "on_unknown", "propagate_deletes") if key in changes
         }
@@ -70,7 +88,7 @@ class Rig:
         config = dataclasses.replace(self.config, options=options, **ours)
         assert SERVICE.push is not None
         sender = SERVICE.push.sender(self.http, options)
-        return Outgoing(config, sender, self.index.uploads, self.clock, notify=self.notices.append)
+        return Outgoing(config, sender, self.index.uploads, self.clock, width=width, notify=self.notices.append)
 
     async def flush(self, **changes: Any) -> Outcome:
         return await self.outgoing(**changes).flush()

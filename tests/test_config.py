@@ -109,6 +109,11 @@ SINGLE = [
         "outbox[1].account: has neither token_file nor client_id",
     ),
     ("MAC", OUTBOX + "send = true\n", "outbox[1].send: needs conversation"),
+    (
+        "MAC",
+        OUTBOX.replace("support", "ledger") + f'asset = "{ASSET}"\npropagate_deletes = true\n',
+        "outbox[1].propagate_deletes: must be false: what was sent to datatrails cannot be deleted",
+    ),
     ("MAC", OUTBOX + "send = 1\n", "outbox[1].send: must be true or false, not 1"),
     ("MAC", OUTBOX + 'settle = "soon"\n', "outbox[1].settle: must be a duration"),
     ("MAC", OUTBOX + 'ignore = "*~"\n', "outbox[1].ignore: must be a list of strings"),

@@ -87,28 +87,8 @@ async def test_the_daemon_survives_a_name_that_is_not_utf8(tmp_path):
         one.drop_raw(b"\xff.txt")
         await until(lambda: one.said("watch_failed"))
         one.drop("second.txt")
-        outgoing.look_now()
         await until((one.root / "sent/second.txt").exists)
         assert one.said("odd_name")
-        outgoing.finish()
-        await keeping
-
-
-async def test_the_daemon_follows_an_outbox_that_was_replaced(tmp_path):
-    """The directory is renamed and a new one made: the new one is served, the old one left alone."""
-    async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
-        outgoing = one.outgoing(settle=0.05)
-        keeping = group.create_task(outgoing.keep())
-        one.drop("first.txt")
-        await until((one.root / "sent/first.txt").exists)
-        one.root.rename(tmp_path / "old")
-        one.root.mkdir()
-        one.drop("second.txt")
-        outgoing.look_now()
-        await until((one.root / "sent/second.txt").exists)
-        assert not (tmp_path / "old/sent/second.txt").exists()
-        one.drop("third.txt")  # seen by the watcher of the new directory, without a nudge
-        await until((one.root / "sent/third.txt").exists)
         outgoing.finish()
         await keeping
 

@@ -126,7 +126,7 @@ async def test_a_refused_account_keeps_its_files(tmp_path, status):
         assert (outcome.sent, outcome.failed, outcome.complete) == (0, 0, False)
         assert str(status) in outcome.trouble
         assert len(one.tree()) == 10
-        assert one.box.count("POST", UPLOAD) <= 4
+        assert one.box.count("POST", UPLOAD) <= 8
         assert len(one.said("account_down")) == 1
         one.box.faults.clear()
         assert (await one.flush()).sent == 10

@@ -39,10 +39,11 @@ def test_ready_is_what_was_the_same_at_every_look_for_long_enough(history, quiet
 
 
 @given(looks, eighths)
-def test_longest_still_comes_first(history, quiet):
-    """The order is that of how long the files have been still."""
+def test_what_arrived_first_comes_first(history, quiet):
+    """The order is that of the files' own change times, whenever they were seen; then of modification, then of name."""
     for now, _, sightings in seen(history):
-        order = [sightings[name].since for name in ready(sightings, now, quiet)]
+        names = ready(sightings, now, quiet)
+        order = [(sightings[name].stamp.ctime_ns, sightings[name].stamp.mtime_ns, name) for name in names]
         assert order == sorted(order)
 
 

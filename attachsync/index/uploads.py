@@ -58,6 +58,19 @@ class Uploads:
         sql = "SELECT * FROM upload WHERE outbox = ? AND state NOT IN ('sent', 'failed', 'dropped') ORDER BY id"
         return [_upload(row) for row in self._db.rows(sql, outbox)]
 
+    def next_retry(self, outbox: str, now: float) -> float | None:
+        """The earliest time (Unix) after `now` at which an upload is to be tried again."""
+        sql = (
+            "SELECT min(retry_at) AS at FROM upload WHERE outbox = ? AND state IN ('retry', 'posting') AND retry_at > ?"
+        )
+        row = self._db.row(sql, outbox, now)
+        return None if row is None else row["at"]
+
+    def waiting_for_person(self, outbox: str) -> int:
+        """How many uploads are held."""
+        row = self._db.row("SELECT count(*) AS n FROM upload WHERE outbox = ? AND state = 'held'", outbox)
+        return 0 if row is None else int(row["n"])
+
     def begin(self, outbox: str, name: str, draft: Draft, now: float) -> Upload:
         """Journal a new upload, durably, before its first request."""
         return self._insert(outbox, name, draft, now, state="sending", attempts=1)
@@ -101,14 +114,15 @@ class Uploads:
         *,
         receipt: Mapping[str, str] | None = None,
         filed_as: str | None = None,
+        durable: bool = True,
     ) -> Upload:
-        """Journal a step taken (or about to be), durably: what the receipt will say, and the place of file and receipt.
+        """Journal a step taken (or about to be): what the receipt will say, and the place of file and receipt.
 
-        A place begins with `sent/` or `failed/`.
+        A place begins with `sent/` or `failed/`. Not `durable`: a kill loses nothing, but a loss of power may.
         """
         said = json.dumps(dict(upload.receipt if receipt is None else receipt))
         change = "state = ?, receipt = ?, filed_as = ?, error = '', retry_at = 0"
-        return self._set(upload, change, state, said, filed_as or upload.filed_as, now=now)
+        return self._set(upload, change, state, said, filed_as or upload.filed_as, now=now, durable=durable)
 
     def postpone(
         self,
@@ -129,8 +143,8 @@ class Uploads:
         return self._set(upload, change, state, error, retry_at, int(unknown), int(strike), now=now)
 
     def end(self, upload: Upload, state: str, now: float, error: str = "") -> None:
-        """The upload ended: sent, failed or dropped."""
-        self._set(upload, "state = ?, error = ?, retry_at = 0", state, error, now=now)
+        """The upload ended: sent, failed or dropped. Should power loss undo it, filing again changes nothing."""
+        self._set(upload, "state = ?, error = ?, retry_at = 0", state, error, now=now, durable=False)
 
     def release(self, outbox: str, name: str, now: float) -> bool:
         """`outbox retry`: a held or waiting upload may go on at once, one that was uploaded with its message."""
@@ -139,8 +153,8 @@ class Uploads:
                  WHERE outbox = ? AND name = ? AND state NOT IN ('sent', 'failed', 'dropped')"""
         return self._db.run(sql, now, outbox, name) > 0
 
-    def _set(self, upload: Upload, change: str, *values: object, now: float) -> Upload:
-        with self._db.transaction(durable=True):
+    def _set(self, upload: Upload, change: str, *values: object, now: float, durable: bool = True) -> Upload:
+        with self._db.transaction(durable=durable):
             self._db.run(f"UPDATE upload SET {change}, updated_at = ? WHERE id = ?", *values, now, upload.id)
         row = self._db.row("SELECT * FROM upload WHERE id = ?", upload.id)
         assert row is not None

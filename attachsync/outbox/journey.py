@@ -130,15 +130,16 @@ class Journey:
         answer = await self._requests.upload(upload, file)
         if isinstance(answer, AttachsyncError):
             return await self._not_uploaded(upload, file, answer)
-        if not await in_thread(_unchanged, file, stamp, found):
+        if await in_thread(writers.being_written, file.fileno()) or not await in_thread(_unchanged, file, stamp, found):
             return await self._take_back(answer)
         return await self._onward(answer, file)
 
     async def _take_back(self, upload: Upload) -> Ending:
-        """The file changed while it was sent: what was sent is nobody's file. It settles anew."""
+        """The file changed while it was sent, or is about to: what was sent is nobody's file. It settles anew."""
         error = await self._requests.take_back(upload)
         if error is not None:
             self._log.warning("possible_orphan", file=upload.name, error=str(error))
+            await self._put_away(await self._placed(upload, SENT, upload.receipt), None)  # it says where it is
         self._drop(upload, "it changed while it was sent", orphan=error is not None or upload.possible_orphan)
         return Ending.BUSY
 

@@ -1,8 +1,9 @@
 """One `[[outbox]]` kept empty: by a single pass (`sync`) or for as long as the daemon runs."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import contextlib
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -11,27 +12,32 @@ from attachsync.clock import Clock
 from attachsync.errors import MirrorHeldError, StorageError
 from attachsync.index.uploads import Uploads
 from attachsync.model import Outbox, Sender
+from attachsync.outbox.crew import Crew, Job
 from attachsync.outbox.deletions import Deletions
 from attachsync.outbox.journey import Ending, Journey, Notice
 from attachsync.outbox.outcome import Outcome
 from attachsync.outbox.pacing import Once, Pace, Pause, Steady
 from attachsync.outbox.reactions import PausedError
-from attachsync.outbox.round import Job, Round
+from attachsync.outbox.round import Round
 from attachsync.outbox.watching import Watch
 from attachsync.spool import Spool
 
 _LONGEST_REST = 30.0
 """An outbox is looked at this often (seconds), whatever the watcher says."""
-_SHORTEST_REST = 0.05
-_BUSY_REST = 1.0
 _TROUBLE_REST = 5.0
+_SHORTEST_REST = 0.05
+_SHARE = 4
+"""Between two looks lies at least so many times what the last one took: a full outbox is not looked at all the time."""
+_ROOT_REST = 2.0
+"""How often (seconds) the path is compared with the directory that is open: no watcher tells when they part."""
 _DELETIONS_APART = 10.0
-_WIDTH = 4
-"""Uploads at once; one where each is also a message, so that messages keep their order."""
 
 
 class Outgoing:
-    """One outbox. `notify` is told of each file that was sent or failed (hooks)."""
+    """One outbox. `notify` is told of each file that was sent or failed (hooks).
+
+    `width`: uploads at once; one where each is also a message, so that messages keep their order.
+    """
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Outgoing:
         uploads: Uploads,
         clock: Clock,
         *,
+        width: int = 8,
         notify: Callable[[Notice], None] = lambda _notice: None,
         log: FilteringBoundLogger | None = None,
     ) -> None:
@@ -51,9 +58,15 @@ class Outgoing:
         bound: FilteringBoundLogger = structlog.get_logger() if log is None else log
         self._log = bound.bind(account=config.account, outbox=str(config.directory))
         self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
+        """A job came to an end that may bring the next look forward."""
         self._pause = Pause(clock)
+        self._pace: Pace = Steady(clock)
+        self._outcome = Outcome()
+        self._width = 1 if sender.posts() else width
+        self._crew = Crew(self._do, self._room, self._left)
         self._round: Round | None = None
-        self._deletions_at = float("-inf")
+        self._looked_at = self._deletions_at = -math.inf
         self._deletions_wait = False
         self._told: set[str] = set()
         self._odd: frozenset[str] = frozenset()
@@ -90,6 +103,7 @@ class Outgoing:
     def finish(self) -> None:
         """Have `keep` (or `flush`) return when the uploads under way are done; it begins no other."""
         self._finishing = True
+        self._crew.drop()
         self._wake.set()
 
     # --- a single pass ------------------------------------------------------------------------------------------
@@ -102,172 +116,212 @@ class Outgoing:
         """
         opened_here = self._round is None
         self.open()
-        pace, outcome = Once(self._clock), Outcome()
+        pace = Once(self._clock)
         deadline = self._clock.monotonic() + (10 * self.config.settle if patience is None else patience)
         self._pause.skip()
         try:
-            while True:
-                await self._look(pace, outcome, single=True)
-                wait = self._worth_waiting(pace, outcome, deadline)
-                if wait is None or self._finishing:
-                    break
-                await self._clock.sleep(max(wait, 0.01))
-            await self._propagate(pace, outcome)
-        except (OSError, StorageError) as error:
-            self._trouble(error, outcome)
+            async with self._at_work(pace) as outcome:
+                try:
+                    await self._send_all(pace, outcome, deadline)
+                    await self._propagate()
+                except (OSError, StorageError) as error:
+                    self._trouble(error)
         finally:
             if opened_here:
                 self.close()
         return outcome
 
+    async def _send_all(self, pace: Once, outcome: Outcome, deadline: float) -> None:
+        while True:
+            await self._look(single=True)
+            await self._crew.idle()
+            outcome.held = self._uploads.waiting_for_person(str(self.config.directory))
+            if self._pause.error is not None:
+                outcome.trouble = str(self._pause.error)
+            wait = self._worth_waiting(pace, outcome, deadline)
+            if wait is None or self._finishing:
+                return
+            await self._clock.sleep(max(wait, 0.01))
+
     def _worth_waiting(self, pace: Once, outcome: Outcome, deadline: float) -> float | None:
         """How long a single pass waits before it looks again; None: what is left is left for the next pass."""
-        if self._pause.error is not None:
+        if self._pause.error is not None and outcome.later:
             return self._pause.left() if self._pause.over_soon() else None
         assert self._round is not None
+        if self._round.more:
+            return 0.0
         now = self._clock.monotonic()
         spans = []
         if (outcome.waiting or outcome.busy) and now < deadline:
-            spans.append(min(self._settling(outcome), deadline - now))
+            spans.append(min(self._round.next_time(), deadline) - now)
         turn = pace.next_at(outcome.later)
         if turn is not None:
             spans.append(turn - now)
         return min(spans, default=None)
-
-    def _settling(self, outcome: Outcome) -> float:
-        assert self._round is not None
-        soonest = self._round.next_ready()
-        step = _BUSY_REST / 5 if outcome.busy else _LONGEST_REST
-        return step if soonest is None else min(step, soonest)
 
     # --- for as long as the daemon runs -------------------------------------------------------------------------
 
     async def keep(self) -> None:
         """Keep the outbox empty until cancelled or `finish`. Raises MirrorHeldError, StorageError only at the start."""
         self.open()
-        pace = Steady(self._clock)
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self._at_work(Steady(self._clock)), asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch.run())
                 while not self._finishing:
                     self._wake.clear()
-                    rest = await self._turn(pace)
-                    if not self._finishing:
-                        await self._rest(rest)
+                    await self._rest(*await self._turn())
+                await self._crew.idle()
                 watching.cancel()
         finally:
             self.close()
 
-    async def _turn(self, pace: Pace) -> float:
-        """One look; seconds until the next one."""
-        outcome = Outcome()
+    async def _turn(self) -> tuple[float, float]:
+        """One look; the seconds that the next one stays away at least, and at most."""
+        self._looked_at = self._clock.monotonic()
         try:
-            self._reopen()
-            await self._look(pace, outcome, single=False)
+            await self._reopen()
+            await self._look(single=False)
             self._deletions_wait = self._clock.monotonic() < self._deletions_at
             if self.config.propagate_deletes and not self._deletions_wait:
-                await self._propagate(pace, outcome)
+                await self._propagate()
                 self._deletions_at = self._clock.monotonic() + _DELETIONS_APART
         except (OSError, StorageError, MirrorHeldError) as error:
-            self._trouble(error, outcome)
-            return _TROUBLE_REST
-        if not outcome.trouble:
-            self._told.clear()
-        return self._until_next(outcome)
+            self._trouble(error)
+            return _TROUBLE_REST, _TROUBLE_REST
+        assert self._round is not None
+        return max(_SHORTEST_REST, _SHARE * self._round.cost), _LONGEST_REST
 
-    def _reopen(self) -> None:
+    async def _reopen(self) -> None:
         """Follow the path to another directory: the old one, renamed or unmounted, is no longer the outbox."""
         if self._round is not None and self._round.spool.is_current():
             return
+        self._crew.drop()
+        await self._crew.idle()
         self.close()
         self.open()
         self._watch.renew()
 
-    def _until_next(self, outcome: Outcome) -> float:
-        spans = [_LONGEST_REST]
-        if self._pause.error is not None and self._pause.left():
-            spans.append(self._pause.left())
-        else:
-            if outcome.waiting or outcome.busy:
-                spans.append(_BUSY_REST if outcome.busy else self._settling(outcome))
-            now = self._clock.now()
-            rows = self._uploads.unfinished(str(self.config.directory))
-            spans += [row.retry_at - now for row in rows if row.retry_at > now]
-        if self._deletions_wait:
-            spans.append(self._deletions_at - self._clock.monotonic())
-        return max(_SHORTEST_REST, min(spans))
+    async def _rest(self, least: float, most: float) -> None:
+        """Wait for the next look: for a hint, a time, or the path to lead elsewhere."""
+        end = self._clock.monotonic() + most
+        await self._clock.sleep(least)
+        while not self._wake.is_set():
+            self._ended.clear()
+            wait = min(end, self._next_time()) - self._clock.monotonic()
+            if wait <= 0 or self._round is None or not self._round.spool.is_current():
+                return
+            await _first(self._clock.sleep(min(wait, _ROOT_REST)), _waited(self._wake), _waited(self._ended))
 
-    async def _rest(self, span: float) -> None:
-        async with asyncio.TaskGroup() as group:
-            ends = {group.create_task(self._clock.sleep(span)), group.create_task(_waited(self._wake))}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for end in ends:
-                end.cancel()
+    def _next_time(self) -> float:
+        """The moment (monotonic) at which there may be something to do without a hint.
+
+        What has come up since the last look began counts, even if its time is over by now.
+        """
+        now, wall = self._clock.monotonic(), self._clock.now()
+        times = [self._deletions_at] if self._deletions_wait else []
+        if self._pause.until > self._looked_at:
+            times.append(self._pause.until)
+        elif self._round is not None:
+            times.append(self._round.next_time())
+            retry = self._uploads.next_retry(str(self.config.directory), wall - (now - self._looked_at))
+            times += [] if retry is None else [now + retry - wall]
+        return min(times, default=math.inf)
 
     # --- both ---------------------------------------------------------------------------------------------------
 
-    async def _look(self, pace: Pace, outcome: Outcome, *, single: bool) -> None:
-        """Scan, then send what is ready."""
+    @contextlib.asynccontextmanager
+    async def _at_work(self, pace: Pace) -> AsyncIterator[Outcome]:
+        """Do what looks bring, in the background."""
+        self._pace, self._outcome = pace, Outcome()
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(self._crew.work())
+            try:
+                yield self._outcome
+            finally:
+                working.cancel()
+
+    async def _look(self, *, single: bool) -> None:
+        """Scan, and hand on what is ready."""
         assert self._round is not None
+        outcome = self._outcome
+        if not (single or outcome.trouble or self._round.in_trouble):
+            self._told.clear()
         outcome.begin()
-        jobs = deque(await self._round.jobs(pace, outcome, single=single))
+        jobs = await self._round.jobs(self._pace, outcome, lambda: self._crew.names, single=single)
+        self._watch.follow(self._round.folders)
         for name in sorted(outcome.odd.keys() - self._odd):
             self._log.warning("odd_name", file=name, reason=outcome.odd[name])
         self._odd = frozenset(outcome.odd)
-        width = 1 if self._sender.posts() else _WIDTH
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(width, len(jobs))):
-                group.create_task(self._work(jobs, pace, outcome))
-        outcome.later |= {job.name for job in jobs}
-        outcome.held = self._uploads.counts(str(self.config.directory)).get("held", 0)
-        if self._pause.error is not None:
-            outcome.trouble = str(self._pause.error)
+        self._crew.add(jobs)
 
-    async def _work(self, jobs: deque[Job], pace: Pace, outcome: Outcome) -> None:
+    def _room(self) -> int:
+        """How many jobs may be under way. An account that was in trouble is tried with one."""
+        if self._finishing or self._pause.left():
+            return 0
+        return self._width if self._pause.error is None else 1
+
+    def _left(self, name: str) -> None:
+        self._outcome.later.add(name)
+
+    async def _do(self, job: Job) -> None:
         assert self._round is not None
-        while jobs and not self._pause.left() and not self._finishing:
-            job, began = jobs.popleft(), self._clock.monotonic()
-            try:
-                ending = await job.run()
-            except PausedError as error:
-                outcome.later.add(job.name)
-                pace.tried(job.name)
-                self._begin_pause(error, pace)
-            except (OSError, StorageError) as error:
-                outcome.later.add(job.name)
-                pace.tried(job.name)
-                self._trouble(error, outcome, job.name)
-            else:
-                outcome.note(job.name, ending)
-                self._round.tried(job, ending, pace)
-                if ending is Ending.SENT and self._pause.lift(began):
-                    self._log.info("account_back")
+        began, ending = self._clock.monotonic(), None
+        try:
+            ending = await job.run()
+        except PausedError as error:
+            self._outcome.later.add(job.name)
+            self._pace.tried(job.name)
+            self._begin_pause(error)
+        except (OSError, StorageError) as error:
+            self._outcome.later.add(job.name)
+            self._pace.tried(job.name)
+            self._round.tried(job, None, self._pace)
+            self._trouble(error, job.name)
+        else:
+            self._outcome.note(job.name, ending)
+            self._round.tried(job, ending, self._pace)
+            if ending is Ending.SENT and self._pause.lift(began):
+                self._log.info("account_back")
+        if self._round.overtaken(job) or self._round.hungry(len(self._crew)):
+            self._wake.set()
+        if ending not in (Ending.SENT, Ending.FAILED):
+            self._ended.set()
 
-    def _begin_pause(self, error: PausedError, pace: Pace) -> None:
-        if self._pause.begin(error, pace):
+    def _begin_pause(self, error: PausedError) -> None:
+        if self._pause.begin(error, self._pace):
             self._log.error("account_down", error=str(error), retry_in=round(self._pause.left(), 1))
 
-    async def _propagate(self, pace: Pace, outcome: Outcome) -> None:
+    async def _propagate(self) -> None:
         assert self._round is not None
+        outcome = self._outcome
         if not self.config.propagate_deletes or self._pause.left():
             return
         try:
             deleted = await self._round.deletions.run()
         except PausedError as error:
-            self._begin_pause(error, pace)
+            self._begin_pause(error)
             outcome.trouble = str(error)
             return
         outcome.deleted += deleted.done
         outcome.held_deletions = deleted.held
         outcome.trouble = outcome.trouble or deleted.error
 
-    def _trouble(self, error: Exception, outcome: Outcome, file: str = "") -> None:
+    def _trouble(self, error: Exception, file: str = "") -> None:
         """Say what the disk refused, once until it is well again."""
-        outcome.trouble = str(error)
-        if outcome.trouble not in self._told:
-            self._told.add(outcome.trouble)
-            self._log.error("outbox_trouble", error=outcome.trouble, **({"file": file} if file else {}))
+        trouble = self._outcome.trouble = str(error)
+        if trouble not in self._told:
+            self._told.add(trouble)
+            self._log.error("outbox_trouble", error=trouble, **({"file": file} if file else {}))
 
 
 async def _waited(event: asyncio.Event) -> None:
     await event.wait()
+
+
+async def _first(*ends: Coroutine[object, object, None]) -> None:
+    """Wait for the first of these."""
+    async with asyncio.TaskGroup() as group:
+        tasks = {group.create_task(end) for end in ends}
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

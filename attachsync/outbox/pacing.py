@@ -1,5 +1,6 @@
 """When a file's turn comes, and how long an outbox waits: one way for the daemon, another for a single pass."""
 
+import math
 from collections import Counter
 from typing import Protocol
 
@@ -101,6 +102,11 @@ class Pause:
     def left(self) -> float:
         """Seconds that are left of it."""
         return max(0.0, self._until - self._clock.monotonic()) if self.error is not None else 0.0
+
+    @property
+    def until(self) -> float:
+        """Its end (monotonic); long ago if there is none."""
+        return self._until if self.error is not None else -math.inf
 
     def over_soon(self) -> bool:
         """Whether a single pass may wait for its end."""

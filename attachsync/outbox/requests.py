@@ -34,7 +34,8 @@ class Requests:
         except AttachsyncError as error:
             return error
         said = {**answer, receipts.UPLOADED_AT: units.rfc3339(self._clock.now()) or ""}
-        return self._uploads.advance(upload, "uploaded", self._clock.now(), receipt=said)
+        # The next step, durable, is milliseconds away; power lost before it makes this an unknown outcome.
+        return self._uploads.advance(upload, "uploaded", self._clock.now(), receipt=said, durable=False)
 
     async def deliver(self, upload: Upload) -> Mapping[str, str] | AttachsyncError:
         """Post the message, if one is wanted: what the receipt says of it.

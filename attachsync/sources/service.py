@@ -39,6 +39,8 @@ class Push:
     sender: Callable[[Http, object], Sender]
     mirrored: Callable[[object, object], bool] = lambda _outbox, _track: False
     """Whether a track (its keys) of the same account lists what an outbox (its keys) sends, by a SHA-256 stated."""
+    deletes: bool = False
+    """Whether the service can delete what was sent (`propagate_deletes`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,5 +129,5 @@ SERVICE = Service(
         rules=lambda _options: {},
         source=_source,
     ),
-    push=Push(keys=OutboxKeys, faults=_outbox_faults, sender=_sender),
+    push=Push(keys=OutboxKeys, faults=_outbox_faults, sender=_sender, deletes=True),
 )
