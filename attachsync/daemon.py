@@ -7,8 +7,9 @@ import pwd
 import shlex
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -85,6 +86,7 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
     """Hold the mirror, its index open. Raises MirrorHeldError, StorageError, ConfigError."""
     refuse_foreign_mirror(config)
     directory = config.mirror.directory
+    lock.recognised(directory, _remembered(config.state_directory))  # before anything is made in a wrong folder
     with storage_errors(directory):
         directory.parent.mkdir(parents=True, exist_ok=True)
         make_folder(directory, config.mirror.dir_mode, directory)
@@ -93,6 +95,17 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
         stack.callback(index.close)
         index.database.note(_MARK, lock.marked(directory, index.database.noted(_MARK)))
         yield index
+
+
+def _remembered(state: Path) -> str | None:
+    """The identity of the mirror that an index belongs to; None where there is no sound index."""
+    with suppress(StorageError):
+        index = Index.peek(state)
+        try:
+            return index.database.noted(_MARK)
+        finally:
+            index.close()
+    return None
 
 
 @asynccontextmanager

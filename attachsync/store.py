@@ -43,6 +43,16 @@ class Expected:
         return f"SHA-256 is {digest}, stated is {' and '.join(others)}" if others else None
 
 
+_HINTS = {
+    errno.ENOSPC: "; make room",
+    errno.EDQUOT: "; make room",
+    errno.EROFS: "; mount its disk for writing",
+    errno.EACCES: "; is it another user's? chown it to the one that runs attachsync",
+    errno.ENOENT: "; is its disk mounted?",
+}
+"""What to do about a refusal of the disk."""
+
+
 @contextlib.contextmanager
 def storage_errors(place: Path) -> Iterator[None]:
     """Turn the disk's own refusals into StorageError, naming the place."""
@@ -50,7 +60,7 @@ def storage_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else str(error)
-        hint = "; make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        hint = _HINTS.get(error.errno or 0, "")
         raise StorageError(f"{error.filename or place}: {what}{hint}") from error
 
 
