@@ -141,7 +141,9 @@ class Mirror:
             await self._session(turn, tracks, lister, self._feed_forever)
             failures = failures + 1 if clock.monotonic() - began < retry.DAY / 24 else 1
             asked = turn.account_error.retry_after if turn.account_error else None
-            await clock.sleep(asked or retry.delay(failures, base=10.0, cap=600.0))
+            cap = 60.0 if turn.storage_error else 600.0  # a person makes room, and waits for it to be seen
+            self._more.clear()
+            await clock.wait(self._more, asked or retry.delay(failures, base=10.0, cap=cap))
 
     def look_now(self) -> None:
         """Start a pass over all tracks now, whatever the retry times of their attachments."""

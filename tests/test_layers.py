@@ -13,7 +13,7 @@ ROOT = Path(attachsync.__file__).parent
 PURE = {"errors", "model"}
 LAYERS = [
     {"__main__", "cli"},
-    {"daemon", "adopting", "repairing", "plan", "verifying", "status"},
+    {"daemon", "adopting", "repairing", "plan", "verifying", "status", "ownership"},
     {"mirror", "fetcher", "retention", "outbox", "config", "reader", "sections", "lock", "log", "systemd"},
     {"store", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
 ]
