@@ -205,10 +205,14 @@ class Mirror:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
         identity, rules = self._pull.identity(track.options), self._pull.rules(track.options)
         index.tracks.begin(track.name, track.account, identity, rules, now())
+        named: list[int] = []
         async for page in self._source.pages(track, index.attachments.cursors(track.name)):
             taken = index.attachments.take(self.account.name, track.name, page, now())
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)
             self._more.set()
+            named += [] if page.census is None else [page.census]
+        if named:
+            index.tracks.counted(track.name, sum(named), now())
 
     def _track_ended(self, turn: Turn, track: Track, error: str) -> None:
         """Record and tell how a track's listing ended, as far as the disk lets us."""

@@ -62,6 +62,8 @@ class Page:
 
     items: tuple[Attachment, ...]
     marks: Mapping[str, JSON] = field(default_factory=dict)
+    census: int | None = None
+    """Of a listing that names everything each time: how many things this page names. None: only what is new."""
 
 
 class Cursors(Protocol):

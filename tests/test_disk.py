@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from attachsync.errors import MismatchError, NoRoomError
+from attachsync.errors import MismatchError, NoRoomError, StorageError
 from attachsync.sandbox import Fault
 from attachsync.sandbox.content import Held
 from attachsync.store import Expected, Store
@@ -256,6 +257,13 @@ def test_a_mirror_that_is_moved_away_under_the_daemon_is_not_made_anew(scene: St
         until(lambda: [row for row in lines(scene, "mirrored") if row["path"].endswith("news.bin")])
         assert stop(running) == 0
     assert "Traceback" not in log(scene)
+
+
+def test_room_on_a_disk_that_is_gone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "gone")
+    with pytest.raises(StorageError, match=re.escape("is its disk mounted?")):
+        store.check_room(1)
+    store.close()
 
 
 def remount(process: int, script: str) -> None:

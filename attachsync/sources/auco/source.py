@@ -63,6 +63,7 @@ class AucoSource:
             raise self._unknown(target, error.status) from None
         over = process.finish or await self._has_ended(target)
         trouble = _unheard(self._http.account.name, target, process)
+        yield Page((), census=0)  # also where no signer is named
         for user in [one for one in process.users if not target.users or one in target.users]:
             try:
                 page = await self._page(track, user, cursors, over=over)
@@ -70,7 +71,7 @@ class AucoSource:
                 trouble = trouble or error
             else:
                 yield page
-        if over and not trouble:
+        if over and not trouble and process.users:  # one that names nobody may do so by mistake
             yield Page((), {_PROCESS: rest.over()})
         elif cursor is not None:
             yield Page((), {_PROCESS: {}})  # it was missing, and is not any more
@@ -86,11 +87,11 @@ class AucoSource:
         except RejectedError as error:
             if not rest.is_unknown(error):
                 raise
-            return Page(())
+            return Page((), census=0)
         said: dict[str, JSON] = {"process": signer.process, "status": signer.status, "phase": _phase(signer, over)}
         found = slots.numbered(signer.files, known)
         items = [records.attachment(track.name, target, user, slot, file, said) for slot, file in found.items()]
-        return Page(tuple(items), {feed: slots.cursor(slots.places(known, found))})
+        return Page(tuple(items), {feed: slots.cursor(slots.places(known, found))}, len(items))
 
     async def _process(self, target: Target) -> Process:
         return await self._ask("/attachments", [(target.kind, target.id)], lambda body: records.process(body, target))

@@ -46,7 +46,9 @@ class MessageSource:
                 yield page
             return
         assert target.who is not None
+        count = 0
         async for chat in self._app.chats(target.who):
+            count += 1
             try:
                 async for page in self._conversation(track, chat, cursors):
                     yield page
@@ -55,6 +57,7 @@ class MessageSource:
                     trouble = trouble or error
         if trouble is not None:
             raise trouble
+        yield Page((), census=count)
 
     async def _conversation(self, track: Track, chat: Chat, cursors: Cursors) -> AsyncIterator[Page]:
         """Backwards the first time, then forwards from the newest message known; not at all if it was idle."""
