@@ -4,6 +4,7 @@ import json
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Stage, stage, stop, until
+from attachsync.sandbox import write_config
+from tests.commands import Stage, process, stage, stop, until
 from tests.confined import MACHINES, denied
 from tests.namespaces import needs_namespaces, within
 
@@ -89,7 +91,39 @@ def test_the_daemon_does_all_it_does_when_it_is_confined(scene: Stage) -> None:
     said = [json.loads(line) for line in log.read_text().splitlines()]
     assert [row for row in said if row["level"] == "error"] == []
     assert [row for row in said if row["event"] == "link_fallback"] == []
-    assert scene.run("verify").code == 0
+    scene.run("sync")  # what the stop cut short
+    done = scene.run("verify")
+    assert (done.code, done.err) == (0, ""), done.out
+
+
+# --- private ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_readable_by_others_at_any_moment(scene: Stage) -> None:
+    """The process has a tight umask whatever it inherits, so no file can begin open; nothing is opened later either."""
+    whole = scene.home / "whole"
+    whole.mkdir()
+    config = whole / "config.toml"
+    config.write_text(write_config(scene.box, scene.base, whole, scene.home / "drop"))
+    (scene.home / "drop/.report").write_text("quarterly\n")
+    (scene.home / "drop/.report").chmod(0o600)  # its receipt is for those who may read it
+    (scene.home / "drop/.report").rename(scene.home / "drop/report.txt")
+    open_to_all = ("sh", "-c", 'umask 000; exec "$@"', "sh")
+    with process("--config", config, "run", home=scene.home, before=open_to_all) as running:
+        until(lambda: re.search(r"^Umask:\s+0077$", Path(f"/proc/{running.pid}/status").read_text(), re.M))
+        until((scene.home / "drop/sent/report.txt.toml").exists)
+        until(lambda: scene.box.count("POST", "/trinsic/*/attachments/exchange"))
+        assert stop(running) == 0
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (whole / "mirror").rglob("*")}
+    modes |= {path: stat.S_IMODE(path.lstat().st_mode) for path in (scene.home / "drop/sent").rglob("*")}
+    assert len(modes) > 40
+    assert [path for path, mode in modes.items() if mode & 0o007] == []
+    own = (whole / "mirror/.attachsync", whole / "mirror/sha256", *(whole / "mirror/files").glob("ids*"))
+    assert len(own) >= 3
+    for folder in own:
+        assert modes[folder] == 0o700
+    kept = [mode for path, mode in modes.items() if path.is_relative_to(own[0])]
+    assert [oct(mode) for mode in kept if mode & 0o077 and mode != 0o440] == []
 
 
 # --- the unit -----------------------------------------------------------------------------------------------------
