@@ -119,6 +119,15 @@ async def test_nothing_is_removed_for_a_mistake_of_any_service(everything: Every
     assert not [track for track in everything.status().tracks if track["suspicious"]]
 
 
+async def test_an_overview_without_signers_does_not_end_a_process(everything: Everything) -> None:
+    """It says that it is finished, and names nobody: what is uploaded later still comes."""
+    everything.box.faults.add(empty("/auco/attachments", {"signers": [], "finish": True}))
+    await everything.sync()
+    everything.box.faults.clear()
+    await everything.sync()
+    assert [path for path in everything.kept() if path.startswith("files/signing/packages/")]
+
+
 # --- lists --------------------------------------------------------------------------------------------------------
 
 
