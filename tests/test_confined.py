@@ -1,6 +1,7 @@
 """The shipped unit's restrictions: how good they are, and that attachsync does all it does under them."""
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -80,7 +81,7 @@ def test_the_daemon_does_all_it_does_when_it_is_confined(scene: Stage) -> None:
     """It mirrors from all services, sends, is reloaded and looked at, and stops in order."""
     scene.drop("report.txt")
     log = scene.home / "log"
-    path = str(UNIT.parents[1])
+    path = os.pathsep.join([str(UNIT.parents[1]), os.environ.get("PYTHONPATH", "")])
     with scene.process("run", before=confining(scene), PYTHONPATH=path) as running:
         until(lambda: "running" in log.read_text())
         until((scene.outbox / "sent/report.txt.toml").exists)
