@@ -33,8 +33,8 @@ class Reply:
         """The body as JSON, text that is no Unicode made so; raises MalformedError."""
         try:
             parsed: JSON = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
-            if b"\\ud" in self.body.lower():  # lone surrogates could be neither stored nor shown
-                parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
+            if b"\\u" in self.body.lower():
+                parsed = _storable(parsed)
         except (ValueError, RecursionError) as error:
             raise MalformedError(f"{self.where}: HTTP {self.status}, but no JSON ({type(error).__name__})") from None
         return parsed
@@ -45,6 +45,17 @@ class Reply:
         if not isinstance(parsed, Mapping):
             raise MalformedError(f"{self.where}: HTTP {self.status}, but no JSON object")
         return parsed
+
+
+def _storable(value: JSON) -> JSON:
+    """Text without lone surrogates, which could be neither stored nor shown, and without NUL, where SQLite stops."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(_storable(name)): _storable(one) for name, one in value.items()}
+    return value
 
 
 def _no_number(word: str) -> float:

@@ -2,17 +2,14 @@
 
 import asyncio
 import dataclasses
-import os
-import pwd
-import shlex
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
-from attachsync import lock
+from attachsync import lock, ownership
 from attachsync.adopting import Adopter
 from attachsync.clock import Clock
 from attachsync.errors import ConfigError, StorageError
@@ -70,24 +67,12 @@ class Summary:
         return bool(self.errors) or stuck or not all(sent.complete for sent in self.sent.values())
 
 
-def refuse_foreign_mirror(config: Config) -> None:
-    """Root must not write into a mirror of another user (contract 4). Raises ConfigError with the line to use."""
-    directory = config.mirror.directory
-    if os.geteuid() == 0 and directory.exists() and directory.stat().st_uid != 0:
-        owner = directory.stat().st_uid
-        try:
-            name = pwd.getpwuid(owner).pw_name
-        except KeyError:
-            name = f"'#{owner}'"
-        line = f"sudo -u {name} {shlex.join(sys.argv)}"
-        raise ConfigError([f"{directory} belongs to {name}; run this as that user: {line}"])
-
-
 @asynccontextmanager
 async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[Index]:
     """Hold the mirror, its index open. Raises MirrorHeldError, StorageError, ConfigError."""
-    refuse_foreign_mirror(config)
+    ownership.check_parts(config)
     directory = config.mirror.directory
+    lock.recognised(directory, _remembered(config.state_directory))  # before anything is made in a wrong folder
     with storage_errors(directory):
         directory.parent.mkdir(parents=True, exist_ok=True)
         make_folder(directory, config.mirror.dir_mode, directory)
@@ -97,6 +82,17 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
         index.database.note(_MARK, lock.marked(directory, index.database.noted(_MARK)))
         index.changes.begin()
         yield index
+
+
+def _remembered(state: Path) -> str | None:
+    """The identity of the mirror that an index belongs to; None where there is no sound index."""
+    with suppress(StorageError):
+        index = Index.peek(state)
+        try:
+            return index.database.noted(_MARK)
+        finally:
+            index.close()
+    return None
 
 
 @asynccontextmanager

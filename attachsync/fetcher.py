@@ -258,9 +258,11 @@ class Fetcher:
         track = self._tracks[entry.attachment.track]
         try:
             facts = await self._source.inspect(track, entry.attachment, entry.record)
-        except _ITEM_ERRORS:
+        except _ITEM_ERRORS as error:
+            self._doubt(entry, error)
             index.check_again(entry, now + retry.delay(1, base=3600.0))
             return
+        self._doubt(entry, None)
         if facts.standing is Standing.GOOD:
             again = await self._read_again(entry, facts) if facts.refetch else facts
             index.inspected(entry, again, self._check_at(again))
@@ -285,10 +287,18 @@ class Fetcher:
             return facts
         except _ITEM_ERRORS as error:
             if not isinstance(error, NotReadyError):
+                self._doubt(entry, error)
                 self._tell(entry, State.FAILED, str(error))
                 self.unread[entry.attachment.track] = f"could not be read again: {error}"
             return dataclasses.replace(facts, again=retry.delay(1, base=3600.0))
         return dataclasses.replace(facts, record={**facts.record, **found.record})
+
+    def _doubt(self, entry: Entry, error: AttachsyncError | None) -> None:
+        """Keep whether what is stored was refused when it was asked about again; that alone removes nothing."""
+        refused = isinstance(error, GoneError) or (isinstance(error, RejectedError) and error.status in (403, 404, 410))
+        if refused or error is None:
+            tracks = self._keep.index.tracks
+            tracks.asked(entry.attachment.track, entry.id, self._keep.clock.now(), refused=refused)
 
     async def _finish_withdrawal(self, entry: Entry) -> Entry:
         """Take a marked row's entry out of `files/`, unless others in good standing show it; bad bytes to quarantine.

@@ -232,6 +232,9 @@ class Http:
             )
         except RefusedError as error:
             raise RefusedError(f"{where}: {error}", code=error.code) from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            said, home = f"{where}: {_reason(error)}", self.boundary.is_home(target)
+            raise (AccountError(said) if home else RefusedError(said, code="certificate")) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise UnavailableError(f"{where}: cannot connect ({_reason(error)})", sent=False) from None
         except (aiohttp.InvalidURL, ValueError):
@@ -332,6 +335,9 @@ def _again_soon(error: Exception) -> bool | float:
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        said = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
+        return f"its certificate is not trusted: {said}; where a CA of your own issued it, name that in ca_file"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "no such host"
     if isinstance(error, aiohttp.ClientConnectorError):

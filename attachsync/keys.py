@@ -235,6 +235,8 @@ def writable_folder(folder: Path) -> str | None:
     if not os.path.isdir(nearest_parent):
         return f"{nearest_parent} is not a folder"
     if not os.access(nearest_parent, os.W_OK | os.X_OK):
+        if os.statvfs(nearest_parent).f_flag & os.ST_RDONLY:
+            return f"{nearest_parent} is on a disk that is mounted read-only: mount it for writing"
         bits = stat.filemode(nearest_parent.stat().st_mode)
         return f"{nearest_parent} cannot be written by this user ({bits}): chown or chmod it"
     return None

@@ -1,9 +1,15 @@
-"""Who holds a mirror: an flock that the kernel frees when its holder dies, and words about the holder (contract 4)."""
+"""Who holds a mirror: locks that the kernel frees when their holder dies, and words about the holder (contract 4).
+
+The folder is locked by its own descriptor, which no removed or replaced file in it gets around; the file `lock`, which
+holds the words, is locked too: a network file system may pass on locks of files, but not of folders. No descriptor is
+inherited by a child process, which would hold the mirror beyond its holder's death.
+"""
 
 import fcntl
 import json
 import os
 import socket
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -29,17 +35,19 @@ def held(mirror: Path, state: Path, command: str, now: float) -> Iterator[None]:
         for folder, what in {state: state, own: mirror}.items():
             with storage_errors(folder):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            stack.enter_context(_locked(folder / LOCK, what, command, now))
+            stack.enter_context(_locked(folder, what, command, now))
         yield
 
 
 @contextmanager
-def _locked(path: Path, what: Path, command: str, now: float) -> Iterator[None]:
-    with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
+def _locked(folder: Path, what: Path, command: str, now: float) -> Iterator[None]:
+    path = folder / LOCK
+    with ExitStack() as stack:
+        with storage_errors(path):
+            descriptors = [stack.enter_context(_opened(one, flags)) for one, flags in _parts(folder)]
         try:
-            _take(descriptor)
+            for descriptor in descriptors:
+                _take(descriptor)
         except BlockingIOError:
             raise MirrorHeldError(f"{what} is held by {_words(path)}; stop it, or wait") from None
         except OSError as error:
@@ -48,37 +56,54 @@ def _locked(path: Path, what: Path, command: str, now: float) -> Iterator[None]:
             ) from None
         words = {"pid": os.getpid(), "command": command, "host": socket.gethostname(), "since": rfc3339(now)}
         with storage_errors(path):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(words).encode() + b"\n", 0)
+            os.ftruncate(descriptors[-1], 0)
+            os.pwrite(descriptors[-1], json.dumps(words).encode() + b"\n", 0)
         yield
+
+
+def _parts(folder: Path) -> tuple[tuple[Path, int], ...]:
+    """What is locked, in this order, with how it is opened."""
+    return (folder, os.O_RDONLY | os.O_DIRECTORY), (folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
 def _take(descriptor: int) -> None:
-    """Take the lock; one that `holder` has for an instant, to look, is no reason to give up."""
+    """Take a lock; one that `holder` has for an instant, to look, is no reason to give up."""
     for _ in range(5):
         with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return _flock(descriptor, fcntl.LOCK_EX)
         time.sleep(0.02)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return _flock(descriptor, fcntl.LOCK_EX)
+
+
+def _flock(descriptor: int, kind: int) -> None:
+    """Lock at once or not at all. A folder of a file system that locks only files (NFS) is passed over."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
 
 
 def holder(state: Path) -> str | None:
-    """Who holds the lock in `state` now, in words; None when nobody does. Does not touch it."""
-    try:
-        descriptor = os.open(state / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return _words(state / LOCK)
-    else:
-        return None
-    finally:
-        os.close(descriptor)
+    """Who holds the lock in `state` now, in words; None when nobody does. Changes nothing."""
+    for path, flags in _parts(state):
+        with suppress(OSError), _opened(path, flags & (os.O_DIRECTORY | os.O_NOFOLLOW)) as one:
+            try:
+                _flock(one, fcntl.LOCK_SH)
+            except BlockingIOError:
+                return _words(state / LOCK)
+    return None
 
 
 def _words(path: Path) -> str:
@@ -89,8 +114,8 @@ def _words(path: Path) -> str:
         return "another process"
 
 
-def marked(mirror: Path, known: str | None) -> str:
-    """The mirror's identity, kept in a marker; made where there is none. Raises StorageError for a wrong folder.
+def recognised(mirror: Path, known: str | None) -> str | None:
+    """The mirror's identity, kept in a marker; None where there is none yet. Raises StorageError for a wrong folder.
 
     `known` is the identity that the index remembers: a folder without that marker is an empty mount point, or another
     mirror.
@@ -98,12 +123,20 @@ def marked(mirror: Path, known: str | None) -> str:
     path = mirror / ".attachsync" / MARKER
     with storage_errors(path):
         found = path.read_text().strip() if path.exists() else None
-        if known is not None and found != known:
-            raise StorageError(
-                f"{mirror} is not the folder this index belongs to ({path} differs): is its disk mounted?"
-            )
-        if found is None:
-            found = str(uuid.uuid4())
+    if known is not None and found != known:
+        raise StorageError(
+            f"{mirror} is not the folder this index belongs to ({path} {'differs' if found else 'is missing'}): "
+            "is its disk mounted? Nothing was written"
+        )
+    return found
+
+
+def marked(mirror: Path, known: str | None) -> str:
+    """The mirror's identity; a marker is made where there is none. Raises StorageError for a wrong folder."""
+    found = recognised(mirror, known)
+    if found is None:
+        found, path = str(uuid.uuid4()), mirror / ".attachsync" / MARKER
+        with storage_errors(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(descriptor, "w") as file:
                 file.write(found + "\n")

@@ -141,7 +141,9 @@ class Mirror:
             await self._session(turn, tracks, lister, self._feed_forever)
             failures = failures + 1 if clock.monotonic() - began < retry.DAY / 24 else 1
             asked = turn.account_error.retry_after if turn.account_error else None
-            await clock.sleep(asked or retry.delay(failures, base=10.0, cap=600.0))
+            cap = 60.0 if turn.storage_error else 600.0  # a person makes room, and waits for it to be seen
+            self._more.clear()
+            await clock.wait(self._more, asked or retry.delay(failures, base=10.0, cap=cap))
 
     def look_now(self) -> None:
         """Start a pass over all tracks now, whatever the retry times of their attachments."""
@@ -203,6 +205,7 @@ class Mirror:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
         identity, rules = self._pull.identity(track.options), self._pull.rules(track.options)
         index.tracks.begin(track.name, track.account, identity, rules, now())
+        named: list[int] = []
         async for page in self._source.pages(track, index.attachments.cursors(track.name, thorough=thorough)):
             with index.database.transaction():
                 taken = index.attachments.take(self.account.name, track.name, page, now())
@@ -210,6 +213,9 @@ class Mirror:
                     index.removals.vanish(track.name, page.gone)
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)
             self._more.set()
+            named += [] if page.census is None else [page.census]
+        if named:
+            index.tracks.counted(track.name, sum(named), now())
 
     def _track_ended(self, turn: Turn, track: Track, error: str) -> None:
         """Record and tell how a track's listing ended, as far as the disk lets us."""

@@ -64,6 +64,8 @@ class Page:
     marks: Mapping[str, JSON] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     """Keys, or with a `/` at the end all keys below, of which the service says for certain that they are no more."""
+    census: int | None = None
+    """Of a listing that names everything each time: how many things this page names. None: only what is new."""
 
 
 class Cursors(Protocol):

@@ -1,7 +1,7 @@
 """What `status` answers: is it working, since when, how far, what is wrong."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from attachsync.index import Index
@@ -51,15 +51,18 @@ def gathered(config: Config, index: Index, holder: str | None, now: float) -> St
         errors = [
             one["last_error"] for one in (*tracks, *outboxes) if one["account"] == account.name and one["last_error"]
         ]
+        failing = [track["error_since"] for track in tracks if track["account"] == account.name]
         accounts.append(
             {
                 "name": account.name,
                 "service": account.service,
                 "base_url": account.base_url,
                 "last_error": errors[0] if errors else None,
+                "error_since": min((since for since in failing if isinstance(since, str)), default=None),
             }
         )
-    needs = [f"{track['name']}: {track['last_error']}" for track in tracks if track["last_error"]]
+    needs = [f"{one['name']}: {one['last_error']} (since {one['error_since']})" for one in tracks if one["last_error"]]
+    needs += [f"{track['name']}: {line}; nothing was removed" for track in tracks for line in _suspicions(track)]
     needs += [f"{track['name']}: no whole pass since {track['last_complete']}" for track in tracks if _is_stale(track)]
     needs += [
         f"{name}: {count} {state}"
@@ -79,13 +82,16 @@ def _track(
 ) -> dict[str, JSON]:
     """One track; there is a next pass only while a daemon is `running`."""
     known = index.tracks.status(track.name)
-    ended, complete, error = (known.get(key) for key in ("ended_at", "complete_at", "error"))
+    ended, complete, error, since = (known.get(key) for key in ("ended_at", "complete_at", "error", "error_since"))
     interval = track.interval or config.daemon.interval
     started = known.get("started_at")
     due = max(started + interval, now) if running and isinstance(started, float) else None
     state = "never listed" if ended is None else "failing" if error else "ok"
     if state == "ok" and isinstance(complete, float) and now - complete > max(config.daemon.stale_after, interval):
         state = "stale"
+    doubts = list(index.tracks.doubts(track.name).told(counts.get(State.STORED, 0)))
+    if state == "ok" and doubts:
+        state = "suspicious"
     return {
         "name": track.name,
         "account": track.account,
@@ -96,7 +102,16 @@ def _track(
         "last_complete": rfc3339(complete if isinstance(complete, float) else None),
         "next_pass": rfc3339(due),
         "last_error": str(error) if error else None,
+        "error_since": rfc3339(since if isinstance(since, float) else None),
+        "suspicious": [{"what": what, "since": rfc3339(moment)} for what, moment in doubts],
     }
+
+
+def _suspicions(track: Mapping[str, JSON]) -> Iterator[str]:
+    doubts = track["suspicious"]
+    for doubt in doubts if isinstance(doubts, list) else ():
+        if isinstance(doubt, Mapping):
+            yield f"{doubt['what']} (since {doubt['since']})"
 
 
 def _is_daemon(holder: str | None) -> bool:

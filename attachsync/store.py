@@ -43,14 +43,26 @@ class Expected:
         return f"SHA-256 is {digest}, stated is {' and '.join(others)}" if others else None
 
 
+_HINTS = {
+    errno.ENOSPC: "; make room",
+    errno.EDQUOT: "; make room",
+    errno.EROFS: "; mount its disk for writing",
+    errno.EACCES: "; is it another user's? chown it to the one that runs attachsync",
+    errno.ENOENT: "; is its disk mounted?",
+}
+"""What to do about a refusal of the disk."""
+
+
 @contextlib.contextmanager
 def storage_errors(place: Path) -> Iterator[None]:
-    """Turn the disk's own refusals into StorageError, naming the place."""
+    """Turn the disk's own refusals into StorageError, naming the place; NoRoomError where one file is too large."""
     try:
         yield
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else str(error)
-        hint = "; make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        if error.errno == errno.EFBIG:
+            raise NoRoomError(f"larger than a file may be on the disk of {place}") from error
+        hint = _HINTS.get(error.errno or 0, "")
         raise StorageError(f"{error.filename or place}: {what}{hint}") from error
 
 
@@ -118,8 +130,9 @@ class Store:
         return size is None or found.st_size == size
 
     def free(self) -> int:
-        """Bytes free for this user on the mirror's file system."""
-        found = os.statvfs(self.mirror)
+        """Bytes free for this user on the mirror's file system. Raises StorageError."""
+        with storage_errors(self.mirror):
+            found = os.statvfs(self.mirror)
         return found.f_bavail * found.f_frsize
 
     async def add(self, chunks: AsyncIterator[bytes], expected: Expected, limit: int) -> tuple[Digest, int]:
@@ -270,5 +283,6 @@ class _Incoming:
             os.close(self._descriptor)
             self._descriptor = -1
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that became read-only: what is left is swept at the next start
+                self._path.unlink()
             self._path = None

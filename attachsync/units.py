@@ -28,8 +28,9 @@ def _measure(value: object, factors: dict[str, float] | dict[str, int], wanted: 
         return value
     if isinstance(value, str):
         match = re.fullmatch(_NUMBER + "([A-Za-z]*)", value.strip(), re.ASCII)
-        if match and (match[2] in factors or not match[2]):
-            return float(match[1]) * factors.get(match[2], 1)
+        found = float(match[1]) * factors.get(match[2], 1) if match and (match[2] in factors or not match[2]) else None
+        if found is not None and found < float("inf"):
+            return found
     raise ValueError(f"must be {wanted}, not {value!r}")
 
 

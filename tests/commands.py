@@ -73,11 +73,11 @@ def attachsync(*arguments: object, home: Path, **variables: str) -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
-def spawn(*arguments: object, home: Path, **variables: str) -> "subprocess.Popen[str]":
-    """Start the real command; its standard error goes to `home/log`."""
+def spawn(*arguments: object, home: Path, before: tuple[str, ...] = (), **variables: str) -> "subprocess.Popen[str]":
+    """Start the real command, `before` in front of it; its standard error goes to `home/log`."""
     with (home / "log").open("a") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "attachsync", *map(str, arguments)],
+            [*before, sys.executable, "-m", "attachsync", *map(str, arguments)],
             env=environment(home) | variables,
             cwd=home,
             stdout=subprocess.PIPE,
@@ -87,9 +87,11 @@ def spawn(*arguments: object, home: Path, **variables: str) -> "subprocess.Popen
 
 
 @contextlib.contextmanager
-def process(*arguments: object, home: Path, **variables: str) -> "Iterator[subprocess.Popen[str]]":
+def process(
+    *arguments: object, home: Path, before: tuple[str, ...] = (), **variables: str
+) -> "Iterator[subprocess.Popen[str]]":
     """The real command, killed at the end if it has not ended by then."""
-    with spawn(*arguments, home=home, **variables) as running:
+    with spawn(*arguments, home=home, before=before, **variables) as running:
         try:
             yield running
         finally:
@@ -129,9 +131,11 @@ class Stage:
         """A command with this config, in this process."""
         return attachsync("--config", self.config, *arguments, home=self.home, **variables)
 
-    def process(self, *arguments: object, **variables: str) -> "contextlib.AbstractContextManager[Any]":
+    def process(
+        self, *arguments: object, before: tuple[str, ...] = (), **variables: str
+    ) -> "contextlib.AbstractContextManager[Any]":
         """The real command with this config."""
-        return process("--config", self.config, *arguments, home=self.home, **variables)
+        return process("--config", self.config, *arguments, home=self.home, before=before, **variables)
 
     def drop(self, name: str, text: str = "quarterly\n") -> Path:
         """Put a file into the outbox."""

@@ -13,7 +13,7 @@ ROOT = Path(attachsync.__file__).parent
 PURE = {"errors", "model"}
 LAYERS = [
     {"__main__", "cli"},
-    {"daemon", "adopting", "repairing", "plan", "verifying", "status", "explaining", "metrics"},
+    {"daemon", "adopting", "repairing", "plan", "verifying", "status", "explaining", "metrics", "ownership"},
     {"mirror", "fetcher", "retention", "outbox", "config", "reader", "sections", "lock", "log", "systemd", "hooks"},
     {"store", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
 ]

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attachsync import config as configs
-from attachsync.daemon import refuse_foreign_mirror
+from attachsync import ownership
 from attachsync.index import Index
 from attachsync.log import printable
 from attachsync.reader import Config
@@ -42,7 +42,7 @@ TERMINATED = 143
 def config_of(context: click.Context) -> Config:
     """The config that this command is to use. Raises ConfigError."""
     config = configs.load(configs.search(context.obj, os.environ), os.environ)
-    refuse_foreign_mirror(config)
+    ownership.check_mirror(config)
     return config
 
 

@@ -1,12 +1,19 @@
 """What is known of tracks: when they were last listed, and with what success."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
+from attachsync.doubts import Doubts
 from attachsync.index.attachments import canonical
 from attachsync.index.database import Database
 
 _FULL_TURN = "turn"
+
+
+def _doubts(track: str) -> str:
+    """The key of the fact under which a track's doubts are kept."""
+    return f"doubts/{track}"
 
 
 class Tracks:
@@ -34,6 +41,7 @@ class Tracks:
             known = self._db.row("SELECT fingerprint, rules FROM track WHERE name = ?", name)
             if known is not None and known["fingerprint"] != fingerprint:
                 self._db.run("DELETE FROM cursor WHERE track = ?", name)
+                self._db.run("DELETE FROM meta WHERE key = ?", _doubts(name))
             if known is not None and known["rules"] != shown_by:
                 self._db.run("UPDATE attachment SET check_at = 0 WHERE track = ? AND digest IS NOT NULL", name)
             self._db.run(
@@ -61,6 +69,23 @@ class Tracks:
             error,
             name,
         )
+
+    def doubts(self, name: str) -> Doubts:
+        """What is suspicious of what the service says of a track."""
+        noted = json.loads(self._db.noted(_doubts(name)) or "{}")
+        return Doubts(**{**noted, "refused": tuple(noted.get("refused", ()))})
+
+    def counted(self, name: str, named: int, now: float) -> None:
+        """A listing that names everything was whole, and named so many things."""
+        self._doubted(name, self.doubts(name).counted(named, now))
+
+    def asked(self, name: str, row: int, now: float, *, refused: bool) -> None:
+        """A stored attachment (its row's id) was asked about again."""
+        self._doubted(name, self.doubts(name).asked(row, now, refused=refused))
+
+    def _doubted(self, name: str, doubts: Doubts) -> None:
+        if doubts != self.doubts(name):
+            self._db.note(_doubts(name), canonical(dataclasses.asdict(doubts)))
 
     def counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """Track -> state -> how many attachments, but for those that were removed on purpose."""

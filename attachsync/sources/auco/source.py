@@ -65,6 +65,7 @@ class AucoSource:
         asking = not process.finish and ending.is_due(now, thorough=cursors.thorough)
         over = process.finish or (asking and await self._has_ended(target))
         trouble = _unheard(self._http.account.name, target, process)
+        yield Page((), census=0)  # also where no signer is named
         for user in [one for one in process.users if not target.users or one in target.users]:
             try:
                 page = await self._page(track, user, cursors, over=over)
@@ -72,7 +73,7 @@ class AucoSource:
                 trouble = trouble or error
             else:
                 yield page
-        if over and not trouble:
+        if over and not trouble and process.users:  # one that names nobody may do so by mistake
             yield Page((), {_PROCESS: rest.over()})
         elif asking or cursor is not None:
             yield Page((), {_PROCESS: (ending.asked_at(now) if asking else ending).mark()})  # nor is it missing
@@ -88,14 +89,14 @@ class AucoSource:
         except RejectedError as error:
             if not rest.is_unknown(error):
                 raise
-            return Page(())
+            return Page((), census=0)
         said: dict[str, JSON] = {"process": signer.process, "status": signer.status, "phase": _phase(signer, over)}
         found = slots.numbered(signer.files, known)
         items = [records.attachment(track.name, target, user, slot, file, said) for slot, file in found.items()]
         # What is not uploaded may be uploaded anew while the process runs; a reply that is empty says nothing.
         missing = slots.missing(known, found) if over and signer.files else []
         gone = tuple(records.key(target, user, slot) for slot in missing)
-        return Page(tuple(items), {feed: slots.cursor(slots.places(known, found))}, gone)
+        return Page(tuple(items), {feed: slots.cursor(slots.places(known, found))}, gone, census=len(items))
 
     async def _process(self, target: Target) -> Process:
         return await self._ask("/attachments", [(target.kind, target.id)], lambda body: records.process(body, target))

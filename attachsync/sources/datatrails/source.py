@@ -72,7 +72,8 @@ class TrailSource:
     async def _assets(self, track: Track, target: Target, cursors: Cursors, trouble: "_Trouble") -> AsyncIterator[Page]:
         if target.asset is not None:
             asset = await self._asset(target, target.asset)
-            yield Page(tuple(records.of_asset(track.name, asset)))
+            items = tuple(records.of_asset(track.name, asset))
+            yield Page(items, census=len(items))
             return
         # The first walk of the event feed covers all assets, and they are marked. One that comes into sight later (a
         # policy was granted, an attribute changed) has its older events listed by itself.
@@ -81,7 +82,7 @@ class TrailSource:
         async for listing in walk(self._http, self._http.url("/archivist/v2/assets"), query, "assets", signed=True):
             items = tuple(item for asset in listing.assets for item in records.of_asset(track.name, asset))
             new = [asset.uuid for asset in listing.assets if cursors.get(_mark(asset.uuid)) is None]
-            yield Page(items, {_mark(uuid): True for uuid in new} if covered else {})
+            yield Page(items, {_mark(uuid): True for uuid in new} if covered else {}, census=len(listing.assets))
             for uuid in [] if covered else new:
                 with trouble:
                     async for events in self._walk_events(target, uuid, []):
@@ -123,6 +124,8 @@ class TrailSource:
         try:
             name, reply = await self._climb(target, attachment, record, "/info", self._http.get)
         except GoneError:
+            if record:
+                raise  # there was one: it has not been without from the beginning
             return Facts(again=DAY)
         return parsed(reply, lambda body: records.facts(body, target.scan, name))
 

@@ -66,6 +66,7 @@ class MessageSource:
                     trouble = trouble or error
         if trouble is not None:
             raise trouble
+        yield Page((), census=len(listed))
         if track.on_gone == "delete":
             yield await self._vanished(listed, cursors)
 
