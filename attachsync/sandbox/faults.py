@@ -18,6 +18,7 @@ Kind = Literal[
     "no_length",
     "wrong_length",
     "tamper",
+    "headers",
     "html",
     "json",
     "redirect",
@@ -35,6 +36,7 @@ class Fault:
     `extra`: how many bytes `wrong_length` claims too many (negative: too few).
     `size`, `every`: `drip` sends that many bytes, then waits that many seconds.
     `value`: the JSON of `json`; or `depth` lists, one inside the other.
+    `headers` join those of the answer, and are all that is wrong with it for `headers`.
     `carry_out`: for kinds that answer instead of the service, let the service do its work first.
     """
 
@@ -64,7 +66,7 @@ class Fault:
     @property
     def works_first(self) -> bool:
         """Whether the service carries the request out before the fault shows."""
-        shapes = ("truncate", "endless", "drip", "gzip", "no_length", "wrong_length", "tamper", "lost")
+        shapes = ("truncate", "endless", "drip", "gzip", "no_length", "wrong_length", "tamper", "headers", "lost")
         return self.carry_out or self.kind in shapes or (self.kind == "reset" and self.after > 0)
 
     def meets(self, method: str, path: str, query: str) -> bool:

@@ -120,6 +120,13 @@ async def test_tamper(box: Sandbox, client: Client, blob: str) -> None:
     assert [at for at in range(len(DATA)) if got[at] != DATA[at]] == [700]
 
 
+async def test_headers(box: Sandbox, client: Client, blob: str) -> None:
+    """Other headers, and the true bytes."""
+    fault(box, blob, "headers", headers={"Content-Type": "text/html", "ETag": '"other"'})
+    answer = await client.get(blob)
+    assert (answer.headers["Content-Type"], answer.headers["ETag"], answer.body) == ("text/html", '"other"', DATA)
+
+
 async def test_html_and_json(box: Sandbox, client: Client) -> None:
     """HTML in place of JSON, JSON of a wrong shape, and very deep JSON."""
     fault(box, ASSETS, "html", times=1)
@@ -178,4 +185,4 @@ def test_first_fault_that_is_not_used_up_wins() -> None:
     taken = [faults.take("GET", "/ab", "x=1") for _ in range(2)]
     assert [one.kind for one in taken if one] == ["hang", "lost"]
     assert faults.take("GET", "/ab", "y=1") is None
-    assert len(KINDS) == 14
+    assert len(KINDS) == 15
