@@ -23,8 +23,9 @@ from attachsync.errors import (
     StorageError,
     UnavailableError,
 )
-from attachsync.fetcher import Fetcher, Keeping
+from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Wanted
+from attachsync.keeping import Keeping
 from attachsync.model import Account, Source, Track
 from attachsync.sources.service import Pull
 

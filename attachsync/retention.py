@@ -2,8 +2,8 @@
 
 import structlog
 
-from attachsync.fetcher import Keeping
 from attachsync.index import Entry
+from attachsync.keeping import Keeping
 from attachsync.model import State, Track
 from attachsync.observer import Outcome
 from attachsync.units import human_duration

@@ -14,8 +14,21 @@ PURE = {"errors", "model"}
 LAYERS = [
     {"__main__", "cli"},
     {"daemon", "adopting", "repairing", "plan", "verifying", "status"},
-    {"mirror", "fetcher", "retention", "outbox", "config", "reader", "sections", "lock", "log", "systemd"},
-    {"store", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
+    {
+        "mirror",
+        "fetcher",
+        "downloading",
+        "keeping",
+        "retention",
+        "outbox",
+        "config",
+        "reader",
+        "sections",
+        "lock",
+        "log",
+        "systemd",
+    },
+    {"store", "partials", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
 ]
 """From the top; a module in none of them is a helper that all may use."""
 
@@ -97,14 +110,14 @@ def test_the_sandbox_knows_nothing_of_the_rest(name: str) -> None:
 
 
 def test_each_outside_thing_has_one_place() -> None:
-    """SQL in index/, aiohttp's client in http.py, aiohttp at all only there, in multipart.py and in the sandbox."""
+    """SQL in index/, aiohttp's client in http.py, aiohttp at all only there, in its two helpers and in the sandbox."""
     users: dict[str, set[str]] = {"sqlite3": set(), "aiohttp": set()}
     for name in MODULES:
         for full in imports(name):
             if (top := full.partition(".")[0]) in users:
                 users[top].add(part(name))
     assert users["sqlite3"] == {"index"}
-    assert users["aiohttp"] <= {"http", "multipart", "sandbox", "answers"}
+    assert users["aiohttp"] <= {"http", "multipart", "resolving", "sandbox"}
     sessions = {name for name, path in MODULES.items() if "ClientSession" in path.read_text()}
     assert sessions == {"http"}
 

@@ -1,0 +1,165 @@
+"""Large bodies that broke off, kept so that the next try need not begin at zero, across restarts and kill -9.
+
+What is there counts as far as the sidecar beside it vouches for it: so many bytes with this SHA-256, of a body with
+this total and validator. Nothing is synced: what a power cut tore has another SHA-256, and is thrown away. Blocking,
+but for what says otherwise.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from attachsync.model import Body, Held
+from attachsync.retry import DAY
+
+LEAST = 8 * 1024 * 1024
+"""Bodies smaller than this (bytes) are fetched anew."""
+_STEP = 8 * 1024 * 1024
+"""The sidecar is written again after so many bytes."""
+_KEPT = 7 * DAY
+"""What nobody went on with for this long (seconds) is removed."""
+_BLOCK = 1024 * 1024
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+def name_of(*identity: str) -> str:
+    """The name under which a body is kept: of its account, key and version."""
+    return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:32]
+
+
+class Part:
+    """One body's beginning. `held` is what there is of it when it is taken up; None: nothing sound."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.held: Held | None = None
+        self.hash = hashlib.sha256()
+        """Of what is held."""
+        self._of: tuple[int, str] | None = None
+        self._marked = 0
+
+    @property
+    def sidecar(self) -> Path:
+        """What vouches for it."""
+        return self.path.with_suffix(".json")
+
+    def is_there(self) -> bool:
+        """Whether there is something to recover. Fast."""
+        return self.sidecar.exists()
+
+    def recover(self) -> None:
+        """Find out what of it is sound, by its hash."""
+        try:
+            said = json.loads(self.sidecar.read_bytes())
+            held, digest = Held(int(said["size"]), int(said["total"]), str(said["validator"])), str(said["sha256"])
+            self.hash = _hash(self.path, held.size)
+        except (OSError, ValueError, KeyError, TypeError):
+            self.forget()
+            return
+        if self.hash.hexdigest() == digest and 0 < held.size < held.total:
+            self.held, self._marked = held, held.size
+        else:
+            self.forget()
+
+    def begins(self, body: Body) -> bool:
+        """A body is coming: whether to keep it here. Unless it is the rest of what is held, that is of no use."""
+        if self.held is not None and body.start == self.held.size:
+            self._of = (self.held.total, self.held.validator)
+            return True
+        if self.held is not None:
+            self.forget()
+        if body.validator is None or body.size is None or body.size < LEAST:
+            return False
+        self._of = (body.size, body.validator)
+        return True
+
+    def opened(self) -> int:
+        """A descriptor at the end of what is held, which is all there is then."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        size = self.held.size if self.held else 0
+        os.ftruncate(descriptor, size)
+        os.lseek(descriptor, size, os.SEEK_SET)
+        return descriptor
+
+    def came(self, size: int, digest: "hashlib._Hash", *, over: bool = False) -> None:
+        """So many bytes are written; vouch for them if that is due. `over`: for now no more will come."""
+        if self._of is None or size - self._marked < (1 if over else _STEP):
+            return
+        total, validator = self._of
+        said = {"size": size, "total": total, "validator": validator, "sha256": digest.hexdigest()}
+        fresh = self.path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w") as file:
+            json.dump(said, file)
+        os.rename(fresh, self.sidecar)
+        self._marked = size
+
+    def forget(self) -> None:
+        """Remove all of it."""
+        self.held, self.hash, self._marked = None, hashlib.sha256(), 0
+        for path in (self.sidecar, self.path):
+            path.unlink(missing_ok=True)
+
+
+class Partials:
+    """The folder of them. Each is in one hand at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._taken: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the folder, and sweep what is of no use any more."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        self.sweep()
+
+    @contextlib.contextmanager
+    def taken(self, name: str) -> Iterator[Part | None]:
+        """Have one for oneself; None if another has it. Does not block; what is sound of it, `recover` tells."""
+        if name in self._taken:
+            yield None
+            return
+        self._taken.add(name)
+        try:
+            yield Part(self.folder / name)
+        finally:
+            self._taken.discard(name)
+
+    def drop(self, name: str) -> None:
+        """Remove one that nobody has. Fast enough for the event loop: mostly there is none."""
+        if name not in self._taken:
+            Part(self.folder / name).forget()
+
+    def sweep(self, older: float = _KEPT) -> None:
+        """Remove what nobody has and nobody went on with for so many seconds, and what nothing vouches for."""
+        before = time.time() - older
+        for entry in list(os.scandir(self.folder)):
+            name = entry.name.partition(".")[0]
+            if name in self._taken:
+                continue
+            sidecar = self.folder / f"{name}.json"
+            sound = _NAME.fullmatch(name) and entry.name in (name, sidecar.name) and sidecar.exists()
+            if not sound or sidecar.stat().st_mtime <= before:
+                Part(self.folder / name).forget()
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+
+
+def _hash(path: Path, size: int) -> "hashlib._Hash":
+    """The hash of a file's first bytes; OSError if it has fewer."""
+    digest = hashlib.sha256()
+    with open(os.open(path, _READ), "rb", buffering=0) as file:
+        while size:
+            block = file.read(min(size, _BLOCK))
+            if not block:
+                raise OSError("it is shorter than its sidecar says")
+            digest.update(block)
+            size -= len(block)
+    return digest
