@@ -138,7 +138,7 @@ class Http:
             return await self._send("GET", url, lambda: content, signed=signed, own=signature)
 
         response = await self._continued(once, held) if held else None
-        start = held.size if held and response else 0
+        start = held.size if held and response and response.status == 206 else 0
         if response is None:
             response = await repeated(lambda: once({}), self._patience.pause)
         try:
@@ -152,14 +152,14 @@ class Http:
     async def _continued(
         self, once: Callable[[Mapping[str, str]], Awaitable[aiohttp.ClientResponse]], held: Held
     ) -> aiohttp.ClientResponse | None:
-        """An answer with exactly the rest of what is held; None if there is to be had only the whole."""
+        """An answer with exactly the rest of what is held (206), or with all (200); None if it is to be asked anew."""
         try:
             response = await repeated(lambda: once(ranges.asked(held)), self._patience.pause)
         except RejectedError as error:
             if error.status != 416:
                 raise
             return None
-        if ranges.continues(response.status, response.headers, held):
+        if response.status == 200 or ranges.continues(response.status, response.headers, held):
             return response
         response.close()
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 
@@ -62,6 +63,16 @@ async def test_truncate(box: Sandbox, client: Client, blob: str) -> None:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
     assert box.requests[-1].body_bytes_sent == 1000
+
+
+async def test_stall(box: Sandbox, client: Client, blob: str) -> None:
+    """A body that stops coming, on a connection that stays."""
+    fault(box, blob, "stall", after=1000)
+    async with client.session.get(client.base + blob, headers=BEARER) as response:
+        assert await response.content.readexactly(1000) == DATA[:1000]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(response.content.readany(), 0.05)
+        response.close()
 
 
 async def test_endless(box: Sandbox, client: Client, blob: str) -> None:
@@ -185,4 +196,4 @@ def test_first_fault_that_is_not_used_up_wins() -> None:
     taken = [faults.take("GET", "/ab", "x=1") for _ in range(2)]
     assert [one.kind for one in taken if one] == ["hang", "lost"]
     assert faults.take("GET", "/ab", "y=1") is None
-    assert len(KINDS) == 15
+    assert len(KINDS) == 16
