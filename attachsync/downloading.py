@@ -1,20 +1,22 @@
 """One attachment's bytes, from its source into the store: anew, or the rest of them, when they break off."""
 
 import dataclasses
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from attachsync import partials, retry
-from attachsync.errors import MismatchError, RefusedError, UnavailableError
+from attachsync.errors import MalformedError, MismatchError, RefusedError, UnavailableError
 from attachsync.grace import unbroken
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
-from attachsync.model import JSON, Digest, Facts, Source, Track
+from attachsync.model import JSON, Attachment, Body, Digest, Facts, Source, Track
 from attachsync.store import Expected
 from attachsync.units import human_size
 
 _DOWNLOADS = 3
 """So often a body that breaks off is begun anew within one try."""
+_PAGE = re.compile(rb"\s*(<\?xml.*?>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html)", re.IGNORECASE | re.DOTALL)
 _GRACE = 4.0
 """When stopped, what can be had only once gets so many seconds to come."""
 
@@ -83,6 +85,8 @@ class Downloader:
                     raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
                 into = part if part and part.begins(body) else None
                 chunks = self._counted(body.chunks)
+                if not expected.digests and expected.size is None and not _shows_html(attachment, facts):
+                    chunks = _no_page(chunks, body)
                 digest, size = await store.add(chunks, expected, self._keep.max_size, into)
                 media_type = facts.media_type or attachment.media_type or body.media_type
         return Bytes(digest, size, media_type, fetched=True, record=body.record)
@@ -94,6 +98,22 @@ class Downloader:
 
     def _check_at(self, facts: Facts) -> float | None:
         return None if facts.again is None else self._keep.clock.now() + facts.again
+
+
+async def _no_page(chunks: AsyncIterator[bytes], body: Body) -> AsyncIterator[bytes]:
+    """The same chunks. Raises MalformedError for a web page: an error that was sent as if it were the attachment."""
+    first = not body.start and (body.media_type or "").lower().startswith(("text/html", "application/xhtml"))
+    async for chunk in chunks:
+        if first and _PAGE.match(chunk):
+            raise MalformedError("a web page came in place of the attachment")
+        first = False
+        yield chunk
+
+
+def _shows_html(attachment: Attachment, facts: Facts) -> bool:
+    """Whether a web page is what is to be expected."""
+    stated = facts.media_type or attachment.media_type or ""
+    return "html" in stated.lower() or attachment.path[-1].lower().endswith((".html", ".htm", ".xhtml"))
 
 
 def kept_as(entry: Entry) -> str:

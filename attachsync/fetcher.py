@@ -84,7 +84,11 @@ class Fetcher:
         try:
             unavailable = await self._mirrored(entry, facts)
             while waiting:
-                await self._mirrored(*waiting.pop())
+                other = waiting.pop()
+                if unavailable:  # it would be again, and each could take its time over it
+                    self._settle(other[0], unavailable)
+                else:
+                    await self._mirrored(*other)
         finally:
             self._parked.pop(content, None)
         return unavailable

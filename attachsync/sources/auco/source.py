@@ -15,6 +15,7 @@ from attachsync.errors import (
     GoneError,
     MalformedError,
     NotReadyError,
+    RefusedError,
     RejectedError,
     UnavailableError,
 )
@@ -27,6 +28,7 @@ from attachsync.sources.auco.records import APPROVED, FINISHED, OPEN, Process, S
 T = TypeVar("T")
 
 _PROCESS = "process"
+_TROUBLE = (MalformedError, RefusedError, RejectedError, UnavailableError)
 _AT_A_TIME = 2
 """Requests in flight to the API itself, as the document recommends."""
 _LINK_IS_OVER = frozenset({403, 404, 410})
@@ -66,7 +68,7 @@ class AucoSource:
         for user in [one for one in process.users if not target.users or one in target.users]:
             try:
                 page = await self._page(track, user, cursors, over=over)
-            except (MalformedError, RejectedError, UnavailableError) as error:
+            except _TROUBLE as error:
                 trouble = trouble or error
             else:
                 yield page
@@ -102,7 +104,7 @@ class AucoSource:
         """
         try:
             return await self._ask("/document", [(target.kind, target.id)], records.ended)
-        except (AuthFailedError, MalformedError, RejectedError, UnavailableError):
+        except (AuthFailedError, *_TROUBLE):
             return False
 
     async def _signer(self, track: Track, user: str, known: slots.Places | None) -> tuple[Signer, Seen]:
