@@ -3,8 +3,11 @@
 Each endpoint has a world of its own: one track for each fault, all in one pass, so that none may hold up another.
 """
 
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,13 @@ from typing import Any
 import pytest
 
 from attachsync import http
+from attachsync.clock import Clock
+from attachsync.errors import MalformedError, RejectedError, UnavailableError
+from attachsync.http import Http
+from attachsync.model import Account
 from attachsync.patience import Patience
 from attachsync.sandbox import Sandbox, serve
+from attachsync.sources.datatrails.credentials import Anonymous
 from tests.worlds import SERVICES, Place, World
 
 IMPATIENT = Patience(quiet=0.6, window=0.4, whole=2.0, pause=0.001)
@@ -248,3 +256,259 @@ async def test_what_lasts_with_an_attachment(make: MakeWorld, service: str, endp
     assert world.states() == {**expected, "sound": "stored"}
     assert max(request.body_bytes_sent for request in world.box.requests) < 20 * MIB + BUFFERS
     await lifted(world)
+
+
+# --- how far it reaches -------------------------------------------------------------------------------------------
+
+ACCOUNT: dict[str, Given] = {
+    "429 for an hour": {"kind": "status", "status": 429, "headers": {"Retry-After": "3600"}},
+    "401": {"kind": "status", "status": 401},
+}
+"""What is the whole account's trouble, wherever it happens."""
+
+
+@pytest.mark.parametrize(("service", "endpoint"), LISTS + [one for one in ITEMS if one[1] != "document"])
+async def test_being_told_to_wait_for_long_is_the_accounts_trouble(
+    make: MakeWorld, service: str, endpoint: str
+) -> None:
+    """The pass ends, every track says why, and nobody is asked again."""
+    world = make(service)
+    fill(world, endpoint, {"limited": ACCOUNT["429 for an hour"]})
+    summary, recorder = await world.sync()
+    assert len(recorder.down) == 1
+    assert "429" in recorder.down[0]
+    assert set(summary.errors) == {"limited", "sound"}
+    assert sum(request.status == 429 for request in world.box.requests) == 1
+    await lifted(world)
+
+
+@pytest.mark.parametrize(("service", "endpoint"), LISTS)
+async def test_being_refused_is_the_accounts_trouble(make: MakeWorld, service: str, endpoint: str) -> None:
+    """No credentials to try but those that were refused."""
+    world = make(service)
+    fill(world, endpoint, {"refused": ACCOUNT["401"]})
+    summary, recorder = await world.sync()
+    assert set(summary.errors) == {"refused", "sound"}
+    assert "401" in recorder.down[0]
+    await lifted(world)
+
+
+def signing_in(world: World) -> Place:
+    """An account that exchanges client credentials for tokens."""
+    access = world.box.rkvst.access
+    access.add_client("me", "secret")
+    SERVICES["rkvst"](world, "sound", body("sound"))
+    world.account = f'client_id = "me"\nclient_secret_file = "{world.secret("secret", "secret")}"\n'
+    path = "/rkvst/archivist/iam/v1/appidp/token"
+    return Place(path, "POST", exactly=path)
+
+
+@pytest.mark.parametrize("fault", [name for name in PASSING if name != "redirected"])
+async def test_what_passes_with_signing_in(make: MakeWorld, fault: str) -> None:
+    world = make("rkvst")
+    arm(world, signing_in(world), PASSING[fault])
+    await world.sync()
+    assert world.states() == {"sound": "stored"}
+    await lifted(world)
+
+
+@pytest.mark.parametrize("fault", list({**LASTING, **SHAPES, **ACCOUNT}))
+async def test_what_lasts_with_signing_in(make: MakeWorld, fault: str) -> None:
+    """Is the account's trouble, and soon over."""
+    world = make("rkvst")
+    arm(world, signing_in(world), {**LASTING, **SHAPES, **ACCOUNT}[fault])
+    summary, recorder = await world.sync()
+    assert (set(summary.errors), len(recorder.down)) == ({"sound"}, 1)
+    assert not world.states()
+    await lifted(world)
+
+
+async def test_a_bad_track_does_not_hold_up_another(make: MakeWorld) -> None:
+    """Though it has more attachments than there are workers, all of them hanging; nor are all of those waited for."""
+    world = make("sunshine")
+    sunshine = world.box.sunshine
+    place = SERVICES["sunshine"](world, "bad", body("bad"))["bytes"]
+    arm(world, place, LASTING["hanging"])
+    (chat,) = sunshine.conversations.values()
+    for number in range(100):
+        media = sunshine.add_media(b"%d" % number, "bad.txt", "text/plain", chat)
+        sunshine.add_message(chat, sunshine.file_content(media))
+        arm(world, Place(f"/sunshine{media.path}"), LASTING["hanging"])
+    SERVICES["sunshine"](world, "sound", body("sound"))
+    summary, recorder = await world.sync()
+    assert "given up for now" in summary.errors["bad"]
+    assert set(summary.errors) == {"bad"}
+    assert recorder.down == []
+    assert world.stored() == {sha256(body("sound"))}
+    assert sum(request.status == 0 for request in world.box.requests) <= 24  # 16 in a row, and those under way
+
+
+async def test_a_service_that_is_down_is_given_up_soon(make: MakeWorld) -> None:
+    """All tracks alike: it is the account's trouble, and not every attachment is tried."""
+    world = make("trinsic")
+    for number in range(40):
+        place = SERVICES["trinsic"](world, f"{number}", body(f"{number}"))["bytes"]
+        arm(world, place, LASTING["500"])
+    summary, recorder = await world.sync()
+    assert len(recorder.down) == 1
+    assert "is not available" in recorder.down[0]
+    assert len(summary.errors) == 40
+    assert len({request.path for request in world.box.requests if request.status == 500}) <= 24
+    await lifted(world)
+
+
+# --- lists that do not end ----------------------------------------------------------------------------------------
+
+LOOPS: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
+    ("datatrails", "events", "page_token={}", {"events": [], "next_page_token": "A"}, {"next_page_token": "B"}),
+    (
+        "sunshine",
+        "conversations",
+        "page[[]after]={}",
+        {"conversations": [], "meta": {"hasMore": True, "afterCursor": "A"}},
+        {"meta": {"hasMore": True, "afterCursor": "B"}},
+    ),
+    (
+        "sunshine",
+        "messages",
+        "page[[]before]={}",
+        {"messages": [], "meta": {"hasMore": True, "beforeCursor": "A"}},
+        {"meta": {"hasMore": True, "beforeCursor": "B"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("service", "endpoint", "token", "first", "second"), LOOPS)
+@pytest.mark.parametrize("length", [1, 2])
+async def test_page_tokens_that_loop(
+    make: MakeWorld,
+    service: str,
+    endpoint: str,
+    token: str,
+    first: dict[str, Any],
+    second: dict[str, Any],
+    length: int,
+) -> None:
+    """End, as the trouble of their track: with one token, and with two that lead to each other."""
+    world = make(service)
+    place = SERVICES[service](world, "looping", body("looping"))[endpoint]
+    SERVICES[service](world, "sound", body("sound"))
+    if length == 2:
+        arm(world, replace(place, query=f"*{token.format('A')}*"), {"kind": "json", "value": {**first, **second}})
+    arm(world, place, {"kind": "json", "value": first})
+    summary, _ = await world.sync()
+    assert set(summary.errors) == {"looping"}
+    assert "not end" in summary.errors["looping"]
+    assert world.states() == {"sound": "stored"}
+    assert len(world.box.requests) < 1100
+    await lifted(world)
+
+
+async def test_page_tokens_of_all_assets_that_loop(make: MakeWorld) -> None:
+    """The events of the same track are listed all the same."""
+    world = make("datatrails")
+    SERVICES["datatrails"](world, "sound", body("sound"))
+    world.tracks["sound"] = 'asset = "*"'
+    arm(world, Place("*/v2/assets"), {"kind": "json", "value": {"assets": [], "next_page_token": "A"}})
+    summary, _ = await world.sync()
+    assert "page tokens repeat" in summary.errors["sound"]
+    assert world.states() == {"sound": "stored"}
+    await lifted(world)
+
+
+# --- below what the sandbox can do --------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def raw(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[Http]:
+    """A client of a server that says whatever it likes."""
+
+    tasks: set[asyncio.Task[Any] | None] = set()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            await answer(writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    account = Account("one", "datatrails", f"http://127.0.0.1:{port}", object())
+    client = Http(account, Anonymous(), Clock(), patience=Patience(quiet=0.3, window=0.3, whole=0.6, pause=0.001))
+    try:
+        yield client
+    finally:
+        await client.close()
+        server.close()
+        await asyncio.wait([task for task in tasks if task])
+
+
+async def drip(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    """Say it again and again, faster than any time-out of silence."""
+    while True:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("opened", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n["])
+@pytest.mark.parametrize("piece", [b" ", b" " * 400], ids=["slow", "fast"])
+async def test_an_answer_that_takes_for_ever(opened: bytes, piece: bytes) -> None:
+    """Its head or its body; by single bytes or fast: given up, and not tried again at once."""
+    asked = 0
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.write(opened)
+        await drip(writer, piece)
+
+    async with raw(answer) as client:
+        with pytest.raises((UnavailableError, MalformedError)):
+            await client.get(client.url("/"))
+    assert asked <= 5
+
+
+async def test_what_an_error_says_is_read_whole() -> None:
+    """In however many pieces it comes."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        said = b'{"message": "it is not safe"}'
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(said))
+        for start in range(0, len(said), 10):
+            writer.write(said[start : start + 10])
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with raw(answer) as client:
+        with pytest.raises(RejectedError) as caught:
+            await client.get(client.url("/"))
+    assert caught.value.detail == "it is not safe"
+
+
+async def test_an_error_that_does_not_end_is_an_error_all_the_same() -> None:
+    """Its status is what counts."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        await drip(writer, b" ")
+
+    async with raw(answer) as client:
+        with pytest.raises(RejectedError) as caught:
+            await client.get(client.url("/"))
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+async def test_only_200_brings_an_attachment(status: int) -> None:
+    """A part that nobody asked for is not the whole; nor is nothing."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 %d So\r\nContent-Length: 0\r\n\r\n" % status)
+        await writer.drain()
+
+    async with raw(answer) as client:
+        with pytest.raises(MalformedError, match=str(status)):
+            async with client.stream(client.url("/")):
+                raise AssertionError("there is nothing to read")
