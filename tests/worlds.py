@@ -49,6 +49,10 @@ class World:
     account: str = ""
     tracks: dict[str, str] = field(default_factory=dict)
     """Name -> its keys."""
+    outbox: str = ""
+    """Keys of its outbox, if it has one."""
+    beside: "World | None" = None
+    """Another account of the same mirror."""
     max_size: str = "20MiB"
 
     @property
@@ -61,13 +65,20 @@ class World:
         path.chmod(0o600)
         return name
 
+    def section(self, name: str) -> str:
+        """The account's part of a config."""
+        tracks = (f'[[track]]\naccount = "{name}"\nname = "{track}"\n{keys}\n' for track, keys in self.tracks.items())
+        outbox = f'[[outbox]]\ndirectory = "../outbox"\naccount = "{name}"\n{self.outbox}\n' if self.outbox else ""
+        return (
+            f'[accounts.{name}]\nservice = "{self.service}"\n'
+            f'base_url = "http://127.0.0.1:{self.port}/{self.service}"\n{self.account}\n{"".join(tracks)}{outbox}'
+        )
+
     def config(self) -> Config:
         path = self.root / "config.toml"
-        tracks = (f'[[track]]\naccount = "one"\nname = "{name}"\n{keys}\n' for name, keys in self.tracks.items())
         path.write_text(
-            f'[mirror]\ndirectory = "mirror"\nmin_free = 0\nmax_size = "{self.max_size}"\n'
-            f'[accounts.one]\nservice = "{self.service}"\nbase_url = "http://127.0.0.1:{self.port}/{self.service}"\n'
-            f"{self.account}\n{''.join(tracks)}"
+            f'[mirror]\ndirectory = "mirror"\nmin_free = 0\nmax_size = "{self.max_size}"\n[daemon]\nconcurrency = 8\n'
+            f"{self.section('one')}{self.beside.section('two') if self.beside else ''}"
         )
         return configs.load(path, os.environ)
 
