@@ -105,7 +105,7 @@ async def _no_page(chunks: AsyncIterator[bytes], body: Body) -> AsyncIterator[by
     first = not body.start and (body.media_type or "").lower().startswith(("text/html", "application/xhtml"))
     async for chunk in chunks:
         if first and _PAGE.match(chunk):
-            raise MalformedError("a web page came in place of the attachment")
+            raise MalformedError("HTTP 200, but a web page in place of the attachment")
         first = False
         yield chunk
 

@@ -101,10 +101,11 @@ class Part:
         self._marked = size
 
     def forget(self) -> None:
-        """Remove all of it."""
+        """Remove all of it. Where the disk does not let us, it is overwritten next time."""
         self.held, self.hash, self._marked = None, hashlib.sha256(), 0
         for path in (self.sidecar, self.path):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 class Partials:
@@ -141,15 +142,14 @@ class Partials:
         """Remove what nobody has and nobody went on with for so many seconds, and what nothing vouches for."""
         before = time.time() - older
         for entry in list(os.scandir(self.folder)):
-            name = entry.name.partition(".")[0]
+            name, _, kind = entry.name.partition(".")
+            sidecar = Path(self.folder, f"{name}.json")
             if name in self._taken:
                 continue
-            sidecar = self.folder / f"{name}.json"
-            sound = _NAME.fullmatch(name) and entry.name in (name, sidecar.name) and sidecar.exists()
-            if not sound or sidecar.stat().st_mtime <= before:
+            if not _NAME.fullmatch(name) or kind not in ("", "json"):
+                os.unlink(entry.path)
+            elif not sidecar.exists() or sidecar.stat().st_mtime <= before:
                 Part(self.folder / name).forget()
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(entry.path)
 
 
 def _hash(path: Path, size: int) -> "hashlib._Hash":

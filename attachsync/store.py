@@ -290,10 +290,11 @@ class _Incoming:
         return digest, self.size
 
     def keep(self) -> None:
-        """What has come stays, if it can be continued."""
+        """What has come stays, if it can be continued, and the disk lets us say what it is."""
         if self._part and self._path is not None:
-            self._part.came(self.size, self._hash, over=True)
-            self._path = None
+            with contextlib.suppress(OSError):
+                self._part.came(self.size, self._hash, over=True)
+                self._path = None
 
     def discard(self) -> None:
         """Close the file and, unless it got its name or is kept, remove it."""
