@@ -357,6 +357,21 @@ async def test_a_bad_track_does_not_hold_up_another(make: MakeWorld) -> None:
     assert sum(request.status == 0 for request in world.box.requests) <= 24  # 16 in a row, and those under way
 
 
+async def test_content_that_is_not_available_is_waited_for_once(make: MakeWorld) -> None:
+    """Of many attachments with the same bytes, which would all have to wait for them."""
+    world = make("datatrails")
+    place = SERVICES["datatrails"](world, "bad", body("bad"))["bytes"]
+    ledger = world.box.datatrails
+    ((uuid, blob),), ((_, asset),) = ledger.blobs.items(), ledger.assets.items()
+    for number in range(10):
+        ledger.add_event(asset, {"a": ledger.attach(blob, file_name=f"{number}.zip")})
+    arm(world, replace(place, path=f"*{uuid}"), LASTING["hanging"])
+    await world.sync()
+    assert set(world.states().values()) == {"failed"}
+    assert world.box.requests.arrived("GET", f"*{uuid}") == 1
+    await lifted(world)
+
+
 @pytest.mark.parametrize("fault", some(["hanging", "dripping", "stalling"], "dripping"))
 async def test_a_bad_account_does_not_hold_up_another(make: MakeWorld, fault: str) -> None:
     """Though its downloads take all the room there is for downloads of all accounts."""

@@ -127,6 +127,24 @@ async def test_every_service(tmp_path: Path, service: str) -> None:
         assert last.headers["If-Range"]
 
 
+async def test_two_tracks_of_one_attachment(tmp_path: Path) -> None:
+    """At the same time: only one of them goes on with what is kept, and what each reads is its own."""
+    box = Sandbox()
+    runner, port = await serve(box)
+    world = World(box, port, port, tmp_path, "sunshine", max_size="1GiB")
+    box.sunshine.ranges = True
+    place = SERVICES["sunshine"](world, "by user", BODY)["bytes"]
+    world.tracks["by id"] = f'conversation = "{next(iter(box.sunshine.conversations))}"'
+    try:
+        box.faults.add(place.fault({"kind": "truncate", "after": HALF, "times": 1}))
+        assert not (await world.sync())[0].incomplete
+    finally:
+        await runner.cleanup()
+    assert world.stored() == {BODY.sha256}
+    assert world.states() == {"by user": "stored", "by id": "stored"}
+    assert world.left() == []
+
+
 async def test_a_service_that_gives_no_parts_is_asked_for_all(large: Ledgers) -> None:
     """Nothing is kept of a body that could not be continued."""
     large.box.datatrails.ranges = False
