@@ -77,7 +77,8 @@ class Downloader:
         track = self._tracks[attachment.track]
         with store.partials.taken(kept_as(entry)) as part:
             if part and part.is_there():
-                await store.run(part.recover)
+                while await store.run(part.recover):
+                    pass
                 facts = dataclasses.replace(facts, held=part.held)
             store.check_room(max((expected.size or 0) - (facts.held.size if facts.held else 0), 0))
             async with self._source.read(track, attachment, facts) as body:

@@ -24,6 +24,8 @@ _STEP = 8 * 1024 * 1024
 _KEPT = 7 * DAY
 """What nobody went on with for this long (seconds) is removed."""
 _BLOCK = 1024 * 1024
+_STRIDE = 64 * 1024 * 1024
+"""So much (bytes) is hashed again in one go: whoever stops us waits for that only."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME = re.compile(r"[0-9a-f]{32}")
 
@@ -41,6 +43,8 @@ class Part:
         self.held: Held | None = None
         self.hash = hashlib.sha256()
         """Of what is held."""
+        self._stated: tuple[Held, str] | None = None
+        self._hashed = 0
         self._of: tuple[int, str] | None = None
         self._marked = 0
 
@@ -53,19 +57,23 @@ class Part:
         """Whether there is something to recover. Fast."""
         return self.sidecar.exists()
 
-    def recover(self) -> None:
-        """Find out what of it is sound, by its hash."""
+    def recover(self) -> bool:
+        """Find out what of it is sound, by its hash: one short step of it, and whether there is more to do."""
         try:
-            said = json.loads(self.sidecar.read_bytes())
-            held, digest = Held(int(said["size"]), int(said["total"]), str(said["validator"])), str(said["sha256"])
-            self.hash = _hash(self.path, held.size)
+            if self._stated is None:
+                self._stated = _stated(self.sidecar)
+            held, digest = self._stated
+            self._hashed += _hash(self.path, self.hash, self._hashed, held.size)
         except (OSError, ValueError, KeyError, TypeError):
             self.forget()
-            return
-        if self.hash.hexdigest() == digest and 0 < held.size < held.total:
+            return False
+        if self._hashed < held.size:
+            return True
+        if self.hash.hexdigest() == digest:
             self.held, self._marked = held, held.size
         else:
             self.forget()
+        return False
 
     def begins(self, body: Body) -> bool:
         """A body is coming: whether to keep it here. Unless it is the rest of what is held, that is of no use."""
@@ -152,14 +160,24 @@ class Partials:
                 Part(self.folder / name).forget()
 
 
-def _hash(path: Path, size: int) -> "hashlib._Hash":
-    """The hash of a file's first bytes; OSError if it has fewer."""
-    digest = hashlib.sha256()
+def _stated(sidecar: Path) -> tuple[Held, str]:
+    """What a sidecar vouches for, and its SHA-256. Raises OSError, ValueError, KeyError, TypeError."""
+    said = json.loads(sidecar.read_bytes())
+    held = Held(int(said["size"]), int(said["total"]), str(said["validator"]))
+    if not 0 < held.size < held.total or not held.validator.isprintable():
+        raise ValueError("a sidecar that makes no sense")
+    return held, str(said["sha256"])
+
+
+def _hash(path: Path, digest: "hashlib._Hash", start: int, end: int) -> int:
+    """Go on hashing a file's first bytes: how many more of them are in. Raises OSError if it has fewer."""
+    done, stop = start, min(end, start + _STRIDE)
     with open(os.open(path, _READ), "rb", buffering=0) as file:
-        while size:
-            block = file.read(min(size, _BLOCK))
+        file.seek(start)
+        while done < stop:
+            block = file.read(min(stop - done, _BLOCK))
             if not block:
                 raise OSError("it is shorter than its sidecar says")
             digest.update(block)
-            size -= len(block)
-    return digest
+            done += len(block)
+    return done - start

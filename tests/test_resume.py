@@ -242,7 +242,17 @@ def odd_sidecar(path: Path) -> None:
     path.with_suffix(".json").write_text('{"size": "x"}')
 
 
-@pytest.mark.parametrize("damage", [torn, shorter, gone, linked, no_sidecar, odd_sidecar])
+def negative(path: Path) -> None:
+    said = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**said, "size": -1}))
+
+
+def two_lines(path: Path) -> None:
+    said = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**said, "validator": '"a"\r\nX: y'}))
+
+
+@pytest.mark.parametrize("damage", [torn, shorter, gone, linked, no_sidecar, odd_sidecar, negative, two_lines])
 async def test_what_is_damaged_is_thrown_away(large: Ledgers, damage: Any) -> None:
     """Nothing is asked for that what is there could not be continued with."""
     await broken_off(large)
@@ -266,7 +276,7 @@ async def test_bytes_beyond_the_sidecar_do_not_count(large: Ledgers) -> None:
     await broken_off(large)
     path, said = sidecar(large)
     with path.with_suffix("").open("ab") as file:
-        file.write(b"x" * MIB)
+        file.write(b"x" * BODY.size)
     await whole(large)
     assert sent(large) == [(206, f"bytes={said['size']}-", BODY.size - said["size"])]
 
@@ -316,7 +326,7 @@ async def test_kill_9_in_the_middle_of_a_body(large: Ledgers) -> None:
         sys.executable, "-m", "attachsync", "--config", str(large.root / "config.toml"), "sync",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
-    await until(lambda: partial(large).is_dir() and list(partial(large).glob("*.json")))
+    await until(lambda: partial(large).is_dir() and list(partial(large).glob("*.json")), 60)
     process.kill()
     await process.wait()
     held = sidecar(large)[1]["size"]
@@ -330,13 +340,26 @@ async def test_a_stop_in_the_middle_of_a_body(large: Ledgers) -> None:
     """A cancelled pass vouches for all that it has written."""
     large.box.faults.add(Fault(path=BYTES, kind="stall", after=HALF, times=1))
     running = asyncio.ensure_future(large.sync())
-    await until(lambda: partial(large).is_dir() and list(partial(large).glob("*.json")))
+    await until(lambda: partial(large).is_dir() and list(partial(large).glob("*.json")), 60)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     path, said = sidecar(large)
     assert said["size"] == path.with_suffix("").stat().st_size
     await whole(large)
+
+
+def test_what_is_kept_is_hashed_in_steps(tmp_path: Path) -> None:
+    """Each of them short: a stop waits for one only."""
+    data = Grown(70 * MIB, "steps")
+    path = tmp_path / ("0" * 32)
+    with path.open("wb") as file:
+        file.writelines(data.chunks())
+    said = {"size": data.size, "total": data.size + 1, "validator": '"a"', "sha256": data.sha256}
+    path.with_suffix(".json").write_text(json.dumps(said))
+    part = partials.Part(path)
+    assert [part.recover(), part.recover()] == [True, False]
+    assert part.held == Held(data.size, data.size + 1, '"a"')
 
 
 # --- pure ---------------------------------------------------------------------------------------------------------
