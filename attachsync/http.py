@@ -251,8 +251,9 @@ class Http:
         where = self._where(method, target)
         extra = dict(content())
         headers = {**extra.pop("headers", {}), **signature}
-        # An upload may take as long as it needs: it watches itself that it moves.
-        span = None if isinstance(extra.get("data"), aiohttp.payload.Payload) else self._patience.whole
+        span, carried = self._patience.whole, extra.get("data")
+        if isinstance(carried, aiohttp.payload.Payload):  # an upload; it watches itself that it moves
+            span += (carried.size or 0) / self._patience.floor
         try:
             self.boundary.check(target)
             async with asyncio.timeout(span):

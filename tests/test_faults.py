@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 import hashlib
 import time
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from email.utils import formatdate
@@ -17,7 +19,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from attachsync import http
+from attachsync import http, retry
 from attachsync.clock import Clock
 from attachsync.errors import AccountError, MalformedError, RejectedError, UnavailableError
 from attachsync.http import Http
@@ -679,6 +681,26 @@ async def test_an_error_that_does_not_end_is_an_error_all_the_same() -> None:
     assert caught.value.status == 404
 
 
+async def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
+    """Is unpacked as it is read, and no further than any other: memory stays small."""
+    packer = zlib.compressobj(wbits=31)
+    bomb = b"".join([*(packer.compress(b" " * MIB) for _ in range(100)), packer.flush()])
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
+        await writer.drain()
+
+    async with raw(answer) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(MalformedError, match="more than"):
+                await client.get(client.url("/"))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 3 * http.MAX_JSON
+
+
 @pytest.mark.parametrize("status", [201, 202, 204, 206])
 async def test_only_200_brings_an_attachment(status: int) -> None:
     """A part that nobody asked for is not the whole; nor is nothing."""
@@ -736,3 +758,8 @@ def test_any_circle_of_tokens_is_noticed(before: int, length: int) -> None:
     loop = Loop()
     assert not any(loop.closes(f"token {number}") for number in range(before))
     assert any(loop.closes(f"circle {number % length}") for number in range(4 * (before + length)))
+
+
+@pytest.mark.parametrize("header", ["1e300", "99999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_nobody_is_told_to_wait_for_years(header: str) -> None:
+    assert retry.wait_asked(header, 0.0) == retry.DAY
