@@ -288,10 +288,10 @@ class Http:
         return error
 
     async def _beginning(self, response: aiohttp.ClientResponse, where: str) -> bytes:
-        """What came of an error's body, if there is no more of it."""
+        """An error's body, or what has come of it when that takes too long."""
         body = bytearray()
         with suppress(UnavailableError, TimeoutError):
-            async with asyncio.timeout(self._patience.quiet):
+            async with asyncio.timeout(self._patience.words):
                 async for block in self._blocks(response, where):
                     body += block
                     if len(body) >= _BLOCK:

@@ -19,6 +19,8 @@ class Patience:
     """Bytes a second."""
     whole: float = 300.0
     """So is an answer that has not begun after this long, or one of JSON that has not ended."""
+    words: float = 1.0
+    """What an error says is listened to for this long."""
     pause: float = 0.2
     """Before a request is repeated for the first time; then twice as long each time."""
 
