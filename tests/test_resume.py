@@ -28,6 +28,11 @@ BODY = Grown(13 * MIB + 321, "large")
 HALF = 10 * MIB
 
 
+def rare(case: Any) -> Any:
+    """A case for the long run."""
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def large(ledger: Ledgers) -> Ledgers:
     """A ledger with one large attachment, whose service gives parts."""
@@ -100,7 +105,7 @@ async def test_each_try_goes_on_where_the_last_one_ended(large: Ledgers) -> None
     assert [(status, span[:6]) for status, span, _ in sent(large)] == [(200, ""), (206, "bytes="), (206, "bytes=")]
 
 
-@pytest.mark.parametrize("service", ["rkvst", "auco", "sunshine", "trinsic"])
+@pytest.mark.parametrize("service", ["auco", "sunshine", rare("rkvst"), rare("trinsic")])
 async def test_every_service(tmp_path: Path, service: str) -> None:
     """Links of their own, fresh ones included, lead to the rest; what comes in JSON is begun anew, whole."""
     box = Sandbox()
@@ -252,7 +257,9 @@ def two_lines(path: Path) -> None:
     path.with_suffix(".json").write_text(json.dumps({**said, "validator": '"a"\r\nX: y'}))
 
 
-@pytest.mark.parametrize("damage", [torn, shorter, gone, linked, no_sidecar, odd_sidecar, negative, two_lines])
+@pytest.mark.parametrize(
+    "damage", [torn, shorter, linked, odd_sidecar, *map(rare, (gone, no_sidecar, negative, two_lines))]
+)
 async def test_what_is_damaged_is_thrown_away(large: Ledgers, damage: Any) -> None:
     """Nothing is asked for that what is there could not be continued with."""
     await broken_off(large)
