@@ -13,10 +13,10 @@ from attachsync import lock, ownership
 from attachsync.adopting import Adopter
 from attachsync.clock import Clock
 from attachsync.errors import ConfigError, StorageError
-from attachsync.fetcher import Keeping
 from attachsync.hooks import Hooks
 from attachsync.http import Http
 from attachsync.index import Index
+from attachsync.keeping import Keeping
 from attachsync.manifest import Manifest
 from attachsync.metrics import Metrics
 from attachsync.mirror import Mirror, Turn
@@ -24,6 +24,7 @@ from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
 from attachsync.observer import Filed, Observer
 from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
+from attachsync.patience import Patience
 from attachsync.reader import Config
 from attachsync.sources import SERVICES
 from attachsync.store import Store, make_folder, storage_errors
@@ -33,6 +34,7 @@ from attachsync.views import Modes, Views
 log = structlog.get_logger()
 
 _MARK = "mirror"
+_PATIENCE = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,13 @@ def _remembered(state: Path) -> str | None:
 
 @asynccontextmanager
 async def equipped(
-    config: Config, index: Index, clock: Clock, observer: Observer, *, outboxes: bool = True
+    config: Config,
+    index: Index,
+    clock: Clock,
+    observer: Observer,
+    *,
+    outboxes: bool = True,
+    patience: Patience = _PATIENCE,
 ) -> AsyncIterator[Plant]:
     """Open all that a config names, around an index that is held already. Raises StorageError, MirrorHeldError."""
     settings = config.mirror
@@ -122,7 +130,7 @@ async def equipped(
         stack.push_async_callback(hooks.close)
         mirrors, outgoing = {}, []
         for account in config.accounts.values():
-            http = Http(account, SERVICES[account.service].credentials(account), clock)
+            http = Http(account, SERVICES[account.service].credentials(account), clock, patience=patience)
             stack.push_async_callback(http.close)
             mirror = _mirror(config, account, http, keeping)
             if mirror:

@@ -6,11 +6,10 @@ round, what must leave `files/` is marked in its row first, and taken away after
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from attachsync import retry
-from attachsync.clock import Clock
+from attachsync.downloading import Bytes, Downloader, kept_as
 from attachsync.errors import (
     AttachsyncError,
     GoneError,
@@ -24,21 +23,15 @@ from attachsync.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from attachsync.grace import unbroken
-from attachsync.index import Entry, Index
-from attachsync.manifest import Manifest
-from attachsync.model import JSON, Attachment, Digest, Facts, Source, Standing, State, Track
-from attachsync.observer import Observer, Outcome
-from attachsync.store import Expected, Store
+from attachsync.index import Entry
+from attachsync.keeping import Keeping
+from attachsync.model import Attachment, Digest, Facts, Source, Standing, State, Track
+from attachsync.observer import Outcome
+from attachsync.store import Expected
 from attachsync.units import human_size
-from attachsync.views import Views
 
 _FORBIDDEN_WAIT = 6 * 3600.0
 _NO_ROOM_WAIT = 600.0
-_DOWNLOADS = 3
-"""So often a body that breaks off is begun anew within one try."""
-_GRACE = 4.0
-"""When stopped, what can be had only once gets so many seconds to come."""
 _MOST_PARKED = 1000
 _ITEM_ERRORS = (
     GoneError,
@@ -55,32 +48,6 @@ _ITEM_ERRORS = (
 """Errors that end with the attachment they happened to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """Where attachments are kept, and by which rules. `gate` bounds downloads in flight, all accounts together."""
-
-    index: Index
-    store: Store
-    views: Views
-    clock: Clock
-    observer: Observer
-    manifest: Manifest
-    gate: asyncio.Semaphore
-    max_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Bytes:
-    """Bytes that are in the store: what they are, and whether they were fetched for this."""
-
-    digest: Digest
-    size: int
-    media_type: str | None
-    fetched: bool
-    record: Mapping[str, JSON] = field(default_factory=dict)
-    """What the source wants kept of the reading."""
-
-
 class Fetcher:
     """Takes one account's attachments from listed to visible."""
 
@@ -88,6 +55,7 @@ class Fetcher:
         self._source = source
         self._tracks = tracks
         self._keep = keeping
+        self._downloader = Downloader(source, tracks, keeping)
         self._parked: dict[str, list[tuple[Entry, Facts]]] = {}
         self._leaving = asyncio.Lock()
         self.unread: dict[str, str] = {}
@@ -116,7 +84,11 @@ class Fetcher:
         try:
             unavailable = await self._mirrored(entry, facts)
             while waiting:
-                await self._mirrored(*waiting.pop())
+                other = waiting.pop()
+                if unavailable:  # it would be again, and each could take its time over it
+                    self._settle(other[0], unavailable)
+                else:
+                    await self._mirrored(*other)
         finally:
             self._parked.pop(content, None)
         return unavailable
@@ -140,7 +112,9 @@ class Fetcher:
     async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
         try:
-            found = self._stored_already(entry, facts, expected) or await self._download(entry, facts, expected)
+            found = self._stored_already(entry, facts, expected) or await self._downloader.download(
+                entry, facts, expected
+            )
             await self._show(entry, found)
         except _ITEM_ERRORS as error:
             return self._settle(entry, error)
@@ -153,7 +127,7 @@ class Fetcher:
 
     # --- bytes --------------------------------------------------------------------------------------------------
 
-    def _stored_already(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes | None:
+    def _stored_already(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes | None:
         """Bytes of the store that the service's own record states, or that this account fetched as the same blob.
 
         A hash that only the listing states proves nothing: clients write it (contract 3).
@@ -165,56 +139,13 @@ class Fetcher:
             candidates += [(twin[0], twin[1])] if twin else []
         for digest, size in candidates:
             if store.has(digest, size) and expected.fault(digest, size) is None:
-                return _Bytes(digest, size, facts.media_type or attachment.media_type, fetched=False)
+                store.partials.drop(kept_as(entry))
+                return Bytes(digest, size, facts.media_type or attachment.media_type, fetched=False)
         return None
-
-    async def _download(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
-        """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""
-        differed = False
-        repeatable = self._source.repeatable(self._tracks[entry.attachment.track])
-        tries = _DOWNLOADS if repeatable else 1
-        async with self._keep.gate:
-            self._keep.store.check_room(expected.size or 0)
-            for attempt in range(1, tries + 1):
-                try:
-                    if not repeatable:
-                        return await unbroken(self._download_for_good(entry, facts, expected), _GRACE)
-                    return await self._download_once(entry.attachment, facts, expected)
-                except MismatchError:
-                    if differed or attempt == tries:
-                        raise
-                    differed = True
-                except UnavailableError as error:
-                    if not error.begun or isinstance(error.__cause__, TimeoutError) or attempt == tries:
-                        raise
-                    await self._keep.clock.sleep(retry.delay(attempt, base=0.2))
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _download_for_good(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
-        """What can be had only once is stored and noted: whatever fails from here on, the next try finds it."""
-        found = await self._download_once(entry.attachment, facts, expected)
-        came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
-        noted = dataclasses.replace(facts, record={**facts.record, **came})
-        with self._keep.index.database.transaction(durable=True):
-            self._keep.index.attachments.inspected(entry, noted, self._check_at(facts))
-        return found
-
-    async def _download_once(self, attachment: Attachment, facts: Facts, expected: Expected) -> _Bytes:
-        async with self._source.read(self._tracks[attachment.track], attachment, facts) as body:
-            if body.size is not None and body.size > self._keep.max_size:
-                raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
-            digest, size = await self._keep.store.add(self._counted(body.chunks), expected, self._keep.max_size)
-            media_type = facts.media_type or attachment.media_type or body.media_type
-        return _Bytes(digest, size, media_type, fetched=True, record=body.record)
-
-    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self._keep.observer.received(len(chunk))
-            yield chunk
 
     # --- names and rows -----------------------------------------------------------------------------------------
 
-    async def _show(self, entry: Entry, found: _Bytes) -> None:
+    async def _show(self, entry: Entry, found: Bytes) -> None:
         index, views, store = self._keep.index.attachments, self._keep.views, self._keep.store
         path = index.claim(entry.account, entry.attachment, found.media_type)
         self._keep.manifest.outdated()
@@ -228,12 +159,14 @@ class Fetcher:
 
     def _settle(self, entry: Entry, error: AttachsyncError) -> UnavailableError | None:
         state, wait, failed = _reaction(error, entry)
+        if state is State.GONE:
+            self._keep.store.partials.drop(kept_as(entry))
         self._keep.index.attachments.settled(entry, state, str(error), self._keep.clock.now() + wait, failed=failed)
         self._tell(entry, state, str(error))
         return error if isinstance(error, UnavailableError) else None
 
     def _tell(
-        self, entry: Entry, state: State, reason: str, path: str | None = None, found: _Bytes | None = None
+        self, entry: Entry, state: State, reason: str, path: str | None = None, found: Bytes | None = None
     ) -> None:
         outcome = Outcome(
             account=entry.account,
@@ -280,7 +213,7 @@ class Fetcher:
         """
         try:
             entry = _as_stated(entry, facts)
-            found = await self._download(entry, facts, _expected(entry.attachment, facts))
+            found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts))
             if found.digest != entry.shown:
                 await self._show(entry, found)
         except NotModifiedError:

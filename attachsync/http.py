@@ -4,18 +4,16 @@ Signs in, keeps to the account's rate, waits when told to, repeats what is safe 
 than `origins` allows, bounds what it reads, and turns whatever happens into the errors of `errors`.
 """
 
-import socket
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol
 
 import aiohttp
-import stamina
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from attachsync import __version__
+from attachsync import __version__, ranges
 from attachsync.answers import Reply, fault, skew
 from attachsync.clock import Clock
 from attachsync.errors import (
@@ -27,20 +25,20 @@ from attachsync.errors import (
     RejectedError,
     UnavailableError,
 )
-from attachsync.model import Account, Body
-from attachsync.origins import Boundary, is_public, origin
-from attachsync.pace import LONGEST_WAIT, Pace
+from attachsync.model import Account, Body, Held
+from attachsync.origins import Boundary, origin
+from attachsync.pace import Pace
+from attachsync.patience import Patience, TooSlowError, hurried
+from attachsync.repeating import again_soon, repeated
+from attachsync.resolving import GuardedResolver
 from attachsync.retry import wait_asked
+from attachsync.units import human_size
 
-T = TypeVar("T")
-
-MAX_JSON = 64 * 1024 * 1024
+MAX_JSON = 16 * 1024 * 1024
 """An answer that should be JSON is read this far (bytes)."""
 _BLOCK = 1024 * 1024
 _MAX_REDIRECTS = 5
-_ATTEMPTS = 5
-_QUIET = 30.0
-"""A connection that says nothing for this long (seconds) is given up, and not tried again at once."""
+_PATIENCE = Patience()
 
 Query = Sequence[tuple[str, str]]
 Content = Callable[[], Mapping[str, Any]]
@@ -62,22 +60,25 @@ class Credentials(Protocol):
 
 
 class Http:
-    """One account's client. Made and closed inside a running event loop. `quiet` is in seconds."""
+    """One account's client. Made and closed inside a running event loop."""
 
-    def __init__(self, account: Account, credentials: Credentials, clock: Clock, *, quiet: float = _QUIET) -> None:
+    def __init__(
+        self, account: Account, credentials: Credentials, clock: Clock, *, patience: Patience = _PATIENCE
+    ) -> None:
         self.account = account
         self.boundary = Boundary(account.base_url, account.media_hosts, account.proxy)
         self.clock = clock
         self._credentials = credentials
+        self._patience = patience
         self._pace = Pace(account.name, account.rate, clock)
         self.skew: float | None = None
         """By how much our clock was ahead of the service's (seconds) when it answered last; None: it did not say."""
         context: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ssl=context, resolver=_GuardedResolver(self.boundary), keepalive_timeout=4
+                limit=0, ssl=context, resolver=GuardedResolver(self.boundary), keepalive_timeout=4
             ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(quiet, 20), sock_read=quiet),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(patience.quiet, 20), sock_read=patience.quiet),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"attachsync/{__version__}", "Accept-Encoding": "identity"},
             read_bufsize=_BLOCK,
@@ -102,7 +103,7 @@ class Http:
             response = await self._send("GET", url, signed=signed, own=signature)
             return await self._whole(response, self._where("GET", url))
 
-        return await _repeated(once)
+        return await repeated(once, self._patience.pause)
 
     async def post(self, url: URL, content: Content = _nothing, *, signed: bool = True, repeat: bool = False) -> Reply:
         """POST once (twice after a 401, which did nothing), or, where that harms nothing, as GET is repeated.
@@ -114,7 +115,7 @@ class Http:
             response = await self._send("POST", url, content, signed=signed, patient=repeat)
             return await self._whole(response, self._where("POST", url))
 
-        return await (_repeated(once) if repeat else once())
+        return await (repeated(once, self._patience.pause) if repeat else once())
 
     @asynccontextmanager
     async def stream(
@@ -124,26 +125,56 @@ class Http:
         signed: bool = True,
         signature: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        held: Held | None = None,
     ) -> AsyncIterator[Body]:
         """GET an attachment's bytes. Trouble before the first byte is repeated here; later trouble is the caller's.
 
-        `headers` go with it wherever it leads. Raises NotModifiedError where `If-None-Match` among them was met.
+        `headers` go with it wherever it leads. Raises NotModifiedError where `If-None-Match` among them was met. The
+        body is the rest of what is `held` if its `start` says so.
         """
 
-        def content() -> Mapping[str, Any]:
-            return {"headers": {**(headers or {})}}
+        async def once(more: Mapping[str, str]) -> aiohttp.ClientResponse:
+            content = {"headers": {**(headers or {}), **more}}
+            return await self._send("GET", url, lambda: content, signed=signed, own=signature)
 
-        response = await _repeated(lambda: self._send("GET", url, content, signed=signed, own=signature))
+        response = await self._continued(once, held) if held else None
+        start = held.size if held and response and response.status == 206 else 0
+        if response is None:
+            response = await repeated(lambda: once({}), self._patience.pause)
         try:
-            encoded = "Content-Encoding" in response.headers
-            yield Body(
-                chunks=self._blocks(response, self._where("GET", url)),
-                size=None if encoded else response.content_length,
-                media_type=response.headers.get("Content-Type"),
-                etag=response.headers.get("ETag"),
-            )
+            where = self._where("GET", url)
+            if not start and response.status != 200:
+                raise MalformedError(f"{where}: HTTP {response.status}, but no attachment")
+            yield self._body(response, where, start)
         finally:
             response.close()
+
+    async def _continued(
+        self, once: Callable[[Mapping[str, str]], Awaitable[aiohttp.ClientResponse]], held: Held
+    ) -> aiohttp.ClientResponse | None:
+        """An answer with exactly the rest of what is held (206), or with all (200); None if it is to be asked anew."""
+        try:
+            response = await repeated(lambda: once(ranges.asked(held)), self._patience.pause)
+        except RejectedError as error:
+            if error.status != 416:
+                raise
+            return None
+        if response.status == 200 or ranges.continues(response.status, response.headers, held):
+            return response
+        response.close()
+        return None
+
+    def _body(self, response: aiohttp.ClientResponse, where: str, start: int = 0) -> Body:
+        length = None if "Content-Encoding" in response.headers else response.content_length
+        continuable = start or ranges.is_continuable(response.headers)
+        return Body(
+            chunks=self._blocks(response, where),
+            size=None if length is None else start + length,
+            media_type=response.headers.get("Content-Type"),
+            etag=response.headers.get("ETag"),
+            start=start,
+            validator=ranges.validator(response.headers) if continuable else None,
+        )
 
     @asynccontextmanager
     async def post_stream(self, url: URL, content: Content, *, repeat: bool = False) -> AsyncIterator[Body]:
@@ -157,17 +188,12 @@ class Http:
             return await self._send("POST", url, content)
 
         where = self._where("POST", url)
-        response = await (_repeated(once, _again_soon) if repeat else once())
+        response = await (repeated(once, self._patience.pause, again_soon) if repeat else once())
         try:
             if response.status == 202:
                 asked = wait_asked(response.headers.get("Retry-After"), self.clock.now())
                 raise NotReadyError(f"{where}: not ready yet (HTTP 202)", after=asked)
-            encoded = "Content-Encoding" in response.headers
-            yield Body(
-                chunks=self._blocks(response, where),
-                size=None if encoded else response.content_length,
-                media_type=response.headers.get("Content-Type"),
-            )
+            yield self._body(response, where)
         finally:
             response.close()
 
@@ -225,11 +251,15 @@ class Http:
         where = self._where(method, target)
         extra = dict(content())
         headers = {**extra.pop("headers", {}), **signature}
+        span, carried = self._patience.whole, extra.get("data")
+        if isinstance(carried, aiohttp.payload.Payload):  # an upload; it watches itself that it moves
+            span += (carried.size or 0) / self._patience.floor
         try:
             self.boundary.check(target)
-            return await self._session.request(
-                method, target, headers=headers, allow_redirects=False, proxy=self.account.proxy, **extra
-            )
+            async with asyncio.timeout(span):
+                return await self._session.request(
+                    method, target, headers=headers, allow_redirects=False, proxy=self.account.proxy, **extra
+                )
         except RefusedError as error:
             raise RefusedError(f"{where}: {error}", code=error.code) from None
         except aiohttp.ClientConnectorCertificateError as error:
@@ -254,27 +284,38 @@ class Http:
             raise MalformedError(f"{where}: redirected to what is no URL") from None
 
     async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool) -> Exception:
-        try:
-            body = await response.content.read(_BLOCK)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            body = b""
-        error = fault(response.status, response.headers, body, where, self.clock.now())
+        said = await self._beginning(response, where)
+        error = fault(response.status, response.headers, said, where, self.clock.now())
         if response.status == 401 and not carried:
             return RejectedError(str(error), status=401)
         return error
 
+    async def _beginning(self, response: aiohttp.ClientResponse, where: str) -> bytes:
+        """An error's body, or what has come of it when that takes too long."""
+        body = bytearray()
+        with suppress(UnavailableError, TimeoutError):
+            async with asyncio.timeout(self._patience.words):
+                async for block in self._blocks(response, where):
+                    body += block
+                    if len(body) >= _BLOCK:
+                        break
+        return bytes(body)
+
     async def _whole(self, response: aiohttp.ClientResponse, where: str) -> Reply:
         body = bytearray()
-        async with response:
-            async for block in self._blocks(response, where):
-                body += block
-                if len(body) > MAX_JSON:
-                    raise MalformedError(f"{where}: an answer of more than {MAX_JSON} bytes")
+        try:
+            async with response, asyncio.timeout(self._patience.whole):
+                async for block in self._blocks(response, where):
+                    body += block
+                    if len(body) > MAX_JSON:
+                        raise MalformedError(f"{where}: an answer of more than {human_size(MAX_JSON)}")
+        except TimeoutError as error:
+            raise UnavailableError(f"{where}: the answer takes too long", begun=True) from error
         return Reply(response.status, response.headers, bytes(body), where)
 
     async def _blocks(self, response: aiohttp.ClientResponse, where: str) -> AsyncIterator[bytes]:
         try:
-            async for block in response.content.iter_chunked(_BLOCK):
+            async for block in hurried(response.content.iter_chunked(_BLOCK), self._patience):
                 yield block
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnavailableError(f"{where}: the answer broke off ({_reason(error)})", begun=True) from error
@@ -285,56 +326,9 @@ class Http:
         return f"{self.account.name}: {method} {place}"
 
 
-class _GuardedResolver(AbstractResolver):
-    """Resolves names, and leaves out addresses that the account must not reach (DNS rebinding included)."""
-
-    def __init__(self, boundary: Boundary) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-        self._boundary = boundary
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if self._boundary.trusts(host):
-            return found
-        public = [entry for entry in found if is_public(entry["host"])]
-        if not public:
-            raise RefusedError(f"{host} is at a private address: not followed", code="address")
-        return public
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-_Again = Callable[[Exception], bool | float]
-
-
-async def _repeated(once: Callable[[], Awaitable[T]], on: "_Again | None" = None) -> T:
-    async for attempt in stamina.retry_context(
-        on=on or _again, attempts=_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=10.0, wait_jitter=0.3
-    ):
-        with attempt:
-            return await once()
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _again(error: Exception) -> bool | float:
-    """Whether a GET may be repeated at once: False, True (back off), or the seconds that the service asked for."""
-    if not isinstance(error, UnavailableError) or isinstance(error.__cause__, TimeoutError):
-        return False
-    if error.retry_after is None:
-        return True
-    return max(error.retry_after, 0.01) if error.retry_after <= LONGEST_WAIT else False
-
-
-def _again_soon(error: Exception) -> bool | float:
-    return not (isinstance(error, UnavailableError) and error.status == 503) and _again(error)
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
-        return "timed out"
+        return f"too slow: {error}" if isinstance(error, TooSlowError) else "timed out"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         said = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
         return f"its certificate is not trusted: {said}; where a CA of your own issued it, name that in ca_file"
@@ -343,6 +337,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.strerror or type(error.os_error).__name__
     return type(error).__name__
-
-
-stamina.instrumentation.set_on_retry_hooks([])  # its own lines would repeat whole errors, once for each worker

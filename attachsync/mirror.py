@@ -23,18 +23,20 @@ from attachsync.errors import (
     StorageError,
     UnavailableError,
 )
-from attachsync.fetcher import Fetcher, Keeping
+from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Wanted
+from attachsync.keeping import Keeping
 from attachsync.model import Account, Source, Track
 from attachsync.sources.service import Pull
+from attachsync.trouble import Trouble
 
 E = TypeVar("E", bound=BaseException)
 
 _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
 _LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
-_MOST_TROUBLE = 16
-"""So many attachments in a row for which the service was not available: it is down."""
+_TRACK_REST = 60.0
+"""A track whose attachments are not available is left alone for this long (seconds) by a daemon."""
 _GLANCE = 1.0
 """Lists of sessions or keys are looked at this often (seconds): an appended line is picked up at once."""
 _LONGEST_REST = 60.0
@@ -79,7 +81,7 @@ class Mirror:
         self._looks = {track.name: asyncio.Event() for track in tracks}
         self._urgent = 0
         self._busy: set[int] = set()
-        self._trouble = 0
+        self._trouble = Trouble(account.name, len(tracks))
 
     # --- one pass -----------------------------------------------------------------------------------------------
 
@@ -87,8 +89,9 @@ class Mirror:
         """One pass over some tracks: everything that is not mirrored is tried once, whatever its retry time."""
         turn = Turn()
         self._fetcher.unread.clear()
+        self._trouble = Trouble(self.account.name, len(tracks))
         await self._session(turn, tracks, lambda: self._list_all(iter(tracks), turn), self._feed_once)
-        turn.errors = self._fetcher.unread | turn.errors
+        turn.errors = self._fetcher.unread | self._trouble.resting | turn.errors
         return turn
 
     async def _session(
@@ -99,7 +102,6 @@ class Mirror:
         feeder: "Callable[[_Queue, Sequence[str], Turn], Coroutine[Any, Any, None]]",
     ) -> None:
         """List and fetch at the same time, until both end or an error reaches the account or the disk."""
-        self._trouble = 0
         self._busy.clear()
         try:
             turn.number = self._keep.index.tracks.next_turn()
@@ -137,6 +139,7 @@ class Mirror:
         failures, clock, tracks = 0, self._keep.clock, list(self.tracks.values())
         while True:
             turn, began = Turn(), clock.monotonic()
+            self._trouble = Trouble(self.account.name, len(tracks), _TRACK_REST)
             lister = functools.partial(self._list_forever, interval, turn)
             await self._session(turn, tracks, lister, self._feed_forever)
             failures = failures + 1 if clock.monotonic() - began < retry.DAY / 24 else 1
@@ -252,15 +255,21 @@ class Mirror:
                 continue
             if not self._busy:
                 await self._tidy(list(self.tracks.values()))
-            due = self._keep.index.tracks.next_due(self.account.name, names)
+            due = self._keep.index.tracks.next_due(self.account.name, self._awake(names))
             rest = _LONGEST_REST if due is None else min(due - clock.now(), _LONGEST_REST)
             await clock.wait(self._more, max(rest, 0.5))
 
     def _batch(self, names: Sequence[str], number: int, *, once: bool, urgent: bool) -> list[Entry]:
         index, now, room = self._keep.index.attachments, self._keep.clock.now(), self.account.concurrency
+        names = self._awake(names)
         wanted = Wanted(names, number, once, None if urgent else now, self._busy, room)
         found = index.work(self.account.name, wanted)
         return found or index.stale(self.account.name, Wanted(names, number, once, now, self._busy, room))
+
+    def _awake(self, names: Sequence[str]) -> list[str]:
+        """Tracks of which something may be tried now."""
+        now = self._keep.clock.monotonic()
+        return [name for name in names if not self._trouble.rests(name, now)]
 
     async def _hand_out(self, queue: "_Queue", batch: list[Entry]) -> bool:
         self._busy.update(entry.id for entry in batch)
@@ -272,11 +281,9 @@ class Mirror:
         while (entry := await queue.get()) is not None:
             if entry.digest is not None:
                 await self._fetcher.recheck(entry)
-            else:
+            elif self._awake([entry.attachment.track]):
                 unavailable = await self._fetcher.fetch(entry)
-                self._trouble = self._trouble + 1 if unavailable else 0
-                if self._trouble >= _MOST_TROUBLE:
-                    raise AccountError(f"{self.account.name} is not available: {unavailable}")
+                self._trouble.note(entry.attachment.track, unavailable, self._keep.clock.monotonic())
             self._busy.discard(entry.id)
             if not self._busy:
                 self._more.set()

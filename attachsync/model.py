@@ -88,6 +88,16 @@ class Standing(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The beginning of a body that broke off: so many bytes of so many, and what the rest must match to be its rest."""
+
+    size: int
+    total: int
+    validator: str
+    """Its strong ETag, or its modification date."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the service's own record says of an attachment (DataTrails `/info`); empty where there is none."""
 
@@ -102,13 +112,16 @@ class Facts:
     media_type: str | None = None
     sha256: str | None = None
     record: Mapping[str, JSON] = field(default_factory=dict)
+    held: Held | None = None
+    """What is here of it already: where the service can, `read` gives only the rest."""
 
 
 @dataclass(slots=True)
 class Body:
-    """An attachment's bytes on their way. `chunks` raises UnavailableError when the connection breaks.
+    """An attachment's bytes on their way, `size` of them in all.
 
-    Not frozen: some services state the media type after the bytes.
+    `chunks` raises UnavailableError when the connection breaks. Not frozen: some services state the media type after
+    the bytes.
     """
 
     chunks: AsyncIterator[bytes]
@@ -117,6 +130,10 @@ class Body:
     etag: str | None = None
     record: Mapping[str, JSON] = field(default_factory=dict)
     """What the source wants kept of this reading: it joins the record that `inspect` gets."""
+    start: int = 0
+    """How many bytes before `chunks` are held already."""
+    validator: str | None = None
+    """What the rest must match if this breaks off; None: it could only be read anew."""
 
 
 @dataclass(frozen=True, slots=True)

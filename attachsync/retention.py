@@ -6,8 +6,8 @@ is cut short is found by its mark.
 
 import structlog
 
-from attachsync.fetcher import Keeping
 from attachsync.index import Entry
+from attachsync.keeping import Keeping
 from attachsync.model import State, Track
 from attachsync.observer import Outcome
 from attachsync.units import human_duration

@@ -19,7 +19,8 @@ def delay(failures: int, *, base: float = 5.0, cap: float = _CAP, spread: float 
 def wait_asked(header: str | None, now: float) -> float | None:
     """A `Retry-After` or `Archivist-Rate-Limit-Reset` value in seconds from `now` (Unix time); None if it says nothing.
 
-    Either a decimal number of seconds or an HTTP date (specs/datatrails.md 3, specs/sunshine.md 8).
+    Either a decimal number of seconds or an HTTP date (specs/datatrails.md 3, specs/sunshine.md 8). Nobody is left
+    alone for more than a day: what asks for that is mistaken, or its clock or ours is wrong.
     """
     if header is None:
         return None
@@ -30,4 +31,4 @@ def wait_asked(header: str | None, now: float) -> float | None:
             span = parsedate_to_datetime(header).timestamp() - now
         except (ValueError, TypeError):
             return None
-    return max(span, 0.0) if span < float("inf") else None
+    return min(max(span, 0.0), DAY) if span < float("inf") else None

@@ -4,6 +4,7 @@ Blocking work runs in the store's own threads; a hop that has begun is always wa
 nothing is still being written and no descriptor is reused under a writer.
 """
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError
+from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError, UnavailableError
 from attachsync.model import Digest
+from attachsync.partials import Part, Partials
 from attachsync.threads import in_thread
 from attachsync.units import human_size
 
@@ -26,6 +28,7 @@ _BLOCK = 1024 * 1024
 _MUCH = 16 * 1024 * 1024
 """A body is not read further than this (bytes) beyond twice its stated size: it may have no end."""
 _THREADS = 8
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,14 @@ def make_folder(folder: Path, mode: int, root: Path) -> None:
 
 
 class Store:
-    """The folder `sha256/` of one mirror, and its `tmp/` and `quarantine/`."""
+    """The folder `sha256/` of one mirror, and its `tmp/`, `partial/` and `quarantine/`."""
 
     def __init__(self, mirror: Path, *, file_mode: int = 0o440, store_mode: int = 0o700, min_free: int = 0) -> None:
         self.mirror = mirror
         self.objects = mirror / "sha256"
         self.tmp = mirror / ".attachsync" / "tmp"
         self.quarantined = mirror / ".attachsync" / "quarantine"
+        self.partials = Partials(mirror / ".attachsync" / "partial")
         self._file_mode = file_mode
         self._store_mode = store_mode
         self._min_free = min_free
@@ -112,6 +116,7 @@ class Store:
                 folder.chmod(mode)
             for left in os.scandir(self.tmp):
                 os.unlink(left.path)
+            self.partials.prepare()
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -135,15 +140,18 @@ class Store:
             found = os.statvfs(self.mirror)
         return found.f_bavail * found.f_frsize
 
-    async def add(self, chunks: AsyncIterator[bytes], expected: Expected, limit: int) -> tuple[Digest, int]:
-        """Store a body: (digest, size), durable when this returns.
+    async def add(
+        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
+    ) -> tuple[Digest, int]:
+        """Store a body: (digest, size), durable when this returns. `chunks` follow what is held of `part`.
 
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
-        `chunks` raises.
+        `chunks` raises: what has come is then kept in `part`, if it can be continued.
         """
-        self.check_room(expected.size or 0)
-        incoming = _Incoming(self, expected)
-        with self._reserved(expected.size or 0, incoming):
+        incoming = _Incoming(self, expected, part)
+        rest = max((expected.size or 0) - incoming.size, 0)
+        self.check_room(rest)
+        with self._reserved(rest, incoming):
             return await self._receive(chunks, incoming, expected, limit)
 
     @contextlib.contextmanager
@@ -159,7 +167,7 @@ class Store:
         self, chunks: AsyncIterator[bytes], incoming: "_Incoming", expected: Expected, limit: int
     ) -> tuple[Digest, int]:
         held = bytearray()
-        total = 0
+        total = incoming.size
         try:
             async for chunk in chunks:
                 total += len(chunk)
@@ -174,6 +182,9 @@ class Store:
                     held.clear()
                     self.check_room(0)
             return await self.run(incoming.finish, bytes(held))
+        except (UnavailableError, asyncio.CancelledError):
+            incoming.keep()
+            raise
         finally:
             incoming.discard()
 
@@ -233,7 +244,12 @@ class Store:
 
     def check_room(self, size: int) -> None:
         """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes."""
-        free = self.free() - sum(self._coming.values())
+        taken = sum(self._coming.values())
+        free = self.free() - taken
+        if free - size < self._min_free:
+            with storage_errors(self.mirror):
+                self.partials.sweep(0)  # they are in nobody's way
+            free = self.free() - taken
         words = f"less than min_free ({human_size(self._min_free)}) would be left; make room, or lower min_free"
         if free < self._min_free:
             raise StorageError(f"{self.mirror}: the disk is full: {words}")
@@ -242,43 +258,59 @@ class Store:
 
 
 class _Incoming:
-    """One body being received: a temporary file, hashed as it is written. Its methods block."""
+    """One body being received: a file, hashed as it is written. Its methods block."""
 
-    def __init__(self, store: Store, expected: Expected) -> None:
+    def __init__(self, store: Store, expected: Expected, part: Part | None) -> None:
         self._store = store
         self._expected = expected
-        self._hash = hashlib.sha256()
-        self._size = 0
+        self._part = part
+        self._continued = part is not None and part.held is not None
+        self._hash = part.hash if part else hashlib.sha256()
+        self.size = part.held.size if part and part.held else 0
         self._path: Path | None = None
         self._descriptor = -1
 
     def write(self, block: bytes) -> None:
         if self._path is None:
-            self._path = self._store.temporary()
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._path = self._part.path if self._part else self._store.temporary()
+            self._descriptor = self._part.opened() if self._part else os.open(self._path, _NEW, 0o600)
         self._hash.update(block)
         view = memoryview(block)
         while view:
             view = view[os.write(self._descriptor, view) :]
-        self._size += len(block)
+        self.size += len(block)
+        if self._part:
+            self._part.came(self.size, self._hash)
 
     def finish(self, block: bytes) -> tuple[Digest, int]:
         self.write(block)
         assert self._path is not None
         digest = Digest(self._hash.hexdigest())
+        fault = self._expected.fault(digest, self.size)
+        if fault and self._continued:
+            raise MismatchError(f"{fault}, continued from what was kept")  # of two readings: no evidence of anything
         self._store.read_only(self._descriptor)
         os.fsync(self._descriptor)
-        fault = self._expected.fault(digest, self._size)
         if fault:
             self._store.set_aside(self._path, digest)
-            self._path = None
-            raise MismatchError(fault)
-        self._store.place(self._path, digest)
+        else:
+            self._store.place(self._path, digest)
         self._path = None
-        return digest, self._size
+        if self._part:
+            self._part.forget()
+        if fault:
+            raise MismatchError(fault)
+        return digest, self.size
+
+    def keep(self) -> None:
+        """What has come stays, if it can be continued, and the disk lets us say what it is."""
+        if self._part and self._path is not None:
+            with contextlib.suppress(OSError):
+                self._part.came(self.size, self._hash, over=True)
+                self._path = None
 
     def discard(self) -> None:
-        """Close the file and, unless it got its name, remove it."""
+        """Close the file and, unless it got its name or is kept, remove it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -286,3 +318,5 @@ class _Incoming:
             with contextlib.suppress(OSError):  # a disk that became read-only: what is left is swept at the next start
                 self._path.unlink()
             self._path = None
+            if self._part:
+                self._part.forget()

@@ -18,6 +18,7 @@ from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.model import Account, Outbox
 from attachsync.outbox import Notice, Outcome, Outgoing
+from attachsync.patience import Patience
 from attachsync.sandbox import Sandbox, serve
 from attachsync.sources.sunshine import SERVICE
 from attachsync.sources.sunshine.keys import AccountKeys, OutboxKeys
@@ -139,7 +140,7 @@ async def rig(
     root.mkdir()
     config = Outbox(root, "support", OutboxKeys(), ignore=("*~", "*.part", "*.tmp", "*.crdownload"))
     clock = clock or Leaping()
-    http = Http(account, SERVICE.credentials(account), clock, quiet=quiet)
+    http = Http(account, SERVICE.credentials(account), clock, patience=Patience(quiet=quiet))
     (tmp_path / "state").mkdir()
     index = Index.open(tmp_path / "state")
     made = Rig(box, account, config, http, index, clock)

@@ -79,7 +79,7 @@ async def trail(tmp_path: Path, service: str = "datatrails", asset: str | None =
     root.mkdir()
     config = Outbox(root, "ledger", OutboxKeys(asset or made.uuid))
     clock = Leaping()
-    http = Http(account, SERVICES[service].credentials(account), clock, quiet=10)
+    http = Http(account, SERVICES[service].credentials(account), clock)
     (tmp_path / "state").mkdir()
     index = Index.open(tmp_path / "state")
     one = Trail(box, account, config, http, index, clock)

@@ -9,9 +9,9 @@ from aiohttp import web
 from attachsync.sandbox.answer import Answer, Route
 from attachsync.sandbox.auco import Auco
 from attachsync.sandbox.auco_links import LINKS
-from attachsync.sandbox.auco_ranges import part
 from attachsync.sandbox.auco_records import Stored
 from attachsync.sandbox.content import Held
+from attachsync.sandbox.ranges import ranged
 
 # Status and message by code word (specs/auco.md 4; the others as the storage is known to word them).
 REFUSALS = {
@@ -67,22 +67,8 @@ class AucoStorage:
             headers |= {"ETag": stored.etag, "Last-Modified": format_datetime(stored.at, usegmt=True)}
             if _names(request.headers.get("If-None-Match", ""), stored.etag):
                 return Answer(304, headers=headers | {"Content-Type": ""})
-        if not self.state.ranges:
-            return Answer(200, stored.content, headers)
-        headers["Accept-Ranges"] = "bytes"
-        return self._part(request, stored, headers)
-
-    def _part(self, request: web.Request, stored: Stored, headers: dict[str, str]) -> Answer:
-        known = request.headers.get("If-Range", stored.etag)
-        size = stored.content.size
-        try:
-            piece = part(stored.content, request.headers.get("Range", "") if known == stored.etag else "")
-        except ValueError:
-            refusal = self._refused("InvalidRange")
-            return Answer(416, refusal.content, {**refusal.headers, "Content-Range": f"bytes */{size}"})
-        if piece is None:
-            return Answer(200, stored.content, headers)
-        return Answer(206, piece, headers | {"Content-Range": f"bytes {piece.start}-{piece.stop - 1}/{size}"})
+        whole = Answer(200, stored.content, headers)
+        return ranged(request, whole, self._refused("InvalidRange")) if self.state.ranges else whole
 
     def _refused(self, word: str) -> Answer:
         status, message = REFUSALS[word]

@@ -59,6 +59,8 @@ class Delivery:
         elif shape.end == "reset":
             await self._flushed()
             self.abort()
+        elif shape.end == "hang":
+            await self._look_until(lambda: self.gone)
         else:
             await response.write_eof()
 

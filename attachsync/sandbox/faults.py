@@ -11,6 +11,7 @@ Kind = Literal[
     "status",
     "reset",
     "truncate",
+    "stall",
     "endless",
     "drip",
     "hang",
@@ -18,6 +19,7 @@ Kind = Literal[
     "no_length",
     "wrong_length",
     "tamper",
+    "headers",
     "html",
     "json",
     "redirect",
@@ -31,10 +33,12 @@ class Fault:
     """One misbehaviour of a service.
 
     `path` (with the service's prefix), `method` and `query` are globs in which `*` also matches `/`.
-    `after`: bytes sent before `reset` or `truncate`, and the position of the byte that `tamper` flips.
+    `after`: bytes sent before `reset`, `truncate` or `stall` (which then says nothing more), and the position of the
+    byte that `tamper` flips.
     `extra`: how many bytes `wrong_length` claims too many (negative: too few).
     `size`, `every`: `drip` sends that many bytes, then waits that many seconds.
     `value`: the JSON of `json`; or `depth` lists, one inside the other.
+    `headers` join those of the answer, and are all that is wrong with it for `headers`.
     `carry_out`: for kinds that answer instead of the service, let the service do its work first.
     """
 
@@ -64,7 +68,18 @@ class Fault:
     @property
     def works_first(self) -> bool:
         """Whether the service carries the request out before the fault shows."""
-        shapes = ("truncate", "endless", "drip", "gzip", "no_length", "wrong_length", "tamper", "lost")
+        shapes = (
+            "truncate",
+            "stall",
+            "endless",
+            "drip",
+            "gzip",
+            "no_length",
+            "wrong_length",
+            "tamper",
+            "headers",
+            "lost",
+        )
         return self.carry_out or self.kind in shapes or (self.kind == "reset" and self.after > 0)
 
     def meets(self, method: str, path: str, query: str) -> bool:

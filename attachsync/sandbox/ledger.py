@@ -36,6 +36,7 @@ class Ledger:
         self.max_blob_size = 512 * MEBIBYTE
         self.auto_confirm = True
         self.pending_hides_attachments = True
+        self.ranges = False
         self.event_path_serves_asset_attributes = True
         self.bare_references_count = False
         self.wildcard_untracked = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from attachsync.sandbox.ledger_errors import proxy_error
 from attachsync.sandbox.ledger_records import Asset, Blob, Event, references
 from attachsync.sandbox.ledger_view import blob_info
 from attachsync.sandbox.media import detected
+from attachsync.sandbox.ranges import ranged
 
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 FALSE = ("0", "f", "F", "FALSE", "false", "False")
@@ -49,15 +51,19 @@ class Files:
             raise Refusal(proxy_error(403, "permission denied"))
         return uuid
 
-    def download(self, uuid: str, query: Mapping[str, str]) -> Answer:
+    def download(self, uuid: str, request: web.Request) -> Answer:
         """Answer with the bytes, if the scan's result and the wishes of the client allow (1.7)."""
-        blob = self._blob(uuid)
+        blob, query = self._blob(uuid), request.query
         strict, insecure = _flag(query, "strict"), _flag(query, "allow_insecure")
         if blob.scanned == "SCANNED_BAD" and not insecure:
             return proxy_error(400, BAD)
         if blob.scanned == "NOT_SCANNED" and strict and not insecure:
             return proxy_error(400, UNSCANNED)
-        return Answer(200, blob.served, {"Content-Type": blob.media_type})
+        whole = Answer(200, blob.served, {"Content-Type": blob.media_type})
+        if not self._ledger.ranges:
+            return whole
+        whole = replace(whole, headers={**whole.headers, "ETag": f'"{blob.recorded.sha256}"'})
+        return ranged(request, whole, proxy_error(416, "range not satisfiable"))
 
     def info(self, uuid: str, prefix: str) -> Answer:
         """Answer /info; the service does so for infected files as well."""

@@ -223,7 +223,7 @@ class LedgerService:
     # -- attachments, blobs and the rest ---------------------------------------------------------------------------
 
     async def _attachment(self, request: web.Request, view: View) -> Answer:
-        return self.files.download(self._referenced(request, view), request.query)
+        return self.files.download(self._referenced(request, view), request)
 
     async def _attachment_info(self, request: web.Request, view: View) -> Answer:
         return self.files.info(self._referenced(request, view), "attachments")
@@ -237,7 +237,7 @@ class LedgerService:
         return found["blob"]
 
     async def _blob(self, request: web.Request, view: View) -> Answer:
-        return self.files.download(self.files.owned(request.match_info["blob"], view.sees), request.query)
+        return self.files.download(self.files.owned(request.match_info["blob"], view.sees), request)
 
     async def _blob_info(self, request: web.Request, view: View) -> Answer:
         return self.files.info(self.files.owned(request.match_info["blob"], view.sees), "blobs")

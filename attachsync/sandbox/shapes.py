@@ -24,7 +24,7 @@ class Shape:
     length: int | None
     chunks: Iterator[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
-    end: Literal["eof", "close", "reset"] = "eof"
+    end: Literal["eof", "close", "reset", "hang"] = "eof"
     pause: float = 0.0
 
 
@@ -61,6 +61,10 @@ def _truncate(shape: Shape, fault: Fault) -> Shape:
     return replace(shape, chunks=cut(shape.chunks, fault.after), end="close")
 
 
+def _stall(shape: Shape, fault: Fault) -> Shape:
+    return replace(shape, chunks=cut(shape.chunks, fault.after), end="hang")
+
+
 def _reset(shape: Shape, fault: Fault) -> Shape:
     return replace(shape, chunks=cut(shape.chunks, fault.after), end="reset")
 
@@ -93,6 +97,7 @@ def _tamper(shape: Shape, fault: Fault) -> Shape:
 
 _DAMAGES: dict[str, Callable[[Shape, Fault], Shape]] = {
     "truncate": _truncate,
+    "stall": _stall,
     "reset": _reset,
     "endless": _endless,
     "drip": _drip,

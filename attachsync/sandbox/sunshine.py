@@ -94,6 +94,8 @@ class Sunshine:
         # A cursor whose message is gone is refused; what the service makes of it is not known (1.6).
         self.strict_cursors = False
         self.rate_limit: RateLimit | None = None
+        # Whether files come with an ETag and in parts; nowhere stated.
+        self.ranges = False
 
     def add_key(self, key_id: str, secret: str) -> None:
         """Accept a further key; its scope follows from its prefix (app_, int_, act_, svc_)."""

@@ -12,6 +12,7 @@ from aiohttp import web
 from attachsync.sandbox.answer import Answer, Handler, Route, json_answer, origin
 from attachsync.sandbox.forms import Part, TooLarge, read_parts
 from attachsync.sandbox.media import named, rejection
+from attachsync.sandbox.ranges import ranged
 from attachsync.sandbox.sunshine import HERE, Media, Sunshine, Upload
 from attachsync.sandbox.sunshine_access import COOKIE
 from attachsync.sandbox.sunshine_body import json_body
@@ -148,7 +149,11 @@ class SunshineService:
             return sunshine_error(404)
         if (self.state.private or media.private) and not self._may_read(request, media):
             return sunshine_error(401)
-        return Answer(200, media.content, {"Content-Type": media.media_type})
+        whole = Answer(200, media.content, {"Content-Type": media.media_type})
+        if not self.state.ranges:
+            return whole
+        whole = replace(whole, headers={**whole.headers, "ETag": f'"{media.content.sha256}"'})
+        return ranged(request, whole, sunshine_error(416))
 
     def _may_read(self, request: web.Request, media: Media) -> bool:
         if self.state.access.scope(request) and not self.state.cookie_only:

@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 
 from attachsync.sandbox import Fault, Sandbox, serve
-from attachsync.sandbox.auco_ranges import part
 from attachsync.sandbox.auco_records import File
 from attachsync.sandbox.content import Grown
+from attachsync.sandbox.ranges import part
 
 from .conftest import Client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 
@@ -64,6 +65,16 @@ async def test_truncate(box: Sandbox, client: Client, blob: str) -> None:
     assert box.requests[-1].body_bytes_sent == 1000
 
 
+async def test_stall(box: Sandbox, client: Client, blob: str) -> None:
+    """A body that stops coming, on a connection that stays."""
+    fault(box, blob, "stall", after=1000)
+    async with client.session.get(client.base + blob, headers=BEARER) as response:
+        assert await response.content.readexactly(1000) == DATA[:1000]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(response.content.readany(), 0.05)
+        response.close()
+
+
 async def test_endless(box: Sandbox, client: Client, blob: str) -> None:
     """An endless body goes on after the true bytes until the client leaves."""
     fault(box, blob, "endless")
@@ -118,6 +129,13 @@ async def test_tamper(box: Sandbox, client: Client, blob: str) -> None:
     fault(box, blob, "tamper", after=700)
     got = (await client.get(blob)).body
     assert [at for at in range(len(DATA)) if got[at] != DATA[at]] == [700]
+
+
+async def test_headers(box: Sandbox, client: Client, blob: str) -> None:
+    """Other headers, and the true bytes."""
+    fault(box, blob, "headers", headers={"Content-Type": "text/html", "ETag": '"other"'})
+    answer = await client.get(blob)
+    assert (answer.headers["Content-Type"], answer.headers["ETag"], answer.body) == ("text/html", '"other"', DATA)
 
 
 async def test_html_and_json(box: Sandbox, client: Client) -> None:
@@ -178,4 +196,4 @@ def test_first_fault_that_is_not_used_up_wins() -> None:
     taken = [faults.take("GET", "/ab", "x=1") for _ in range(2)]
     assert [one.kind for one in taken if one] == ["hang", "lost"]
     assert faults.take("GET", "/ab", "y=1") is None
-    assert len(KINDS) == 14
+    assert len(KINDS) == 16

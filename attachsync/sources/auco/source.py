@@ -15,11 +15,12 @@ from attachsync.errors import (
     GoneError,
     MalformedError,
     NotReadyError,
+    RefusedError,
     RejectedError,
     UnavailableError,
 )
 from attachsync.http import Http, Query
-from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
+from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Held, Page, Track
 from attachsync.sources.auco import records, rest, slots
 from attachsync.sources.auco.fresh import FreshLinks, Seen
 from attachsync.sources.auco.records import APPROVED, FINISHED, OPEN, Process, Signer, Target
@@ -27,6 +28,7 @@ from attachsync.sources.auco.records import APPROVED, FINISHED, OPEN, Process, S
 T = TypeVar("T")
 
 _PROCESS = "process"
+_TROUBLE = (MalformedError, RefusedError, RejectedError, UnavailableError)
 _AT_A_TIME = 2
 """Requests in flight to the API itself, as the document recommends."""
 _LINK_IS_OVER = frozenset({403, 404, 410})
@@ -69,7 +71,7 @@ class AucoSource:
         for user in [one for one in process.users if not target.users or one in target.users]:
             try:
                 page = await self._page(track, user, cursors, over=over)
-            except (MalformedError, RejectedError, UnavailableError) as error:
+            except _TROUBLE as error:
                 trouble = trouble or error
             else:
                 yield page
@@ -108,7 +110,7 @@ class AucoSource:
         """
         try:
             return await self._ask("/document", [(target.kind, target.id)], records.ended)
-        except (AuthFailedError, MalformedError, RejectedError, UnavailableError):
+        except (AuthFailedError, *_TROUBLE):
             return False
 
     async def _signer(self, track: Track, user: str, known: slots.Places | None) -> tuple[Signer, Seen]:
@@ -161,26 +163,32 @@ class AucoSource:
         async with AsyncExitStack() as stack:
             link = await self._link(track, attachment)
             try:
-                body = await stack.enter_async_context(self._open(link, headers))
+                body = await stack.enter_async_context(self._open(link, headers, facts.held))
             except RejectedError as error:
                 if error.status not in _LINK_IS_OVER:
                     raise
-                body = await self._opened_anew(stack, track, attachment, link, headers)
+                body = await self._opened_anew(stack, track, attachment, link, headers, facts.held)
             kept: dict[str, JSON] = {"etag": _strong(body.etag), "phase": attachment.meta.get("phase")}
             yield dataclasses.replace(body, record=kept)
 
     async def _opened_anew(
-        self, stack: AsyncExitStack, track: Track, attachment: Attachment, refused: str, headers: Mapping[str, str]
+        self,
+        stack: AsyncExitStack,
+        track: Track,
+        attachment: Attachment,
+        refused: str,
+        headers: Mapping[str, str],
+        held: Held | None,
     ) -> Body:
         """The second and last try: with another link than the one that was refused."""
         link = await self._link(track, attachment, refused)
         try:
-            return await stack.enter_async_context(self._open(link, headers))
+            return await stack.enter_async_context(self._open(link, headers, held))
         except RejectedError as error:
             raise (GoneError(str(error)) if error.status in (404, 410) else error) from None
 
     @asynccontextmanager
-    async def _open(self, link: str, headers: Mapping[str, str]) -> AsyncIterator[Body]:
+    async def _open(self, link: str, headers: Mapping[str, str], held: Held | None) -> AsyncIterator[Body]:
         """GET a link, byte for byte as it is signed, and without the account's key."""
         name = self._http.account.name
         try:
@@ -191,7 +199,7 @@ class AucoSource:
             raise MalformedError(f"{name}: the link that it gave is no URL") from None
         async with AsyncExitStack() as stack:
             try:
-                body = await stack.enter_async_context(self._http.stream(url, signed=False, headers=headers))
+                body = await stack.enter_async_context(self._http.stream(url, signed=False, headers=headers, held=held))
             except (RejectedError, UnavailableError) as error:
                 raise _without_words(error, f"{name}: GET {url.host}/…") from None
             yield body

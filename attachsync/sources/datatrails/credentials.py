@@ -79,9 +79,9 @@ class ClientCredentials:
         form = {"grant_type": "client_credentials", "client_id": self._client_id, "client_secret": secret}
         try:
             reply = await http.post(http.url(_TOKEN_PATH), lambda: {"data": form}, signed=False, repeat=True)
+            answer = reply.object()
         except (RejectedError, MalformedError) as error:
             raise AuthFailedError(f"{error}; check client_id and {self._secret.path}") from None
-        answer = reply.object()
         token, life = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token:
             raise AuthFailedError(f"{reply.where}: no access_token in the answer")

@@ -9,6 +9,7 @@ from yarl import URL
 from attachsync.answers import Reply
 from attachsync.errors import MalformedError
 from attachsync.http import Http, Query
+from attachsync.loops import Loop
 from attachsync.model import JSON
 from attachsync.sources.datatrails.records import Listing, listing
 
@@ -29,7 +30,7 @@ async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -
     The whole query is sent with each token: right for servers whose tokens repeat it and for those whose do not.
     """
     token, unsound, empty = "", 0, 0
-    marker, steps, power = "", 0, 1
+    loop = Loop()
     while True:
         paged = [*query, ("page_size", PAGE_SIZE), *([("page_token", token)] if token else [])]
         reply = await http.get(url.with_query(paged), signed=signed)
@@ -40,11 +41,8 @@ async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -
         token = page.next_token
         if not token:
             break
-        if token == marker or empty > _MOST_EMPTY_PAGES:
+        if loop.closes(token) or empty > _MOST_EMPTY_PAGES:
             raise MalformedError(f"{reply.where}: the list does not end: page tokens repeat")
-        if steps == power:  # Brent's cycle detection: one remembered token finds any loop
-            marker, steps, power = token, 0, power * 2
-        steps += 1
     if unsound:
         raise MalformedError(f"{reply.where}: {unsound} of the listed {kind} could not be read; asked again next time")
 

@@ -137,7 +137,7 @@ class TrailSource:
         async with AsyncExitStack() as stack:
 
             async def opened(url: URL, *, signed: bool) -> Body:
-                return await stack.enter_async_context(self._http.stream(url, signed=signed))
+                return await stack.enter_async_context(self._http.stream(url, signed=signed, held=facts.held))
 
             try:
                 _, body = await self._climb(target, attachment, facts.record, query, opened)

@@ -10,7 +10,7 @@ from yarl import URL
 
 from attachsync.errors import AuthFailedError, GoneError, RefusedError, RejectedError
 from attachsync.http import Http
-from attachsync.model import Body
+from attachsync.model import Body, Held
 from attachsync.origins import origin
 from attachsync.sources.sunshine.cookies import CookieBox
 
@@ -26,13 +26,13 @@ class Media:
         self._cookies = CookieBox(http, app_id)
         self._worked: dict[tuple[str, str, int | None], str] = {}
 
-    async def opened(self, stack: AsyncExitStack, link: str) -> Body:
+    async def opened(self, stack: AsyncExitStack, link: str, held: Held | None = None) -> Body:
         """An open file. GoneError: 404 or 410; RejectedError: with 401 or 403, credentials are what is missing."""
         url = _parsed(link)
         refused: AuthFailedError | RejectedError | None = None
         for way in self._ways(url):
             try:
-                body = await self._open(stack, url, way)
+                body = await self._open(stack, url, way, held)
             except AuthFailedError as error:
                 if error.status is None:
                     raise  # there are no credentials to be had, for this file or any other
@@ -58,15 +58,15 @@ class Media:
         ways = [_SIGNED, *([_COOKIE] if legacy else []), _ANONYMOUS]
         return sorted(ways, key=lambda way: way != self._worked.get(origin(url)))
 
-    async def _open(self, stack: AsyncExitStack, url: URL, way: str) -> Body | None:
+    async def _open(self, stack: AsyncExitStack, url: URL, way: str, held: Held | None) -> Body | None:
         """None if this way cannot be gone at all."""
         if way != _COOKIE:
-            return await stack.enter_async_context(self._http.stream(url, signed=way == _SIGNED))
+            return await stack.enter_async_context(self._http.stream(url, signed=way == _SIGNED, held=held))
         cookie = await self._cookies.header(url)
         if cookie is None:
             return None
         try:
-            return await stack.enter_async_context(self._http.stream(url, signature={"Cookie": cookie}))
+            return await stack.enter_async_context(self._http.stream(url, signature={"Cookie": cookie}, held=held))
         except RejectedError as error:
             if error.status in (401, 403):
                 self._cookies.forget()

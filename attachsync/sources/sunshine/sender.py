@@ -10,6 +10,7 @@ from yarl import URL
 from attachsync.answers import Reply
 from attachsync.errors import MalformedError, RejectedError, UnavailableError
 from attachsync.http import Http, Query
+from attachsync.loops import Loop
 from attachsync.model import JSON, Draft
 from attachsync.multipart import FileForm
 from attachsync.retry import DAY
@@ -94,6 +95,7 @@ class SunshineSender:
     async def _posted(self, ticket: str, since: float) -> str | None:
         """The message with our ticket, looked for from the newest page backwards to `since`."""
         cursor: str | None = None
+        loop = Loop()
         for _ in range(_MOST_PAGES):
             query = [("page[before]", cursor)] if cursor else []
             reply = await self._http.get(self._messages(query))
@@ -101,10 +103,10 @@ class SunshineSender:
             found = rules.marked(page, ticket)
             if found is not None:
                 return found
-            last, cursor = cursor, rules.older(page, since)
+            cursor = rules.older(page, since)
             if cursor is None:
                 return None
-            if cursor == last:
+            if loop.closes(cursor):
                 break
         raise UnavailableError(f"{self._http.account.name}: the conversation's pages do not end; nothing was posted")
 

@@ -157,12 +157,12 @@ class MessageSource:
         async with AsyncExitStack() as stack:
             link = self._links.known(attachment)
             try:
-                body = await self._media.opened(stack, link or await self._links.asked(attachment))
+                body = await self._media.opened(stack, link or await self._links.asked(attachment), facts.held)
             except (GoneError, RejectedError):
                 again = await self._links.asked(attachment) if link and self._links.is_passing(attachment) else link
                 if again is None or again == link:
                     raise
-                body = await self._media.opened(stack, again)
+                body = await self._media.opened(stack, again, facts.held)
             yield body
 
     def repeatable(self, track: Track) -> bool:

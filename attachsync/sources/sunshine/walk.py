@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from attachsync.errors import MalformedError
 from attachsync.http import Http, Query
+from attachsync.loops import Loop
 from attachsync.model import JSON
 from attachsync.sources.sunshine.messages import Chat, Listing, Message, identifier, listing
 
@@ -64,7 +65,7 @@ class App:
     async def back(self, conversation: str) -> AsyncGenerator[Listing, None]:
         """A conversation's pages, from the newest back to the first message. At its end it raises what was unsound."""
         query: Query = ()
-        unsound = 0
+        loop, unsound = Loop(), 0
         for _ in range(_MOST_PAGES):
             page = await self.messages(conversation, query)
             yield page
@@ -72,14 +73,14 @@ class App:
             if page.before is None:
                 self._check(unsound, "messages")
                 return
-            if query and page.before == query[0][1]:
+            if loop.closes(page.before):
                 break
             query = [("page[before]", page.before)]
         raise MalformedError(f"{self._http.account.name}: the pages of conversation {conversation} do not end")
 
     async def forth(self, conversation: str, cursor: str) -> AsyncIterator[Listing]:
         """The pages after a message, up to the newest. At its end it raises what was unsound."""
-        unsound = 0
+        loop, unsound = Loop(), 0
         for _ in range(_MOST_PAGES):
             page = await self.messages(conversation, [("page[after]", cursor)])
             yield page
@@ -87,7 +88,7 @@ class App:
             if page.after is None:
                 self._check(unsound, "messages")
                 return
-            if page.after == cursor:
+            if loop.closes(page.after):
                 break
             cursor = page.after
         raise MalformedError(f"{self._http.account.name}: the pages of conversation {conversation} do not end")
@@ -95,7 +96,7 @@ class App:
     async def chats(self, who: tuple[str, str]) -> AsyncIterator[Chat]:
         """A user's conversations; `who` is `userId` or `userExternalId`, and which."""
         cursor: str | None = None
-        unsound = 0
+        loop, unsound = Loop(), 0
         for _ in range(_MOST_PAGES):
             page = await self.some_chats(who, cursor)
             for chat in page.chats:
@@ -104,7 +105,7 @@ class App:
             if page.after is None:
                 self._check(unsound, "conversations")
                 return
-            if page.after == cursor:
+            if loop.closes(page.after):
                 break
             cursor = page.after
         raise MalformedError(f"{self._http.account.name}: the list of conversations does not end")

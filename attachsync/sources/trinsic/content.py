@@ -12,6 +12,8 @@ from attachsync.sources.trinsic.decoder import ContentDecoder
 
 HPKE = "encrypted for the holder of an HPKE key (hpkeEncrypted): attachsync cannot open it"
 _HEAD = 64 * 1024
+_MOST_BESIDE = 4 * 1024 * 1024
+"""An answer is not read further than this (bytes) without any content coming: it may have no end."""
 _MEDIA = re.compile(r"(image|audio|video|font)/|application/(pdf|zip)", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(\xef\xbb\xbf)?\s*\{.*?"(content|encryptedContent)"\s*:', re.DOTALL)
 _UNTOLD = ("", "application/octet-stream", "binary/octet-stream", "application/json", "text/json", "text/plain")
@@ -92,11 +94,15 @@ async def _decoded(chunks: AsyncIterator[bytes], head: bytes, where: str, size: 
 async def _pieces(
     decoder: ContentDecoder, head: bytes, chunks: AsyncIterator[bytes], where: str
 ) -> AsyncIterator[bytes]:
-    """The content, piece by piece; none of them is empty."""
+    """The content, piece by piece; none of them is empty. What surrounds it must end some time."""
+    beside = 0
     try:
         async for chunk in _joined(head, chunks):
             if piece := decoder.feed(chunk):
+                beside = 0
                 yield piece
+            elif (beside := beside + len(chunk)) > _MOST_BESIDE:
+                raise MalformedError("the JSON does not end")
         decoder.close()
     except MalformedError as error:
         raise MalformedError(f"{where}: HTTP 200, but {error}") from None

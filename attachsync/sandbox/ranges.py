@@ -1,12 +1,15 @@
-"""Parts of a stored object: Range requests of one range, read lazily. Pure."""
+"""Parts of a stored object: Range and If-Range of one range (RFC 9110), read lazily. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from aiohttp import web
+
+from attachsync.sandbox.answer import Answer
 from attachsync.sandbox.content import Content
 
 # One range; anything else is ignored, as RFC 9110 14.2 allows.
@@ -61,3 +64,18 @@ def part(content: Content, header: str) -> Slice | None:
     if start >= stop:
         raise ValueError("the range begins after the end")
     return Slice(content, start, stop)
+
+
+def ranged(request: web.Request, whole: Answer, refusal: Answer) -> Answer:
+    """Return the part of a whole answer that a request asks for; `refusal` (416) when there is none."""
+    headers = {**whole.headers, "Accept-Ranges": "bytes"}
+    size = whole.content.size
+    validators = (headers.get("ETag"), headers.get("Last-Modified"), None)
+    fits = request.headers.get("If-Range") in validators
+    try:
+        piece = part(whole.content, request.headers.get("Range", "") if fits else "")
+    except ValueError:
+        return replace(refusal, headers={**refusal.headers, "Content-Range": f"bytes */{size}"})
+    if piece is None:
+        return replace(whole, headers=headers)
+    return Answer(206, piece, headers | {"Content-Range": f"bytes {piece.start}-{piece.stop - 1}/{size}"})

@@ -1,0 +1,122 @@
+"""One attachment's bytes, from its source into the store: anew, or the rest of them, when they break off."""
+
+import dataclasses
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from attachsync import partials, retry
+from attachsync.errors import MalformedError, MismatchError, RefusedError, UnavailableError
+from attachsync.grace import unbroken
+from attachsync.index import Entry
+from attachsync.keeping import Keeping
+from attachsync.model import JSON, Attachment, Body, Digest, Facts, Source, Track
+from attachsync.store import Expected
+from attachsync.units import human_size
+
+_DOWNLOADS = 3
+"""So often a body that breaks off is begun anew within one try."""
+_PAGE = re.compile(rb"\s*(<\?xml.*?>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html)", re.IGNORECASE | re.DOTALL)
+_GRACE = 4.0
+"""When stopped, what can be had only once gets so many seconds to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Bytes that are in the store: what they are, and whether they were fetched for this."""
+
+    digest: Digest
+    size: int
+    media_type: str | None
+    fetched: bool
+    record: Mapping[str, JSON] = field(default_factory=dict)
+    """What the source wants kept of the reading."""
+
+
+class Downloader:
+    """Reads the attachments of one account."""
+
+    def __init__(self, source: Source, tracks: Mapping[str, Track], keeping: Keeping) -> None:
+        self._source = source
+        self._tracks = tracks
+        self._keep = keeping
+
+    async def download(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
+        """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""
+        differed = False
+        repeatable = self._source.repeatable(self._tracks[entry.attachment.track])
+        tries = _DOWNLOADS if repeatable else 1
+        async with self._keep.gate:
+            for attempt in range(1, tries + 1):
+                try:
+                    if not repeatable:
+                        return await unbroken(self._download_for_good(entry, facts, expected), _GRACE)
+                    return await self._download_once(entry, facts, expected)
+                except MismatchError:
+                    if differed or attempt == tries:
+                        raise
+                    differed = True
+                except UnavailableError as error:
+                    if not error.begun or isinstance(error.__cause__, TimeoutError) or attempt == tries:
+                        raise
+                    await self._keep.clock.sleep(retry.delay(attempt, base=0.2))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _download_for_good(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
+        """What can be had only once is stored and noted: whatever fails from here on, the next try finds it."""
+        found = await self._download_once(entry, facts, expected)
+        came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
+        noted = dataclasses.replace(facts, record={**facts.record, **came})
+        with self._keep.index.database.transaction(durable=True):
+            self._keep.index.attachments.inspected(entry, noted, self._check_at(facts))
+        return found
+
+    async def _download_once(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
+        """One reading; of what broke off before, the rest where the service gives it."""
+        attachment, store = entry.attachment, self._keep.store
+        track = self._tracks[attachment.track]
+        with store.partials.taken(kept_as(entry)) as part:
+            if part and part.is_there():
+                while await store.run(part.recover):
+                    pass
+                facts = dataclasses.replace(facts, held=part.held)
+            store.check_room(max((expected.size or 0) - (facts.held.size if facts.held else 0), 0))
+            async with self._source.read(track, attachment, facts) as body:
+                if body.size is not None and body.size > self._keep.max_size:
+                    raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
+                into = part if part and part.begins(body) else None
+                chunks = self._counted(body.chunks)
+                if not expected.digests and expected.size is None and not _shows_html(attachment, facts):
+                    chunks = _no_page(chunks, body)
+                digest, size = await store.add(chunks, expected, self._keep.max_size, into)
+                media_type = facts.media_type or attachment.media_type or body.media_type
+        return Bytes(digest, size, media_type, fetched=True, record=body.record)
+
+    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            self._keep.observer.received(len(chunk))
+            yield chunk
+
+    def _check_at(self, facts: Facts) -> float | None:
+        return None if facts.again is None else self._keep.clock.now() + facts.again
+
+
+async def _no_page(chunks: AsyncIterator[bytes], body: Body) -> AsyncIterator[bytes]:
+    """The same chunks. Raises MalformedError for a web page: an error that was sent as if it were the attachment."""
+    first = not body.start and (body.media_type or "").lower().startswith(("text/html", "application/xhtml"))
+    async for chunk in chunks:
+        if first and _PAGE.match(chunk):
+            raise MalformedError("HTTP 200, but a web page in place of the attachment")
+        first = False
+        yield chunk
+
+
+def _shows_html(attachment: Attachment, facts: Facts) -> bool:
+    """Whether a web page is what is to be expected."""
+    stated = facts.media_type or attachment.media_type or ""
+    return "html" in stated.lower() or attachment.path[-1].lower().endswith((".html", ".htm", ".xhtml"))
+
+
+def kept_as(entry: Entry) -> str:
+    """Under which name a body that broke off is kept."""
+    return partials.name_of(entry.account, entry.attachment.key, entry.attachment.version)

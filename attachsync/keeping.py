@@ -1,0 +1,25 @@
+"""What all of one mirror's accounts share."""
+
+import asyncio
+from dataclasses import dataclass
+
+from attachsync.clock import Clock
+from attachsync.index import Index
+from attachsync.manifest import Manifest
+from attachsync.observer import Observer
+from attachsync.store import Store
+from attachsync.views import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where attachments are kept, and by which rules. `gate` bounds downloads in flight, all accounts together."""
+
+    index: Index
+    store: Store
+    views: Views
+    clock: Clock
+    observer: Observer
+    manifest: Manifest
+    gate: asyncio.Semaphore
+    max_size: int

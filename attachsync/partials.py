@@ -1,0 +1,183 @@
+"""Large bodies that broke off, kept so that the next try need not begin at zero, across restarts and kill -9.
+
+What is there counts as far as the sidecar beside it vouches for it: so many bytes with this SHA-256, of a body with
+this total and validator. Nothing is synced: what a power cut tore has another SHA-256, and is thrown away. Blocking,
+but for what says otherwise.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from attachsync.model import Body, Held
+from attachsync.retry import DAY
+
+LEAST = 8 * 1024 * 1024
+"""Bodies smaller than this (bytes) are fetched anew."""
+_STEP = 8 * 1024 * 1024
+"""The sidecar is written again after so many bytes."""
+_KEPT = 7 * DAY
+"""What nobody went on with for this long (seconds) is removed."""
+_BLOCK = 1024 * 1024
+_STRIDE = 64 * 1024 * 1024
+"""So much (bytes) is hashed again in one go: whoever stops us waits for that only."""
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+def name_of(*identity: str) -> str:
+    """The name under which a body is kept: of its account, key and version."""
+    return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:32]
+
+
+class Part:
+    """One body's beginning. `held` is what there is of it when it is taken up; None: nothing sound."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.held: Held | None = None
+        self.hash = hashlib.sha256()
+        """Of what is held."""
+        self._stated: tuple[Held, str] | None = None
+        self._hashed = 0
+        self._of: tuple[int, str] | None = None
+        self._marked = 0
+
+    @property
+    def sidecar(self) -> Path:
+        """What vouches for it."""
+        return self.path.with_suffix(".json")
+
+    def is_there(self) -> bool:
+        """Whether there is something to recover. Fast."""
+        return self.sidecar.exists()
+
+    def recover(self) -> bool:
+        """Find out what of it is sound, by its hash: one short step of it, and whether there is more to do."""
+        try:
+            if self._stated is None:
+                self._stated = _stated(self.sidecar)
+            held, digest = self._stated
+            self._hashed += _hash(self.path, self.hash, self._hashed, held.size)
+        except (OSError, ValueError, KeyError, TypeError):
+            self.forget()
+            return False
+        if self._hashed < held.size:
+            return True
+        if self.hash.hexdigest() == digest:
+            self.held, self._marked = held, held.size
+        else:
+            self.forget()
+        return False
+
+    def begins(self, body: Body) -> bool:
+        """A body is coming: whether to keep it here. Unless it is the rest of what is held, that is of no use."""
+        if self.held is not None and body.start == self.held.size:
+            self._of = (self.held.total, self.held.validator)
+            return True
+        if self.held is not None:
+            self.forget()
+        if body.validator is None or body.size is None or body.size < LEAST:
+            return False
+        self._of = (body.size, body.validator)
+        return True
+
+    def opened(self) -> int:
+        """A descriptor at the end of what is held, which is all there is then."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        size = self.held.size if self.held else 0
+        os.ftruncate(descriptor, size)
+        os.lseek(descriptor, size, os.SEEK_SET)
+        return descriptor
+
+    def came(self, size: int, digest: "hashlib._Hash", *, over: bool = False) -> None:
+        """So many bytes are written; vouch for them if that is due. `over`: for now no more will come."""
+        if self._of is None or size - self._marked < (1 if over else _STEP):
+            return
+        total, validator = self._of
+        said = {"size": size, "total": total, "validator": validator, "sha256": digest.hexdigest()}
+        fresh = self.path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w") as file:
+            json.dump(said, file)
+        os.rename(fresh, self.sidecar)
+        self._marked = size
+
+    def forget(self) -> None:
+        """Remove all of it. Where the disk does not let us, it is overwritten next time."""
+        self.held, self.hash, self._marked = None, hashlib.sha256(), 0
+        for path in (self.sidecar, self.path):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+class Partials:
+    """The folder of them. Each is in one hand at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._taken: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the folder, and sweep what is of no use any more."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        self.sweep()
+
+    @contextlib.contextmanager
+    def taken(self, name: str) -> Iterator[Part | None]:
+        """Have one for oneself; None if another has it. Does not block; what is sound of it, `recover` tells."""
+        if name in self._taken:
+            yield None
+            return
+        self._taken.add(name)
+        try:
+            yield Part(self.folder / name)
+        finally:
+            self._taken.discard(name)
+
+    def drop(self, name: str) -> None:
+        """Remove one that nobody has. Fast enough for the event loop: mostly there is none."""
+        if name not in self._taken:
+            Part(self.folder / name).forget()
+
+    def sweep(self, older: float = _KEPT) -> None:
+        """Remove what nobody has and nobody went on with for so many seconds, and what nothing vouches for."""
+        before = time.time() - older
+        for entry in list(os.scandir(self.folder)):
+            name, _, kind = entry.name.partition(".")
+            sidecar = Path(self.folder, f"{name}.json")
+            if name in self._taken:
+                continue
+            if not _NAME.fullmatch(name) or kind not in ("", "json"):
+                os.unlink(entry.path)
+            elif not sidecar.exists() or sidecar.stat().st_mtime <= before:
+                Part(self.folder / name).forget()
+
+
+def _stated(sidecar: Path) -> tuple[Held, str]:
+    """What a sidecar vouches for, and its SHA-256. Raises OSError, ValueError, KeyError, TypeError."""
+    said = json.loads(sidecar.read_bytes())
+    held = Held(int(said["size"]), int(said["total"]), str(said["validator"]))
+    if not 0 < held.size < held.total or not held.validator.isprintable():
+        raise ValueError("a sidecar that makes no sense")
+    return held, str(said["sha256"])
+
+
+def _hash(path: Path, digest: "hashlib._Hash", start: int, end: int) -> int:
+    """Go on hashing a file's first bytes: how many more of them are in. Raises OSError if it has fewer."""
+    done, stop = start, min(end, start + _STRIDE)
+    with open(os.open(path, _READ), "rb", buffering=0) as file:
+        file.seek(start)
+        while done < stop:
+            block = file.read(min(stop - done, _BLOCK))
+            if not block:
+                raise OSError("it is shorter than its sidecar says")
+            digest.update(block)
+            done += len(block)
+    return done - start

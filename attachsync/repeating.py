@@ -1,0 +1,42 @@
+"""Trying again at once what looks like passing trouble of one request."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import stamina
+
+from attachsync.errors import UnavailableError
+from attachsync.pace import LONGEST_WAIT
+
+T = TypeVar("T")
+
+_ATTEMPTS = 5
+Again = Callable[[Exception], bool | float]
+"""Whether what failed so may be repeated at once: False, True (back off), or the seconds that the service asked for."""
+
+
+def again(error: Exception) -> bool | float:
+    """Network trouble and 5xx, but for what ran out of time: that would only take as long again."""
+    if not isinstance(error, UnavailableError) or isinstance(error.__cause__, TimeoutError):
+        return False
+    if error.retry_after is None:
+        return True
+    return max(error.retry_after, 0.01) if error.retry_after <= LONGEST_WAIT else False
+
+
+def again_soon(error: Exception) -> bool | float:
+    """The same, without a 503: it may say that what is asked for is not ready yet (specs/trinsic.md 1.1)."""
+    return not (isinstance(error, UnavailableError) and error.status == 503) and again(error)
+
+
+async def repeated(once: Callable[[], Awaitable[T]], pause: float, on: Again = again) -> T:
+    """What `once` returns, or the error of its last try. `pause`: before the second try, in seconds."""
+    async for attempt in stamina.retry_context(
+        on=on, attempts=_ATTEMPTS, timeout=None, wait_initial=pause, wait_max=50 * pause, wait_jitter=1.5 * pause
+    ):
+        with attempt:
+            return await once()
+    raise AssertionError("the last attempt returns or raises")
+
+
+stamina.instrumentation.set_on_retry_hooks([])  # its own lines would repeat whole errors, once for each worker
