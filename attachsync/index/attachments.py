@@ -230,9 +230,10 @@ class Attachments:
         self._db.run(sql, state, reason, retry_at, int(failed), entry.id, entry.attachment.version)
 
     def withdraw(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
-        """The row's entry is to leave `files/`; it is work again, under `state`. Undone only by `hidden`."""
+        """The row's entry is to leave `files/`, durably; it is work again, under `state`. Undone only by `hidden`."""
         sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, withdrawn = 1 WHERE id = ?"""
-        self._db.run(sql, state, reason, retry_at, entry.id)
+        with self._db.transaction(durable=True):
+            self._db.run(sql, state, reason, retry_at, entry.id)
 
     def outlived(self, track: str, before: float, limit: int) -> list[Entry]:
         """Rows mirrored before a moment (Unix time), and those whose removal was cut short."""
@@ -241,10 +242,11 @@ class Attachments:
         return [_entry(row) for row in self._db.rows(sql, track, before, limit)]
 
     def remove(self, entry: Entry, reason: str) -> None:
-        """The row's entry is to leave `files/` for good: this version is not fetched again."""
+        """The row's entry is to leave `files/` for good, durably: this version is not fetched again."""
         sql = """UPDATE attachment SET state = 'gone', reason = ?, digest = NULL, check_at = NULL, withdrawn = 1,
                  kept = 0 WHERE id = ?"""
-        self._db.run(sql, reason, entry.id)
+        with self._db.transaction(durable=True):
+            self._db.run(sql, reason, entry.id)
 
     def forget_past(self, entry: Entry) -> list[Digest]:
         """Drop what is known of a row's older contents; their digests, and the row's own, that nothing else holds."""
