@@ -216,14 +216,15 @@ class Fetcher:
     async def _show(self, entry: Entry, found: _Bytes) -> None:
         index, views, store = self._keep.index.attachments, self._keep.views, self._keep.store
         path = index.claim(entry.account, entry.attachment, found.media_type)
-        self._keep.manifest.outdated()
-        await store.run(views.show, path, found.digest)
-        if entry.path and entry.path != path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
-            await store.run(views.hide, entry.path)
-        if index.stored(entry, found.digest, found.size, found.media_type, path, self._keep.clock.now()):
-            self._tell(entry, State.STORED, "", path, found)
-        elif path != entry.path:
-            await store.run(views.hide, path)  # its version changed meanwhile, and its name
+        with self._keep.manifest.outdated():
+            await store.run(views.show, path, found.digest)
+            old = entry.path if entry.path != path else None
+            if old and entry.shown and not index.shows(old, entry.shown, entry.id)[0]:
+                await store.run(views.hide, old)
+            if index.stored(entry, found.digest, found.size, found.media_type, path, self._keep.clock.now()):
+                self._tell(entry, State.STORED, "", path, found)
+            elif path != entry.path:
+                await store.run(views.hide, path)  # its version changed meanwhile, and its name
 
     def _settle(self, entry: Entry, error: AttachsyncError) -> UnavailableError | None:
         state, wait, failed = _reaction(error, entry)
@@ -265,8 +266,9 @@ class Fetcher:
             index.inspected(entry, again, self._check_at(again))
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
-        index.inspected(entry, facts, None)
-        index.withdraw(entry, state, facts.reason, now + retry.DAY)
+        with self._keep.index.database.transaction(durable=True):  # or it would stay, and not be asked about again
+            index.inspected(entry, facts, None)
+            index.withdraw(entry, state, facts.reason, now + retry.DAY)
         await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
@@ -296,15 +298,15 @@ class Fetcher:
         if not entry.withdrawn:
             return entry
         index, store, views = self._keep.index.attachments, self._keep.store, self._keep.views
-        if entry.path and entry.shown:
-            self._keep.manifest.outdated()
-            async with self._leaving:
-                path_is_shared, bytes_are_shared = index.shows(entry.path, entry.shown, entry.id)
-                if not path_is_shared:
-                    await store.run(views.hide, entry.path)
-                if entry.state is State.QUARANTINED and not bytes_are_shared:
-                    await store.run(store.quarantine, entry.shown)
-        index.hidden(entry)
+        with self._keep.manifest.outdated():
+            if entry.path and entry.shown:
+                async with self._leaving:
+                    path_is_shared, bytes_are_shared = index.shows(entry.path, entry.shown, entry.id)
+                    if not path_is_shared:
+                        await store.run(views.hide, entry.path)
+                    if entry.state is State.QUARANTINED and not bytes_are_shared:
+                        await store.run(store.quarantine, entry.shown)
+            index.hidden(entry)
         return dataclasses.replace(entry, path=None, shown=None, withdrawn=False)
 
 

@@ -33,13 +33,13 @@ async def enforce(keep: Keeping, track: Track, skew: float | None) -> None:
 async def _remove(keep: Keeping, entry: Entry, reason: str) -> None:
     """Mark first, then take away: a removal that is cut short is found by its mark."""
     index, store = keep.index.attachments, keep.store
-    keep.manifest.outdated()
-    index.remove(entry, reason)
-    if entry.path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
-        await store.run(keep.views.hide, entry.path)
-    for digest in index.forget_past(entry):
-        await store.run(store.delete, digest)
-    index.hidden(entry)
+    with keep.manifest.outdated():
+        index.remove(entry, reason)
+        if entry.path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
+            await store.run(keep.views.hide, entry.path)
+        for digest in index.forget_past(entry):
+            await store.run(store.delete, digest)
+        index.hidden(entry)
     outcome = Outcome(entry.account, entry.attachment.track, entry.attachment.key, State.GONE, reason, entry.path)
     structlog.get_logger().info("removed", account=outcome.account, track=outcome.track, path=entry.path, reason=reason)
     keep.observer.settled(outcome)
