@@ -31,6 +31,8 @@ BIG = b"cat " * 300_000
 """More than one block of the store."""
 DAY = 86_500.0
 """Seconds, and a little more: what was not scanned is asked about again."""
+AFTER = "2025-01-06T1{}:00:00Z"
+"""Hours apart: an event that the cursor has left behind so far is not listed again."""
 UNSEEN = {"config.toml", "token", "secret", "aside"}
 
 
@@ -54,6 +56,7 @@ class Recorded:
 def begin(box: Sandbox) -> list[tuple[str, bytes]]:
     """What is upstream at first: (folder, bytes) of each attachment that is to be shown."""
     trail = box.datatrails
+    trail.page_limit = 3
     big, sleeper = trail.add_blob(BIG, "image/jpeg", "SCANNED_OK"), trail.add_blob(b"sleeper", "text/plain")
     asset = trail.add_asset(
         {"photo": trail.attach(big, file_name="cat.jpg"), "sleeper": trail.attach(sleeper, file_name="sleeper.txt")},
@@ -61,9 +64,12 @@ def begin(box: Sandbox) -> list[tuple[str, bytes]]:
     )
     report, other = (trail.add_blob(data, "text/plain", "SCANNED_OK") for data in (b"report", b"other"))
     event = trail.add_event(
-        asset, {"a": trail.attach(report, file_name="a.txt"), "b": trail.attach(other, file_name="A.txt")}
+        asset,
+        {"a": trail.attach(report, file_name="a.txt"), "b": trail.attach(other, file_name="A.txt")},
+        {},
+        AFTER.format(1),
     )
-    again = trail.add_event(asset, {"a": trail.attach(report, file_name="scan")})
+    again = trail.add_event(asset, {"a": trail.attach(report, file_name="scan")}, {}, AFTER.format(2))
     born = asset.events[0]
     folders = [ASSET, ASSET, f"{ASSET}/events/{born.uuid}", f"{ASSET}/events/{born.uuid}"]
     folders += [f"{ASSET}/events/{one.uuid}" for one in (event, event, again)]
@@ -75,7 +81,7 @@ def go_on(box: Sandbox) -> list[tuple[str, bytes]]:
     trail = box.datatrails
     asset = trail.assets[ASSET]
     fresh = trail.add_blob(b"fresh", "image/jpeg", "SCANNED_OK")
-    event = trail.add_event(asset, {}, {"photo": trail.attach(fresh, file_name="cat.jpg")})
+    event = trail.add_event(asset, {}, {"photo": trail.attach(fresh, file_name="cat.jpg")}, AFTER.format(3))
     turn(box, "SCANNED_BAD")
     born = asset.events[0]
     return [(ASSET, b"fresh"), (f"{ASSET}/events/{born.uuid}", BIG), (f"{ASSET}/events/{event.uuid}", b"fresh")]
