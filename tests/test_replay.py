@@ -218,9 +218,10 @@ async def replay(recorded: Recorded, points: Iterable[tuple[int, Crash]]) -> Non
             raise
 
 
+@pytest.mark.timeout(600)
 async def test_a_crash_after_some_of_the_steps(recorded: Recorded) -> None:
-    """After each third step, the kinds of crash by turns."""
-    counts = range(1, len(recorded.steps) + 1, 3)
+    """After each fourth step, the kinds of crash by turns."""
+    counts = range(1, len(recorded.steps) + 1, 4)
     await replay(recorded, zip(counts, itertools.cycle(CRASHES)))
 
 
