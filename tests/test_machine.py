@@ -1,7 +1,7 @@
 """Whatever happens, in any order: what is upstream is mirrored in the end, and what was dropped is sent, once.
 
-Hypothesis makes up the story: what comes and changes upstream and in the outbox, page sizes, faults, passes, passes that
-are cancelled anywhere, and ones that are killed. A model says what must be there.
+Hypothesis makes up the story: what comes and changes upstream, what is dropped, page sizes, faults, passes, passes
+that are cancelled anywhere, and ones that are killed. A model says what must be there.
 """
 
 import asyncio

@@ -56,7 +56,7 @@ class Recorded:
 def begin(box: Sandbox) -> list[tuple[str, bytes]]:
     """What is upstream at first: (folder, bytes) of each attachment that is to be shown."""
     trail = box.datatrails
-    trail.page_limit = 3
+    trail.page_limit = 1
     big, sleeper = trail.add_blob(BIG, "image/jpeg", "SCANNED_OK"), trail.add_blob(b"sleeper", "text/plain")
     asset = trail.add_asset(
         {"photo": trail.attach(big, file_name="cat.jpg"), "sleeper": trail.attach(sleeper, file_name="sleeper.txt")},
