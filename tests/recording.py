@@ -133,15 +133,14 @@ class Recording:
             setattr(os, name, self._noting(getattr(os, name)))
         getitem = ctypes.CDLL.__getitem__
 
+        def syncfs(_descriptor: int) -> int:
+            self.settled()
+            return 0
+
         def found(library: ctypes.CDLL, name: str) -> Any:
-            return self._sync_all if name == "syncfs" else getitem(library, name)
+            return syncfs if name == "syncfs" else getitem(library, name)
 
         ctypes.CDLL.__getitem__ = found  # type: ignore[method-assign, assignment]
-
-    def _sync_all(self, descriptor: int) -> int:
-        os.sync()
-        self.settled()
-        return 0
 
     def _noting(self, sync: Callable[[int], None]) -> Callable[[int], None]:
         def synced(descriptor: int) -> None:

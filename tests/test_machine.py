@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from attachsync.sandbox.faults import Fault
 from tests.crashes import Mirrored, mirrored
+from tests.ledgers import BYTES
 from tests.test_crash import forks
 
 DAY = 86_500.0
@@ -44,7 +45,6 @@ FAULTS = st.one_of(
         times=st.integers(1, 6),
         skip=st.integers(0, 3),
     ),
-    st.builds(Fault, path=st.just(BLOBS), kind=st.just("tamper"), times=st.integers(1, 6), skip=st.integers(0, 3)),
     st.builds(
         Fault,
         path=st.sampled_from([LISTS, ASSETS]),
@@ -138,6 +138,11 @@ class Story(RuleBasedStateMachine):
     def fault(self, fault: Fault) -> None:
         """The service will misbehave."""
         self.one.ledgers.box.faults.add(fault)
+
+    @rule(times=st.integers(2, 8))
+    def tampering(self, times: int) -> None:
+        """Bytes arrive that are not what is stated."""
+        self.one.ledgers.box.faults.add(Fault(path=BYTES, kind="tamper", times=times))
 
     @rule()
     def sync(self) -> None:

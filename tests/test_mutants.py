@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 REPLAY = "tests/test_replay.py::test_a_crash_after_some_of_the_steps"
+EVERY = "tests/test_replay.py::test_a_crash_after_every_step[crash{}]"
+"""All prefixes with one kind of crash, for what can go wrong at a few moments only."""
 KILLS = "tests/test_crash.py::test_twenty_five_kills"
 MACHINE = "tests/test_machine.py::test_whatever_happens"
 
@@ -56,6 +58,7 @@ MUTANTS = (
         "sources/datatrails/source.py",
         _NEWS,
         "            yield Page((), {_EVENTS: watermark(cursor, latest, now)})\n" + _NEWS,
+        EVERY.format(4),
     ),
     Mutant("rename before fsync", "store.py", "        os.fsync(self._descriptor)\n", ""),
     Mutant(
@@ -81,8 +84,9 @@ MUTANTS = (
     Mutant(
         "marker's folder not synced",
         "lock.py",
-        "            fsync_folder(path.parent)  # before",
-        "            # before",
+        "fsync_folder(path.parent)  # before",
+        "pass  # before",
+        EVERY.format(0),
     ),
     Mutant("receipt not synced", "folders.py", "    os.fsync(descriptor)\n\n\ndef write_all", "\n\ndef write_all"),
     Mutant(
@@ -101,6 +105,7 @@ MUTANTS = (
         "outbox/journey.py",
         'state="retry", unknown=True, strike=True)',
         'state="retry", unknown=False, strike=True)',
+        KILLS,
     ),
     Mutant(
         "SHA256SUMS not noted as outdated",
@@ -114,7 +119,7 @@ MUTANTS = (
         "self._is_outdated = self._changing > 0",
         "self._is_outdated = False",
     ),
-    Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f", KILLS),
+    Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
     Mutant("quarantine skipped", "store.py", _FAULT, "", MACHINE),
     Mutant(
         "name claimed twice",
@@ -146,7 +151,20 @@ def planted(mutant: Mutant, place: Path) -> None:
 
 def outcome(place: Path, test: str) -> tuple[int, str]:
     """pytest's exit code and output; the copy is what is imported."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=900", test]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "timeout=900",
+        "-m",
+        "",
+        test,
+    ]
     variables = {**os.environ, "PYTHONPATH": str(place)}
     done = subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
