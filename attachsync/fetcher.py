@@ -89,6 +89,8 @@ class Fetcher:
         self._tracks = tracks
         self._keep = keeping
         self._parked: dict[str, list[tuple[Entry, Facts]]] = {}
+        self.parked: set[int] = set()
+        """Rows that wait for another with the same content: being worked on, though they keep nobody busy."""
         self._leaving = asyncio.Lock()
         self.unread: dict[str, str] = {}
         """Track -> why content that is shown, and may have changed, could not be read again in this pass."""
@@ -108,6 +110,7 @@ class Fetcher:
         waiting = self._parked.get(content)
         if waiting is not None and len(waiting) < _MOST_PARKED:
             waiting.append((entry, facts))
+            self.parked.add(entry.id)
             return None
         return await self._fetch_for_all(entry, facts, content)
 
@@ -116,7 +119,9 @@ class Fetcher:
         try:
             unavailable = await self._mirrored(entry, facts)
             while waiting:
-                await self._mirrored(*waiting.pop())
+                other, its_facts = waiting.pop()
+                await self._mirrored(other, its_facts)
+                self.parked.discard(other.id)
         finally:
             self._parked.pop(content, None)
         return unavailable

@@ -101,6 +101,7 @@ class Mirror:
         """List and fetch at the same time, until both end or an error reaches the account or the disk."""
         self._trouble = 0
         self._busy.clear()
+        self._fetcher.parked.clear()
         try:
             turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
@@ -249,9 +250,10 @@ class Mirror:
 
     def _batch(self, names: Sequence[str], number: int, *, once: bool, urgent: bool) -> list[Entry]:
         index, now, room = self._keep.index.attachments, self._keep.clock.now(), self.account.concurrency
-        wanted = Wanted(names, number, once, None if urgent else now, self._busy, room)
+        busy = self._busy | self._fetcher.parked
+        wanted = Wanted(names, number, once, None if urgent else now, busy, room)
         found = index.work(self.account.name, wanted)
-        return found or index.stale(self.account.name, Wanted(names, number, once, now, self._busy, room))
+        return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, room))
 
     async def _hand_out(self, queue: "_Queue", batch: list[Entry]) -> bool:
         self._busy.update(entry.id for entry in batch)
