@@ -57,6 +57,8 @@ class Fetcher:
         self._keep = keeping
         self._downloader = Downloader(source, tracks, keeping)
         self._parked: dict[str, list[tuple[Entry, Facts]]] = {}
+        self.parked: set[int] = set()
+        """Rows that wait for another with the same content: being worked on, though they keep nobody busy."""
         self._leaving = asyncio.Lock()
         self.unread: dict[str, str] = {}
         """Track -> why content that is shown, and may have changed, could not be read again in this pass."""
@@ -76,6 +78,7 @@ class Fetcher:
         waiting = self._parked.get(content)
         if waiting is not None and len(waiting) < _MOST_PARKED:
             waiting.append((entry, facts))
+            self.parked.add(entry.id)
             return None
         return await self._fetch_for_all(entry, facts, content)
 
@@ -84,11 +87,12 @@ class Fetcher:
         try:
             unavailable = await self._mirrored(entry, facts)
             while waiting:
-                other = waiting.pop()
+                other, its_facts = waiting.pop()
                 if unavailable:  # it would be again, and each could take its time over it
-                    self._settle(other[0], unavailable)
+                    self._settle(other, unavailable)
                 else:
-                    await self._mirrored(*other)
+                    await self._mirrored(other, its_facts)
+                self.parked.discard(other.id)
         finally:
             self._parked.pop(content, None)
         return unavailable
@@ -148,14 +152,15 @@ class Fetcher:
     async def _show(self, entry: Entry, found: Bytes) -> None:
         index, views, store = self._keep.index.attachments, self._keep.views, self._keep.store
         path = index.claim(entry.account, entry.attachment, found.media_type)
-        self._keep.manifest.outdated()
-        await store.run(views.show, path, found.digest)
-        if entry.path and entry.path != path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
-            await store.run(views.hide, entry.path)
-        if index.stored(entry, found.digest, found.size, found.media_type, path, self._keep.clock.now()):
-            self._tell(entry, State.STORED, "", path, found)
-        elif path != entry.path:
-            await store.run(views.hide, path)  # its version changed meanwhile, and its name
+        with self._keep.manifest.outdated():
+            await store.run(views.show, path, found.digest)
+            old = entry.path if entry.path != path else None
+            if old and entry.shown and not index.shows(old, entry.shown, entry.id)[0]:
+                await store.run(views.hide, old)
+            if index.stored(entry, found.digest, found.size, found.media_type, path, self._keep.clock.now()):
+                self._tell(entry, State.STORED, "", path, found)
+            elif path != entry.path:
+                await store.run(views.hide, path)  # its version changed meanwhile, and its name
 
     def _settle(self, entry: Entry, error: AttachsyncError) -> UnavailableError | None:
         state, wait, failed = _reaction(error, entry)
@@ -201,8 +206,9 @@ class Fetcher:
             index.inspected(entry, again, self._check_at(again))
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
-        index.inspected(entry, facts, None)
-        index.withdraw(entry, state, facts.reason, now + retry.DAY)
+        with self._keep.index.database.transaction(durable=True):  # or it would stay, and not be asked about again
+            index.inspected(entry, facts, None)
+            index.withdraw(entry, state, facts.reason, now + retry.DAY)
         await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
@@ -241,15 +247,15 @@ class Fetcher:
         if not entry.withdrawn:
             return entry
         index, store, views = self._keep.index.attachments, self._keep.store, self._keep.views
-        if entry.path and entry.shown:
-            self._keep.manifest.outdated()
-            async with self._leaving:
-                path_is_shared, bytes_are_shared = index.shows(entry.path, entry.shown, entry.id)
-                if not path_is_shared:
-                    await store.run(views.hide, entry.path)
-                if entry.state is State.QUARANTINED and not bytes_are_shared:
-                    await store.run(store.quarantine, entry.shown)
-        index.hidden(entry)
+        with self._keep.manifest.outdated():
+            if entry.path and entry.shown:
+                async with self._leaving:
+                    path_is_shared, bytes_are_shared = index.shows(entry.path, entry.shown, entry.id)
+                    if not path_is_shared:
+                        await store.run(views.hide, entry.path)
+                    if entry.state is State.QUARANTINED and not bytes_are_shared:
+                        await store.run(store.quarantine, entry.shown)
+            index.hidden(entry)
         return dataclasses.replace(entry, path=None, shown=None, withdrawn=False)
 
 

@@ -71,11 +71,11 @@ class Filing:
             if not moved:
                 copy_mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o777
                 folders.write_new(target, base, lambda copy: folders.copy(file.fileno(), copy), copy_mode)
+            os.fsync(target)  # first: after a power loss the file is in both folders rather than in none
             if source is not None:
                 taken = folders.remove_only(source, old, wanted)
                 os.fsync(source)
                 moved = moved or taken
-            os.fsync(target)
         return moved
 
     @contextlib.contextmanager

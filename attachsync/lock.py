@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from attachsync.errors import MirrorHeldError, StorageError
-from attachsync.store import storage_errors
+from attachsync.store import fsync_folder, make_folder, storage_errors
 from attachsync.units import rfc3339
 
 LOCK = "lock"
@@ -34,7 +34,7 @@ def held(mirror: Path, state: Path, command: str, now: float) -> Iterator[None]:
     with ExitStack() as stack:
         for folder, what in {state: state, own: mirror}.items():
             with storage_errors(folder):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(folder, 0o700, Path(folder.anchor))
             stack.enter_context(_locked(folder, what, command, now))
         yield
 
@@ -122,7 +122,7 @@ def recognised(mirror: Path, known: str | None) -> str | None:
     """
     path = mirror / ".attachsync" / MARKER
     with storage_errors(path):
-        found = path.read_text().strip() if path.exists() else None
+        found = (path.read_text().strip() if path.exists() else "") or None  # a crash may leave it empty
     if known is not None and found != known:
         raise StorageError(
             f"{mirror} is not the folder this index belongs to ({path} {'differs' if found else 'is missing'}): "
@@ -137,9 +137,10 @@ def marked(mirror: Path, known: str | None) -> str:
     if found is None:
         found, path = str(uuid.uuid4()), mirror / ".attachsync" / MARKER
         with storage_errors(path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with open(descriptor, "w") as file:
                 file.write(found + "\n")
                 file.flush()
                 os.fsync(descriptor)
+            fsync_folder(path.parent)  # before the index remembers it
     return found

@@ -1,7 +1,9 @@
 """`SHA256SUMS` at the top of the mirror: what `sha256sum -c` needs to check files/ (contract 3)."""
 
 import asyncio
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from attachsync.index import Index
@@ -15,7 +17,8 @@ _OUTDATED, _CURRENT = "outdated", "current"
 class Manifest:
     """Writes the list anew from the index, whole or not at all. `state` is the index's folder.
 
-    That it is outdated is noted before what outdates it, so that a crash in between is made good.
+    That it is outdated is noted before what outdates it, so that a crash in between is made good; and it stays so while
+    anything is still changing, which a list written meanwhile may lack.
     """
 
     def __init__(self, store: Store, index: Index, state: Path) -> None:
@@ -23,20 +26,27 @@ class Manifest:
         self._index = index
         self._state = state
         self._lock = asyncio.Lock()
+        self._changing = 0
         self._is_outdated = index.database.noted(_NOTE) == _OUTDATED
 
-    def outdated(self) -> None:
-        """Something under `files/` is about to change."""
+    @contextlib.contextmanager
+    def outdated(self) -> Iterator[None]:
+        """Something under `files/`, and its row, are about to change within."""
         if not self._is_outdated:
             self._index.database.note(_NOTE, _OUTDATED)
             self._is_outdated = True
+        self._changing += 1
+        try:
+            yield
+        finally:
+            self._changing -= 1
 
     async def publish(self) -> None:
         """Bring the list up to date, if it is not. Raises StorageError."""
         async with self._lock:
             if not self._is_outdated and (self._store.mirror / NAME).exists():
                 return
-            self._is_outdated = False  # what changes from here on outdates it again
+            self._is_outdated = self._changing > 0  # what changes from here on outdates it again
             try:
                 await self._store.run(self._write)
             except BaseException:

@@ -103,6 +103,7 @@ class Mirror:
     ) -> None:
         """List and fetch at the same time, until both end or an error reaches the account or the disk."""
         self._busy.clear()
+        self._fetcher.parked.clear()
         try:
             turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
@@ -210,7 +211,7 @@ class Mirror:
         index.tracks.begin(track.name, track.account, identity, rules, now())
         named: list[int] = []
         async for page in self._source.pages(track, index.attachments.cursors(track.name, thorough=thorough)):
-            with index.database.transaction():
+            with index.database.transaction(durable=bool(page.gone)):
                 taken = index.attachments.take(self.account.name, track.name, page, now())
                 if track.on_gone == "delete":
                     index.removals.vanish(track.name, page.gone)
@@ -261,10 +262,10 @@ class Mirror:
 
     def _batch(self, names: Sequence[str], number: int, *, once: bool, urgent: bool) -> list[Entry]:
         index, now, room = self._keep.index.attachments, self._keep.clock.now(), self.account.concurrency
-        names = self._awake(names)
-        wanted = Wanted(names, number, once, None if urgent else now, self._busy, room)
+        names, busy = self._awake(names), self._busy | self._fetcher.parked
+        wanted = Wanted(names, number, once, None if urgent else now, busy, room)
         found = index.work(self.account.name, wanted)
-        return found or index.stale(self.account.name, Wanted(names, number, once, now, self._busy, room))
+        return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, room))
 
     def _awake(self, names: Sequence[str]) -> list[str]:
         """Tracks of which something may be tried now."""

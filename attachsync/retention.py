@@ -40,12 +40,12 @@ def _mark_old(keep: Keeping, track: Track, retain: float, skew: float) -> None:
 
 async def _take_away(keep: Keeping, entry: Entry) -> None:
     index, store = keep.index.attachments, keep.store
-    keep.manifest.outdated()
-    if entry.path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
-        await store.run(keep.views.hide, entry.path)
-    for digest in keep.index.removals.forget_past(entry):
-        await store.run(store.delete, digest)
-    index.hidden(entry)
+    with keep.manifest.outdated():
+        if entry.path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
+            await store.run(keep.views.hide, entry.path)
+        for digest in keep.index.removals.forget_past(entry):
+            await store.run(store.delete, digest)
+        index.hidden(entry)
     outcome = Outcome(entry.account, entry.attachment.track, entry.attachment.key, State.GONE, entry.reason, entry.path)
     structlog.get_logger().info(
         "removed", account=outcome.account, track=outcome.track, path=entry.path, reason=entry.reason

@@ -112,7 +112,7 @@ class Store:
         """Make the folders, and sweep what a killed process left in `tmp/`. Raises StorageError."""
         with storage_errors(self.mirror):
             for folder, mode in ((self.objects, self._store_mode), (self.tmp, 0o700), (self.quarantined, 0o700)):
-                folder.mkdir(mode=mode, parents=True, exist_ok=True)
+                make_folder(folder, mode, self.mirror)
                 folder.chmod(mode)
             for left in os.scandir(self.tmp):
                 os.unlink(left.path)
@@ -203,10 +203,10 @@ class Store:
         target = self.path(digest)
         if self.has(digest, temporary.stat().st_size):
             temporary.unlink()
-            return
-        make_folder(target.parent, self._store_mode, self.objects)
-        os.rename(temporary, target)
-        fsync_folder(target.parent)
+        else:
+            make_folder(target.parent, self._store_mode, self.objects)
+            os.rename(temporary, target)
+        fsync_folder(target.parent)  # whoever came first may not have got to it yet
 
     def set_aside(self, temporary: Path, digest: str) -> None:
         """Put bytes that are not what was stated in quarantine (blocking)."""

@@ -1,6 +1,7 @@
 """Blocking file work off the event loop."""
 
 import asyncio
+import io
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -19,6 +20,8 @@ async def in_thread(function: Callable[..., T], *values: object, pool: Executor 
                 await asyncio.wait([work])
             except asyncio.CancelledError:
                 continue
-        if not work.cancelled():
-            work.exception()
+        if not work.cancelled() and work.exception() is None:
+            result = work.result()
+            if isinstance(result, io.IOBase):
+                result.close()  # a file was opened for nobody
         raise

@@ -234,9 +234,10 @@ class Attachments:
         self._db.run(sql, state, reason, retry_at, int(failed), entry.id, entry.attachment.version)
 
     def withdraw(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
-        """The row's entry is to leave `files/`; it is work again, under `state`. Undone only by `hidden`."""
+        """The row's entry is to leave `files/`, durably; it is work again, under `state`. Undone only by `hidden`."""
         sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, withdrawn = 1 WHERE id = ?"""
-        self._db.run(sql, state, reason, retry_at, entry.id)
+        with self._db.transaction(durable=True):
+            self._db.run(sql, state, reason, retry_at, entry.id)
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""

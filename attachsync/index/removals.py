@@ -1,4 +1,7 @@
-"""What leaves the mirror on purpose: rows are marked first, and their bytes go when nothing else holds them."""
+"""What leaves the mirror on purpose: rows are marked first, and their bytes go when nothing else holds them.
+
+A mark is to be durable before what it marks is taken away.
+"""
 
 from collections.abc import Iterable
 
@@ -23,7 +26,8 @@ class Removals:
 
     def outlive(self, track: str, before: float, reason: str) -> None:
         """Mark what was mirrored before a moment (Unix time)."""
-        self._mark("track = ? AND kept AND state = 'stored' AND mirrored_at < ?", reason, track, before)
+        with self._db.transaction(durable=True):
+            self._mark("track = ? AND kept AND state = 'stored' AND mirrored_at < ?", reason, track, before)
 
     def _mark(self, which: str, reason: str, *values: object) -> None:
         sql = f"""UPDATE attachment SET state = 'gone', reason = ?, digest = NULL, check_at = NULL, kept = 0,

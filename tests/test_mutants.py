@@ -1,0 +1,199 @@
+"""The tests of crashes are worth something: each fault planted in a copy of the project is caught by one of them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REPLAY = "tests/test_replay.py::test_a_crash_after_some_of_the_steps"
+EVERY = "tests/test_replay.py::test_a_crash_after_every_step[crash{}]"
+"""All prefixes with one kind of crash, for what can go wrong at a few moments only."""
+KILLS = "tests/test_crash.py::test_twenty_five_kills"
+MACHINE = "tests/test_machine.py::test_whatever_happens"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault: `old` text, found exactly once in `file` of the package, becomes `new`; `caught_by` must then fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: str = REPLAY
+
+
+_NEWS = "            yield _page_of_events(track, [event for event in listing.events if"
+_SHOW = """            await store.run(views.show, path, found.digest)
+            old ="""
+_MADE = "    folder.chmod(mode)\n    fsync_folder(folder.parent)\n"
+_PUT = """        self._filing.put(upload.filed_as, document, file)
+        if file is not None and not self._filing.move(upload.name, upload.filed_as, file):
+            self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
+"""
+_JOURNAL = """        with self._db.transaction(durable=True):
+            self._db.run(f"UPDATE upload"""
+_BEGUN = """        with self._db.transaction(durable=True):
+            marks = ", ".join"""
+_FAULT = """        if fault:
+            self._store.set_aside(self._path, digest)
+            self._path = None
+            raise MismatchError(fault)
+"""
+
+MUTANTS = (
+    Mutant(
+        "row before bytes",
+        "fetcher.py",
+        _SHOW,
+        "            index.stored(entry, found.digest, found.size, found.media_type, path, 0)\n" + _SHOW,
+    ),
+    Mutant(
+        "cursor past an unrecorded row",
+        "sources/datatrails/source.py",
+        _NEWS,
+        "            yield Page((), {_EVENTS: watermark(cursor, latest, now)})\n" + _NEWS,
+        EVERY.format(4),
+    ),
+    Mutant("rename before fsync", "store.py", "        os.fsync(self._descriptor)\n", ""),
+    Mutant(
+        "receipt after move",
+        "outbox/journey.py",
+        _PUT,
+        """        if file is not None:
+            os.makedirs(f"{self._outbox}/{os.path.dirname(upload.filed_as)}", exist_ok=True)
+            self._filing.move(upload.name, upload.filed_as, file)
+        self._filing.put(upload.filed_as, document, file)
+""",
+    ),
+    Mutant(
+        "folder of bytes not synced", "store.py", "        fsync_folder(target.parent)  # whoever", "        # whoever"
+    ),
+    Mutant("folder of names not synced", "views.py", "        fsync_folder(target.parent)\n", ""),
+    Mutant(
+        "new folders not synced",
+        "store.py",
+        _MADE,
+        "    folder.chmod(mode)\n",
+    ),
+    Mutant(
+        "marker's folder not synced",
+        "lock.py",
+        "fsync_folder(path.parent)  # before",
+        "pass  # before",
+        EVERY.format(0),
+    ),
+    Mutant("receipt not synced", "folders.py", "    os.fsync(descriptor)\n\n\ndef write_all", "\n\ndef write_all"),
+    Mutant(
+        "sent file gone before it has come", "filing.py", "            os.fsync(target)  # first", "            # first"
+    ),
+    Mutant("a step of the journal not durable", "index/uploads.py", _JOURNAL, _JOURNAL.replace("durable=True", "")),
+    Mutant("begin of the journal not durable", "index/uploads.py", _BEGUN, _BEGUN.replace("durable=True", "")),
+    Mutant(
+        "withdrawal not durable",
+        "fetcher.py",
+        "        with self._keep.index.database.transaction(durable=True):  # or it would stay",
+        "        if True:  # or it would stay",
+    ),
+    Mutant(
+        "unknown outcome not told",
+        "outbox/journey.py",
+        'state="retry", unknown=True, strike=True)',
+        'state="retry", unknown=False, strike=True)',
+        KILLS,
+    ),
+    Mutant(
+        "SHA256SUMS not noted as outdated",
+        "manifest.py",
+        "            self._index.database.note(_NOTE, _OUTDATED)\n",
+        "",
+    ),
+    Mutant(
+        "list current while something changes",
+        "manifest.py",
+        "self._is_outdated = self._changing > 0",
+        "self._is_outdated = False",
+    ),
+    Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
+    Mutant("quarantine skipped", "store.py", _FAULT, "", MACHINE),
+    Mutant(
+        "name claimed twice",
+        "index/attachments.py",
+        "            candidate = names.distinct(leaf, owner, attempt)\n",
+        "            return path\n",
+        MACHINE,
+    ),
+    Mutant(
+        "cursor past a page that was malformed",
+        "sources/datatrails/paging.py",
+        "    if unsound:\n",
+        "    if False:\n",
+        MACHINE,
+    ),
+)
+QUICK = {"rename before fsync", "receipt after move"}
+
+
+def planted(mutant: Mutant, place: Path) -> None:
+    """A copy of the project with the fault in it."""
+    for name in ("attachsync", "tests"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "config.example.toml"):
+        shutil.copy(ROOT / name, place)
+    file = place / "attachsync" / mutant.file
+    file.write_text(file.read_text().replace(mutant.old, mutant.new))
+
+
+def outcome(place: Path, test: str) -> tuple[int, str]:
+    """pytest's exit code and output; the copy is what is imported."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "timeout=900",
+        "-m",
+        "",
+        test,
+    ]
+    variables = {**os.environ, "PYTHONPATH": str(place)}
+    done = subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_place_for_the_fault_is_there(mutant: Mutant) -> None:
+    """The code that a fault replaces is there once, as it was when the fault was thought of."""
+    assert (ROOT / "attachsync" / mutant.file).read_text().count(mutant.old) == 1
+
+
+def run(mutant: Mutant, place: Path) -> None:
+    planted(mutant, place)
+    code, said = outcome(place, mutant.caught_by)
+    assert code == 1, said
+    assert f"FAILED {mutant.caught_by}" in said, said
+    assert "Timeout (>" not in said, said
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in QUICK], ids=lambda mutant: mutant.name)
+def test_is_caught(mutant: Mutant, tmp_path: Path) -> None:
+    """The two gravest."""
+    run(mutant, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name not in QUICK], ids=lambda mutant: mutant.name)
+def test_is_caught_too(mutant: Mutant, tmp_path: Path) -> None:
+    """All the others."""
+    run(mutant, tmp_path)
