@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from attachsync import lock
+from attachsync import lock, pruning, rebuilding
 from attachsync.adopting import Adopter
 from attachsync.clock import Clock
 from attachsync.errors import ConfigError, StorageError
@@ -47,6 +47,7 @@ class Plant:
     mirrors: Mapping[str, Mirror]
     outgoing: Sequence[Outgoing]
     adopter: Adopter
+    keeping: Keeping
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
         directory.parent.mkdir(parents=True, exist_ok=True)
         make_folder(directory, config.mirror.dir_mode, directory)
     with lock.held(directory, config.state_directory, command, clock.now()), ExitStack() as stack:
-        index = Index.open(config.state_directory)
+        index = rebuilding.opened(directory, config.state_directory, clock.now())
         stack.callback(index.close)
         index.database.note(_MARK, lock.marked(directory, index.database.noted(_MARK)))
         yield index
@@ -115,7 +116,11 @@ async def equipped(
         await store.run(views.prepare)
         gate = asyncio.Semaphore(config.daemon.concurrency)
         manifest = Manifest(store, index, config.state_directory)
-        keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size)
+        names = [track.name for track in config.tracks]
+        salvage = await rebuilding.salvage(store, index, config.state_directory, names)
+        keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size, salvage)
+        await pruning.finish(keeping)
+        index.upkeep.notice_tracks(names, clock.now())
         adopter = Adopter(store, settings.max_size)
         stack.push_async_callback(adopter.finish)
         mirrors, outgoing = {}, []
@@ -126,12 +131,15 @@ async def equipped(
             if mirror:
                 mirrors[account.name] = mirror
             if outboxes:
+                rebuilding.suspect(account, config.outboxes, http, index, clock.now())
                 outgoing += [
                     stack.enter_context(_outgoing(box, account, http, keeping, _adopt(config, box, adopter)))
                     for box in config.outboxes
                     if box.account == account.name
                 ]
-        yield Plant(config, index, store, views, mirrors, outgoing, adopter)
+        if outboxes:
+            rebuilding.journal_is_made_good(index)
+        yield Plant(config, index, store, views, mirrors, outgoing, adopter, keeping)
 
 
 def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> Mirror | None:

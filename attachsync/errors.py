@@ -30,6 +30,10 @@ class StorageError(AttachsyncError):
     """The mirror's own disk refused (full, read-only, gone): the pass ends, nothing is lost."""
 
 
+class IndexDamagedError(StorageError):
+    """The index is no database, or a damaged one: the next start sets it aside and makes a new one."""
+
+
 # --- the account ------------------------------------------------------------------------------------------------
 
 

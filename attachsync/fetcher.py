@@ -29,6 +29,7 @@ from attachsync.index import Entry, Index
 from attachsync.manifest import Manifest
 from attachsync.model import JSON, Attachment, Digest, Facts, Source, Standing, State, Track
 from attachsync.observer import Observer, Outcome
+from attachsync.rebuilding import Salvage
 from attachsync.store import Expected, Store
 from attachsync.units import human_size
 from attachsync.views import Views
@@ -67,6 +68,7 @@ class Keeping:
     manifest: Manifest
     gate: asyncio.Semaphore
     max_size: int
+    salvage: Salvage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ class Fetcher:
     async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
         try:
-            found = self._stored_already(entry, facts, expected) or await self._download(entry, facts, expected)
+            found = self._stored_already(entry, facts, expected) or await self._shown_before(entry, facts, expected)
+            found = found or await self._download(entry, facts, expected)
             await self._show(entry, found)
         except _ITEM_ERRORS as error:
             return self._settle(entry, error)
@@ -166,6 +169,13 @@ class Fetcher:
             if store.has(digest, size) and expected.fault(digest, size) is None:
                 return _Bytes(digest, size, facts.media_type or attachment.media_type, fetched=False)
         return None
+
+    async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes | None:
+        """Bytes that this attachment showed before the index was lost, where the service has no record that tells."""
+        if self._keep.salvage is None or facts.sha256:
+            return None
+        found = await self._keep.salvage.find(entry, expected)
+        return None if found is None else _Bytes(*found, fetched=False)
 
     async def _download(self, entry: Entry, facts: Facts, expected: Expected) -> _Bytes:
         """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""

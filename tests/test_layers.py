@@ -14,7 +14,22 @@ PURE = {"errors", "model"}
 LAYERS = [
     {"__main__", "cli"},
     {"daemon", "adopting", "repairing", "plan", "verifying", "status"},
-    {"mirror", "fetcher", "retention", "outbox", "config", "reader", "sections", "lock", "log", "systemd"},
+    {
+        "mirror",
+        "fetcher",
+        "retention",
+        "damage",
+        "pruning",
+        "rebuilding",
+        "scrubbing",
+        "outbox",
+        "config",
+        "reader",
+        "sections",
+        "lock",
+        "log",
+        "systemd",
+    },
     {"store", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
 ]
 """From the top; a module in none of them is a helper that all may use."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from attachsync import __version__
-from attachsync.cli import check, demo, outbox, report, run, sandbox, sunshine, sync, verify
+from attachsync.cli import check, demo, outbox, prune, report, run, sandbox, sunshine, sync, verify
 from attachsync.cli.session import printable
 from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
 
@@ -56,6 +56,7 @@ for command in (
     report.ls,
     report.show,
     verify.verify,
+    prune.prune,
     outbox.outbox,
     sunshine.sunshine,
     sandbox.sandbox,

@@ -102,7 +102,7 @@ def show(context: click.Context, what: str, as_json: bool) -> None:
     """
     config = config_of(context)
     with peeked(config) as index:
-        ids = index.reports.find(what) or index.reports.find(_within(config, what))
+        ids = index.reports.find(what) or index.reports.find(within(config, what))
         documents = [index.reports.describe(row_id) for row_id in ids[:100]]
     if not documents:
         click.echo(f"nothing is known by {what!r}: it is no digest, path or identity of an attachment here", err=True)
@@ -121,7 +121,7 @@ def show(context: click.Context, what: str, as_json: bool) -> None:
         print_pairs(found)
 
 
-def _within(config: Config, what: str) -> str:
+def within(config: Config, what: str) -> str:
     """A path as the index knows it: relative to the mirror; of a stored file, its digest."""
     mirror = config.mirror.directory
     for root in (mirror, mirror.resolve()):

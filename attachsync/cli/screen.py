@@ -55,7 +55,7 @@ def _track(track: Mapping[str, JSON], now: float) -> Row:
     return (
         track["name"],
         track["state"],
-        (has or "none") + (f", {track['removed']} removed by retain" if track["removed"] else ""),
+        (has or "none") + (f", {track['removed']} removed on purpose" if track["removed"] else ""),
         _ago(track["last_complete"], now),
         _ago(track["next_pass"], now),
     )

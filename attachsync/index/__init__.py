@@ -6,9 +6,10 @@ from attachsync.index.attachments import Attachments, Entry, Taken, Wanted
 from attachsync.index.database import Database
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks
+from attachsync.index.upkeep import Kept, Upkeep
 from attachsync.index.uploads import Upload, Uploads
 
-__all__ = ["Entry", "Filter", "Index", "Taken", "Upload", "Wanted"]
+__all__ = ["Entry", "Filter", "Index", "Kept", "Taken", "Upload", "Wanted"]
 
 
 class Index:
@@ -20,11 +21,12 @@ class Index:
         self.tracks = Tracks(database)
         self.uploads = Uploads(database)
         self.reports = Reports(database)
+        self.upkeep = Upkeep(database)
 
     @classmethod
-    def open(cls, folder: Path) -> "Index":
-        """Open (or make) the index in `folder` for writing. Raises StorageError."""
-        return cls(Database.open(folder))
+    def open(cls, folder: Path, *, check: bool = False) -> "Index":
+        """Open (or make) the index in `folder` for writing; `check` all of it. StorageError, IndexDamagedError."""
+        return cls(Database.open(folder, check=check))
 
     @classmethod
     def peek(cls, folder: Path) -> "Index":

@@ -102,3 +102,15 @@ CREATE INDEX upload_state ON upload (outbox, state);
 CREATE TABLE deletion (outbox TEXT, name TEXT, held_at REAL NOT NULL, confirmed INTEGER NOT NULL DEFAULT 0,
                        PRIMARY KEY (outbox, name)) WITHOUT ROWID;
 """
+
+UPKEEP = {
+    # When the bytes of a digest were last re-hashed, and good (`verify` and the daemon's scrub).
+    "checked": "(digest TEXT PRIMARY KEY, at REAL NOT NULL)",
+    # Since when a track, or a file that no attachment shows, is untracked; `what` is its name or its path.
+    "untracked": "(kind TEXT, what TEXT, since REAL NOT NULL, PRIMARY KEY (kind, what))",
+    # Bytes that are to leave the store unless something shows them: by this a removal that was cut short is finished.
+    "leaving": "(digest TEXT PRIMARY KEY)",
+    # What files/ showed when a lost index was made anew. `digest` is NULL where only the bytes themselves can tell.
+    "found": "(path TEXT PRIMARY KEY, digest TEXT)",
+}
+"""Tables, and their columns, that an index of an earlier attachsync may lack: they are made when it is opened."""
