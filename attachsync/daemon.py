@@ -26,6 +26,7 @@ from attachsync.observer import Filed, Observer
 from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
 from attachsync.reader import Config
+from attachsync.scrubbing import scrub
 from attachsync.sources import SERVICES
 from attachsync.store import Store, make_folder, storage_errors
 from attachsync.systemd import Notifier
@@ -268,6 +269,9 @@ async def _serve_one(
             for outgoing in plant.outgoing:
                 group.create_task(outgoing.keep())
             group.create_task(plant.adopter.keep())
+            names = [track.name for track in plant.config.tracks]
+            period, state = plant.config.mirror.scrub, plant.config.state_directory
+            group.create_task(scrub(plant.keeping, state, names, period, signals.look.set))
             group.create_task(_until_stopped(signals))
             group.create_task(_until_reloaded(plant.config, load, notifier, signals, reloaded))
             group.create_task(_look_when_asked(plant, signals))

@@ -22,6 +22,9 @@ async def lost(keep: Keeping, digest: str, *, corrupt: bool) -> list[int]:
         await keep.store.run(keep.store.quarantine, digest)
     if await _mended(keep, Digest(digest)):
         return []
+    keep.manifest.outdated()
+    for path in keep.index.upkeep.entries(digest):
+        await keep.store.run(keep.views.hide, path)
     reason = f"its bytes were {'damaged' if corrupt else 'lost'} on the disk; to be fetched again"
     return keep.index.upkeep.lost(digest, reason)
 

@@ -83,17 +83,11 @@ class Reader:
             tracks=tuple(tracks.values()),
             outboxes=tuple(outboxes),
             hooks=tuple(hooks),
-            not_yet=tuple(self._not_yet(mirror, daemon, tracks.values(), hooks)),
+            not_yet=tuple(self._not_yet(daemon, tracks.values(), hooks)),
         )
 
-    def _not_yet(
-        self, mirror: tables.Mirror, daemon: tables.Daemon, tracks: Iterable[Track], hooks: Iterable[tables.Hook]
-    ) -> Iterator[str]:
+    def _not_yet(self, daemon: tables.Daemon, tracks: Iterable[Track], hooks: Iterable[tables.Hook]) -> Iterator[str]:
         """What is asked for, and is not done by this version."""
-        assert self._top is not None
-        section = self._top.get("mirror")
-        if mirror.scrub is not None and isinstance(section, Mapping) and "scrub" in section:
-            yield "mirror.scrub"
         yield from (f"daemon.{key}" for key in ("metrics", "metrics_textfile") if getattr(daemon, key) is not None)
         for track in tracks:
             if track.on_gone != "keep":

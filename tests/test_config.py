@@ -291,7 +291,6 @@ def test_what_is_not_acted_upon_yet_is_said(folder: Path) -> None:
     done = attachsync("--config", folder / "config.toml", "check", home=folder)
     keys_said = [re.match(r"warning: (.*): understood", line) for line in done.err.splitlines()]
     assert [match and match[1] for match in keys_said] == [
-        "mirror.scrub",
         "daemon.metrics",
         "daemon.metrics_textfile",
         "track t: on_gone",

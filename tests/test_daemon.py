@@ -207,10 +207,9 @@ def test_sigusr1_starts_a_pass_now(scene: Stage) -> None:
 
 def test_keys_that_are_not_acted_upon_are_logged_once(scene: Stage) -> None:
     """At the start, a warning each."""
-    scene.edit("[mirror]", '[daemon]\nmetrics = "127.0.0.1:9464"\n[mirror]\nscrub = "9d"')
+    scene.edit("[mirror]", '[daemon]\nmetrics = "127.0.0.1:9464"\n[mirror]')
     with daemon(scene) as running:
         assert [(row["key"], row["level"]) for row in events(scene, "not_acted_upon")] == [
-            ("mirror.scrub", "warning"),
             ("daemon.metrics", "warning"),
         ]
         assert stop(running) == 0

@@ -80,9 +80,9 @@ class Upkeep:
         return [row["path"] for row in self._db.rows(sql, digest)]
 
     def lost(self, digest: str, reason: str) -> list[int]:
-        """The bytes of a digest are lost: what shows them leaves `files/`, and is work again. Ids of these rows."""
-        sql = """UPDATE attachment SET digest = NULL, withdrawn = 1, retry_at = 0, attempted = 0, failures = 0,
-                 state = 'waiting', reason = ? WHERE shown = ? AND kept RETURNING id"""
+        """The bytes of a digest are lost, and nothing shows them: attachments that did are work again. Their ids."""
+        sql = """UPDATE attachment SET digest = NULL, path = NULL, shown = NULL, withdrawn = 0, retry_at = 0,
+                 attempted = 0, failures = 0, state = 'waiting', reason = ? WHERE shown = ? AND kept RETURNING id"""
         with self._db.transaction():
             self._db.run("DELETE FROM checked WHERE digest = ?", digest)
             return [row["id"] for row in self._db.rows(sql, reason, digest)]
