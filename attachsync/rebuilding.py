@@ -32,7 +32,9 @@ log = structlog.get_logger()
 REBUILT = "rebuilt"
 _TO_SURVEY = "to_survey"
 _JOURNAL_LOST = "journal_lost"
-_MEDIA_TYPES = {".jpg": "image/jpeg", ".heic": "image/heic", "": "application/octet-stream"}
+_MEDIA_TYPES = {".jpg": "image/jpeg", ".heic": "image/heic"}
+_SURELY_KEPT = 230
+"""So many bytes of a long name are there whatever extension it got."""
 
 
 # --- at the start ---------------------------------------------------------------------------------------------------
@@ -112,9 +114,21 @@ class Salvage:
         leaf = names.safe(item.path[-1])
         owner = f"{entry.account}\0{item.key}"
         for base in (*(names.distinct(leaf, owner, attempt) for attempt in range(3)), leaf):
-            found = self._index.upkeep.found_as(f"{folder}/{base}", any_extension=not names.split(base)[1])
-            if len(found) == 1:
-                yield found[0]
+            if self._index.upkeep.was_found(f"{folder}/{base}"):
+                yield f"{folder}/{base}"
+            elif not names.split(base)[1]:
+                yield from self._extended(folder, base)
+
+    def _extended(self, folder: str, base: str) -> Iterator[str]:
+        """The one name that is `base` with some media type's extension, cut to make room for it if need be."""
+        stem = base.encode()[:_SURELY_KEPT].decode(errors="ignore")
+        found = []
+        for path in self._index.upkeep.found_below(f"{folder}/{stem}", whole=stem == base):
+            known, suffix = names.split(path.removeprefix(folder + "/"))
+            if suffix and "/" not in known and (known == base or (stem != base and base.startswith(known))):
+                found.append(path)
+        if len(found) == 1:
+            yield found[0]
 
     def _sound(self, path: str, known: Digest | None) -> tuple[Digest, int] | None:
         """What an entry showed, if these bytes are stored and still what their name says (blocking)."""
@@ -129,8 +143,8 @@ def _media_type(entry: Entry, path: str) -> str | None:
     """The media type that gives an attachment's name the extension it had, where the listing states none."""
     if entry.attachment.media_type:
         return entry.attachment.media_type
-    suffix = names.split(path)[1].lower()
-    return _MEDIA_TYPES.get(suffix) or names.media_type_of(path)
+    suffix = names.split(path.rpartition("/")[2])[1].lower()
+    return (_MEDIA_TYPES.get(suffix) or names.media_type_of(path)) if suffix else None
 
 
 async def salvage(store: Store, index: Index, state: Path, tracks: list[str]) -> Salvage | None:

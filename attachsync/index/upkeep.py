@@ -239,12 +239,15 @@ class Upkeep:
         rows = self._db.rows("DELETE FROM found WHERE path = ? RETURNING digest", path)
         return bool(rows), Digest(rows[0]["digest"]) if rows and rows[0]["digest"] else None
 
-    def found_as(self, path: str, *, any_extension: bool) -> list[str]:
-        """Paths that were shown before: this one; else, if `any_extension`, those that add an extension to it."""
-        if self._db.row("SELECT 1 FROM found WHERE path = ?", path) or not any_extension:
-            return [path]
-        sql = "SELECT path FROM found WHERE path > ?1 || '.' AND path < ?1 || '/' ORDER BY path"
-        return [row["path"] for row in self._db.rows(sql, path)]
+    def was_found(self, path: str) -> bool:
+        """Whether a path was shown before."""
+        return self._db.row("SELECT 1 FROM found WHERE path = ?", path) is not None
+
+    def found_below(self, start: str, *, whole: bool) -> list[str]:
+        """Paths that were shown before and begin so; `whole`: and go on with an extension."""
+        low, high = (start + ".", start + "/") if whole else (start, start + "\U0010ffff")
+        sql = "SELECT path FROM found WHERE path >= ? AND path < ? ORDER BY path"
+        return [row["path"] for row in self._db.rows(sql, low, high)]
 
     def is_catching_up(self) -> bool:
         """Whether something that is listed was never mirrored, and is to be tried still."""
