@@ -34,8 +34,6 @@ from attachsync.views import Modes, Views
 
 log = structlog.get_logger()
 
-_MARK = "mirror"
-
 
 @dataclass(frozen=True, slots=True)
 class Plant:
@@ -93,7 +91,7 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
     with lock.held(directory, config.state_directory, command, clock.now()), ExitStack() as stack:
         index = rebuilding.opened(directory, config.state_directory, clock.now())
         stack.callback(index.close)
-        index.database.note(_MARK, lock.marked(directory, index.database.noted(_MARK)))
+        index.database.note(rebuilding.MARK, lock.marked(directory, index.database.noted(rebuilding.MARK)))
         yield index
 
 

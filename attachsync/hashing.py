@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,13 +14,24 @@ _DROP = 16 * BLOCK
 """What was read is given back to the page cache in pieces of this."""
 
 
+_local = threading.local()
+
+
+def _buffer() -> memoryview:
+    """This thread's own: making one for each file would take longer than hashing a small one."""
+    try:
+        found: memoryview = _local.buffer
+    except AttributeError:
+        found = _local.buffer = memoryview(bytearray(BLOCK))
+    return found
+
+
 class Hashing:
     """One file being hashed. Raises OSError; a link is not followed."""
 
     def __init__(self, path: str | Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         self._running = hashlib.sha256()
-        self._buffer = memoryview(bytearray(BLOCK))
         self._dropped = 0
         self.size = 0
         os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -35,8 +47,9 @@ class Hashing:
 
     def step(self) -> int:
         """Read and hash the next block: how many bytes; 0 at the end."""
-        count = os.readv(self._descriptor, [self._buffer])
-        self._running.update(self._buffer[:count])
+        buffer = _buffer()
+        count = os.readv(self._descriptor, [buffer])
+        self._running.update(buffer[:count])
         self.size += count
         if self.size - self._dropped >= _DROP:
             self._drop()

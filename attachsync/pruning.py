@@ -173,8 +173,10 @@ def _plan(
 
 def strays_of(store: Store, index: Index) -> Iterator[Stray]:
     """Files of the store and of quarantine that nothing accounts for. What is in `files/` may be somebody's."""
+    fetched = index.upkeep.just_fetched()
     for path in store.digests():
-        if _is_digest(path.name) and path.parent.name == path.name[:2] and not index.upkeep.is_known(path.name):
+        is_object = _is_digest(path.name) and path.parent.name == path.name[:2]
+        if is_object and path.name not in fetched and not index.upkeep.is_known(path.name):
             stray = _file(store.mirror, str(path.relative_to(store.mirror)))
             if stray:
                 yield Stray(stray.path, stray.size, path.name)

@@ -29,6 +29,8 @@ from attachsync.store import Expected, Store, fsync_folder, storage_errors
 
 log = structlog.get_logger()
 
+MARK = "mirror"
+"""The index remembers the mirror's marker by this name; one that does not was never held."""
 REBUILT = "rebuilt"
 _TO_SURVEY = "to_survey"
 _JOURNAL_LOST = "journal_lost"
@@ -46,7 +48,11 @@ def opened(mirror: Path, state: Path, now: float) -> Index:
     try:
         empty = not path.exists() or path.stat().st_size == 0
         if not empty or not _was_used(mirror):
-            return Index.open(state, check=True)
+            index = Index.open(state, check=True)
+            if index.database.noted(MARK) or not _was_used(mirror):
+                return index
+            index.close()  # somebody made a new one who does not hold the mirror
+            empty = True
         why = "it was missing" if not path.exists() else "it was empty"
     except IndexDamagedError as error:
         why = str(error).partition(":")[0]

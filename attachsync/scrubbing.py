@@ -32,7 +32,7 @@ DAMAGE = "damage"
 _DAY = 86400.0
 _LONGEST_REST = 600.0
 """The clock is looked at this often (seconds): it may jump."""
-_BATCH = 2000
+_BATCH = 10_000
 _BLOCKS = 8
 """So many blocks (MiB) are hashed at a time; a stop waits for no more."""
 _BREATH = 0.05
@@ -91,7 +91,7 @@ class Scrubber:
                 left = 0
         await self._run(pool, self._notice)
         self._note(began, 0)
-        log.info("scrubbed", oldest_first=True, next_in=round(self._interval))
+        log.info("scrubbed", next_in=round(self._interval))
 
     def _note(self, began: float, left: int) -> None:
         self._keep.index.database.note(SLICE, json.dumps({"began": began, "left": left}))

@@ -1,7 +1,9 @@
 """Is everything that should be on the disk there, and unchanged? (`verify`, contract 4). Blocking; reads only."""
 
+import contextlib
 import os
 import re
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +16,7 @@ from attachsync.store import Store
 
 _FRESH = 600.0
 """While a daemon runs, an object younger than this (seconds) may simply not be recorded yet."""
+_NAME = re.compile(r"[0-9a-f]{64}")
 _THREADS = 2
 _AHEAD = 16
 """So many files are handed to the threads before the first of them is waited for."""
@@ -86,28 +89,31 @@ class Verifier:
             self._stopped = False
 
     def _misnamed(self, path: Path) -> Finding | None:
-        relative = str(path.relative_to(self._store.mirror))
-        if path.is_symlink() or not path.is_file() or not re.fullmatch(r"[0-9a-f]{64}", path.name):
-            return Finding("misnamed", relative, detail="not a file named by a SHA-256")
-        if path.parent.name != path.name[:2]:
-            return Finding("misnamed", relative, path.name, "in another digest's folder")
+        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+            if not _NAME.fullmatch(path.name) or not stat.S_ISREG(path.lstat().st_mode):
+                return Finding("misnamed", self._relative(path), detail="not a file named by a SHA-256")
+            if path.parent.name != path.name[:2]:
+                return Finding("misnamed", self._relative(path), path.name, "in another digest's folder")
         return None
 
     def _object(self, path: Path, hashing: "Future[str] | None", now: float | None) -> Iterator[Finding]:
-        relative = str(path.relative_to(self._store.mirror))
         try:
-            age = now - path.stat().st_mtime if now is not None else None
+            found = path.stat()
         except FileNotFoundError:
             return  # it was removed meanwhile; if it should not have been, the records tell
         if hashing is not None:
             digest = hashing.result()
             if digest == path.name:
-                self.bytes += path.stat().st_size
+                self.bytes += found.st_size
                 self._good(path.name)
             elif path.exists():
-                yield Finding("corrupt", relative, path.name, f"its SHA-256 is {digest}")
-        if not self._index.reports.holds(path.name) and not (age is not None and age < _FRESH):
-            yield Finding("stray", relative, path.name, "no attachment is known to have these bytes")
+                yield Finding("corrupt", self._relative(path), path.name, f"its SHA-256 is {digest}")
+        is_fresh = now is not None and now - found.st_mtime < _FRESH
+        if not self._index.reports.holds(path.name) and not is_fresh:
+            yield Finding("stray", self._relative(path), path.name, "no attachment is known to have these bytes")
+
+    def _relative(self, path: Path) -> str:
+        return str(path.relative_to(self._store.mirror))
 
     def _recorded(self) -> Iterator[Finding]:
         # Asked about again once the list is through: a daemon may have removed one meanwhile.

@@ -270,6 +270,30 @@ def test_a_track_that_left_the_config_goes_after_a_week(scene: Stage) -> None:
     assert is_sound(scene)
 
 
+async def test_an_entry_that_another_track_shows_too_stays(ledger: Ledgers) -> None:
+    """Two tracks of one asset show it at one path; the one that left the config takes nothing with it."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({"a": trail.attach(trail.add_blob(b"a", scanned="SCANNED_OK"), file_name="a.txt")})
+    one = f'[[track]]\naccount = "ledger"\nname = "one"\nasset = "{asset.uuid}"\nevents = false\n'
+    ledger.tracks = one + one.replace('"one"', '"two"')
+    await ledger.sync()
+    before = ledger.shown()
+    ledger.tracks = one
+    await ledger.sync()
+    with ledger.index() as index:
+        assert list(index.upkeep.untracked("track")) == ["two"], "noticed by the pass itself"
+    ledger.clock.ahead += WEEK + 60
+    config = ledger.config()
+    async with (
+        holding(config, "prune", ledger.clock) as index,
+        equipped(config, index, ledger.clock, Observer(), outboxes=False) as plant,
+    ):
+        plan = pruning.untracked(plant.store, index, ["one"], ledger.clock.now())
+        await pruning.remove(plant.keeping, plan)
+    assert (kinds(plan), plan.bytes) == (["attachment"], 0)
+    assert (ledger.shown(), [row["state"] for row in ledger.rows()]) == (before, ["stored", "gone"])
+
+
 def test_a_track_that_came_back_begins_anew(scene: Stage) -> None:
     """Seven days in a row, not in all."""
     scene.run("sync")
@@ -343,6 +367,15 @@ def test_a_removal_that_was_cut_short_is_finished_by_the_next_start(scene: Stage
     assert scene.run("sync", TRACK).code == 0
     assert row["sha256"] not in stored(scene)
     assert row["path"].removeprefix("files/") not in scene.tree("mirror", "files")
+    assert is_sound(scene)
+
+
+def test_what_came_back_before_a_removal_was_finished_stays(scene: Stage) -> None:
+    """Bytes that are marked to leave, and that something shows by now, do not."""
+    row = report(scene)
+    sql(scene, "INSERT INTO leaving VALUES (?)", row["sha256"])
+    assert scene.run("sync", TRACK).code == 0
+    assert row["sha256"] in stored(scene)
     assert is_sound(scene)
 
 

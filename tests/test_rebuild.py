@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from attachsync.index import Index
 from attachsync.sandbox import Fault, Sandbox, serve, write_config
 from attachsync.sandbox.content import Held
 from tests.commands import Stage, stage, until
@@ -126,6 +127,20 @@ def test_a_new_mirror_has_lost_nothing(tmp_path: Path) -> None:
         assert (done.code, done.err) == (0, "")
         (status,) = scene.run("status", "--json").documents
         assert status["store"]["index_made_anew"] is None
+
+
+def test_others_do_not_hide_the_loss(scene: Stage) -> None:
+    """Commands that come before the next pass make no index in its place; nor does one that is empty count."""
+    before = listed(scene)
+    index = index_of(scene)
+    index.unlink()
+    scene.run("verify")
+    scene.run("outbox", "confirm")
+    assert not index.exists()
+    Index.open(index.parent).close()
+    done = scene.run("sync")
+    assert (done.code, "index_made_anew" in done.err) == (0, True)
+    assert listed(scene) == before
 
 
 def test_a_lost_wal_is_no_damage(scene: Stage) -> None:

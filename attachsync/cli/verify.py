@@ -79,7 +79,7 @@ class _Journal:
         self._saved = time.monotonic()
         self._since: float | None = None
         with suppress(StorageError):
-            self._index = Index.open(config.state_directory) if config.state_directory.is_dir() else None
+            self._index = Index.open(config.state_directory) if Index.is_in(config.state_directory) else None
         if self._index is not None:
             began = self._index.database.noted(self._BEGAN) if resume else None
             self._since = float(began) if began else None

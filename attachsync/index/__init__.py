@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from attachsync.index.attachments import Attachments, Entry, Taken, Wanted
-from attachsync.index.database import Database
+from attachsync.index.database import FILE, Database
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks
 from attachsync.index.upkeep import Kept, Upkeep
@@ -32,6 +32,11 @@ class Index:
     def peek(cls, folder: Path) -> "Index":
         """Open the index for reading, beside a daemon. Raises StorageError."""
         return cls(Database.peek(folder))
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether there is an index in `folder`."""
+        return (folder / FILE).exists()
 
     def close(self) -> None:
         """Close it."""

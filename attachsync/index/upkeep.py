@@ -139,11 +139,14 @@ class Upkeep:
         return {(row["id"], bool(row["past"])) for row in self._db.rows(sql.format("WHERE digest = ?1"), digest)}
 
     def is_known(self, digest: str) -> bool:
-        """Whether anything accounts for these bytes: shown, shown before, sent, or just fetched and not shown yet."""
-        sql = f"""{_HELD} UNION ALL SELECT 1 FROM upload WHERE sha256 = ?1 AND state = 'sent'
-                  UNION ALL SELECT 1 FROM attachment WHERE digest IS NULL AND kept
-                  AND json_extract(record, '$.sha256') = ?1"""
+        """Whether anything accounts for these bytes: shown, shown before, or sent."""
+        sql = f"""{_HELD} UNION ALL SELECT 1 FROM upload WHERE sha256 = ?1 AND state = 'sent'"""
         return self._db.row(sql, digest) is not None
+
+    def just_fetched(self) -> set[str]:
+        """Bytes that were fetched, and are not shown yet."""
+        sql = "SELECT DISTINCT json_extract(record, '$.sha256') AS digest FROM attachment WHERE digest IS NULL AND kept"
+        return {row["digest"] for row in self._db.each(sql) if row["digest"]}
 
     def evidence(self) -> set[str]:
         """All words in what is said of attachments whose bytes are in quarantine: their digests are among them."""
