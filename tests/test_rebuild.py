@@ -262,6 +262,23 @@ async def test_the_hints_last_until_all_is_there(ids: Ids) -> None:
         assert not index.upkeep.has_found()
 
 
+async def test_a_kill_between_listing_and_finding_again(ids: Ids) -> None:
+    """All is listed, nothing is shown yet: the next start still knows what files/ shows."""
+    key = ids.box.trinsic.add_access_key(JPEG, uses=1)
+    ids.track_list("access_keys_file", key.key)
+    await ids.sync()
+    (row,) = ids.rows()
+    with contextlib.closing(sqlite3.connect(ids.mirror / ".attachsync/index.sqlite3")) as connection, connection:
+        connection.execute("INSERT INTO found VALUES (?, ?)", (row["path"], row["sha256"]))
+        connection.execute(
+            "UPDATE attachment SET digest = NULL, shown = NULL, path = NULL, mirrored_at = NULL, record = '{}',"
+            " state = 'waiting', attempted = 0"
+        )
+    summary, _ = await ids.sync()
+    assert not summary.incomplete
+    assert ids.box.trinsic.exchanged(key) == 1
+
+
 def test_all_five_services(tmp_path: Path) -> None:
     """The sandbox's own config: after a lost index the same files, and nothing fetched that is final."""
     with stage(tmp_path) as scene:
