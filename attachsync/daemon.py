@@ -1,7 +1,6 @@
 """The composition root: opens everything a config names, and runs it, once (`sync`) or for ever (`run`)."""
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -9,16 +8,15 @@ from pathlib import Path
 
 import structlog
 
-from attachsync import lock, ownership
+from attachsync import lock, ownership, rebuilding, retention
 from attachsync.adopting import Adopter
 from attachsync.clock import Clock
-from attachsync.errors import ConfigError, StorageError
+from attachsync.errors import StorageError
 from attachsync.hooks import Hooks
 from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.keeping import Keeping
 from attachsync.manifest import Manifest
-from attachsync.metrics import Metrics
 from attachsync.mirror import Mirror, Turn
 from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
 from attachsync.observer import Filed, Observer
@@ -28,12 +26,10 @@ from attachsync.patience import Patience
 from attachsync.reader import Config
 from attachsync.sources import SERVICES
 from attachsync.store import Store, make_folder, storage_errors
-from attachsync.systemd import Notifier
 from attachsync.views import Modes, Views
 
 log = structlog.get_logger()
 
-_MARK = "mirror"
 _PATIENCE = Patience()
 
 
@@ -49,6 +45,7 @@ class Plant:
     outgoing: Sequence[Outgoing]
     adopter: Adopter
     hooks: Hooks
+    keeping: Keeping
 
 
 @dataclass(slots=True)
@@ -79,9 +76,9 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
         directory.parent.mkdir(parents=True, exist_ok=True)
         make_folder(directory, config.mirror.dir_mode, directory)
     with lock.held(directory, config.state_directory, command, clock.now()), ExitStack() as stack:
-        index = Index.open(config.state_directory)
+        index = rebuilding.opened(directory, config.state_directory, clock.now())
         stack.callback(index.close)
-        index.database.note(_MARK, lock.marked(directory, index.database.noted(_MARK)))
+        index.database.note(rebuilding.MARK, lock.marked(directory, index.database.noted(rebuilding.MARK)))
         index.changes.begin()
         yield index
 
@@ -91,7 +88,7 @@ def _remembered(state: Path) -> str | None:
     with suppress(StorageError):
         index = Index.peek(state)
         try:
-            return index.database.noted(_MARK)
+            return index.database.noted(rebuilding.MARK)
         finally:
             index.close()
     return None
@@ -123,7 +120,11 @@ async def equipped(
         await store.run(views.prepare)
         gate = asyncio.Semaphore(config.daemon.concurrency)
         manifest = Manifest(store, index, config.state_directory)
-        keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size)
+        names = [track.name for track in config.tracks]
+        salvage = await rebuilding.salvage(store, index, config.state_directory, names)
+        keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size, salvage)
+        await retention.finish(keeping)
+        index.upkeep.notice_tracks(names, clock.now())
         adopter = Adopter(store, settings.max_size)
         stack.push_async_callback(adopter.finish)
         hooks = Hooks(config.hooks, settings.directory, config.outboxes, index, clock)
@@ -136,12 +137,15 @@ async def equipped(
             if mirror:
                 mirrors[account.name] = mirror
             if outboxes:
+                rebuilding.suspect(account, config.outboxes, http, index, clock.now())
                 outgoing += [
                     stack.enter_context(_outgoing(box, account, http, keeping, _adopt(config, box, adopter)))
                     for box in config.outboxes
                     if box.account == account.name
                 ]
-        yield Plant(config, index, store, views, mirrors, outgoing, adopter, hooks)
+        if outboxes:
+            rebuilding.journal_is_made_good(index)
+        yield Plant(config, index, store, views, mirrors, outgoing, adopter, hooks, keeping)
 
 
 def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> Mirror | None:
@@ -227,117 +231,3 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
     for turn in turns:
         summary.errors.update(turn.errors)
     return summary
-
-
-class _Stop(Exception):
-    """SIGTERM or SIGINT: shutdown is an exception in the task group."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """What the outside asks of a running daemon."""
-
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    reload: asyncio.Event = field(default_factory=asyncio.Event)
-    look: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-async def serve(
-    load: Callable[[], Config], clock: Clock, observer: Observer, notifier: Notifier, signals: Signals
-) -> None:
-    """The daemon: mirror and send until `signals.stop`. `load` reads the config, anew at each reload."""
-    config = load()
-    metrics = Metrics(config, observer, clock)
-    async with holding(config, "run", clock) as index, metrics.served():
-        following: Config | None = config
-        while following is not None:
-            metrics.config = config = following
-            async with equipped(config, index, clock, metrics.observer) as plant:
-                notifier.ready(f"tracks: {len(config.tracks)}, outboxes: {len(config.outboxes)}")
-                log.info("running", config=str(config.path), tracks=len(config.tracks), outboxes=len(config.outboxes))
-                following = await _serve_one(plant, load, clock, notifier, signals, metrics)
-        notifier.stopping()
-        log.info("stopped")
-
-
-async def _serve_one(
-    plant: Plant, load: Callable[[], Config], clock: Clock, notifier: Notifier, signals: Signals, metrics: Metrics
-) -> Config | None:
-    """Run one config until it is replaced (the new one is returned) or the daemon is stopped (None)."""
-    interval = plant.config.daemon.interval
-    reloaded: list[Config] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            for mirror in plant.mirrors.values():
-                group.create_task(mirror.keep(lambda track: track.interval or interval))
-            for outgoing in plant.outgoing:
-                group.create_task(outgoing.keep())
-            group.create_task(plant.adopter.keep())
-            group.create_task(plant.hooks.keep())
-            group.create_task(metrics.keep_file())
-            group.create_task(_until_stopped(signals))
-            group.create_task(_until_reloaded(plant.config, load, notifier, signals, reloaded))
-            group.create_task(_look_when_asked(plant, signals))
-            if notifier.watchdog:
-                group.create_task(_stay_alive(notifier, clock))
-    except* _Stop:
-        pass
-    return reloaded[0] if reloaded else None
-
-
-async def _until_stopped(signals: Signals) -> None:
-    await signals.stop.wait()
-    raise _Stop
-
-
-async def _until_reloaded(
-    current: Config, load: Callable[[], Config], notifier: Notifier, signals: Signals, found: list[Config]
-) -> None:
-    """Wait for a config that differs and has no faults; one that has is reported, and the old one stays."""
-    while True:
-        await signals.reload.wait()
-        signals.reload.clear()
-        notifier.reloading()
-        try:
-            fresh = _movable(current, load())
-        except ConfigError as error:
-            log.error("config_refused", faults=list(error.faults), note="the old config stays in force")
-            notifier.ready("the saved config has faults; the old one stays in force")
-            continue
-        if fresh == current:
-            notifier.ready("config unchanged")
-            continue
-        log.info("config_reloaded", config=str(fresh.path))
-        found.append(fresh)
-        raise _Stop
-
-
-def _movable(current: Config, fresh: Config) -> Config:
-    """The new config, but for what needs a restart, which is said and stays as it was."""
-    for key in ("directory", "state_directory"):
-        if getattr(fresh.mirror, key) != getattr(current.mirror, key):
-            log.warning("restart_needed", key=f"mirror.{key}")
-    if fresh.daemon.metrics != current.daemon.metrics:
-        log.warning("restart_needed", key="daemon.metrics")
-    mirror = dataclasses.replace(
-        fresh.mirror, directory=current.mirror.directory, state_directory=current.mirror.state_directory
-    )
-    daemon = dataclasses.replace(fresh.daemon, metrics=current.daemon.metrics)
-    return dataclasses.replace(fresh, mirror=mirror, daemon=daemon)
-
-
-async def _look_when_asked(plant: Plant, signals: Signals) -> None:
-    """SIGUSR1: a pass over everything, now."""
-    while True:
-        await signals.look.wait()
-        signals.look.clear()
-        for mirror in plant.mirrors.values():
-            mirror.look_now()
-        for outgoing in plant.outgoing:
-            outgoing.look_now()
-
-
-async def _stay_alive(notifier: Notifier, clock: Clock) -> None:
-    while True:
-        notifier.alive()
-        await clock.sleep(notifier.watchdog)

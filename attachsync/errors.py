@@ -34,6 +34,10 @@ class CursorError(AttachsyncError):
     """A cursor of the change feed that this mirror's index did not give."""
 
 
+class IndexDamagedError(StorageError):
+    """The index is no database, or a damaged one: the next start sets it aside and makes a new one."""
+
+
 # --- the account ------------------------------------------------------------------------------------------------
 
 

@@ -116,9 +116,8 @@ class Fetcher:
     async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
         try:
-            found = self._stored_already(entry, facts, expected) or await self._downloader.download(
-                entry, facts, expected
-            )
+            found = self._stored_already(entry, facts, expected) or await self._shown_before(entry, facts, expected)
+            found = found or await self._downloader.download(entry, facts, expected)
             await self._show(entry, found)
         except _ITEM_ERRORS as error:
             return self._settle(entry, error)
@@ -146,6 +145,13 @@ class Fetcher:
                 store.partials.drop(kept_as(entry))
                 return Bytes(digest, size, facts.media_type or attachment.media_type, fetched=False)
         return None
+
+    async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes | None:
+        """Bytes that this attachment showed before the index was lost, where the service has no record that tells."""
+        if self._keep.salvage is None or facts.sha256:
+            return None
+        found = await self._keep.salvage.find(entry, expected)
+        return None if found is None else Bytes(found[0], found[1], found[2], fetched=False)
 
     # --- names and rows -----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from attachsync.clock import Clock
 from attachsync.index import Index
 from attachsync.manifest import Manifest
 from attachsync.observer import Observer
+from attachsync.rebuilding import Salvage
 from attachsync.store import Store
 from attachsync.views import Views
 
@@ -23,3 +24,5 @@ class Keeping:
     manifest: Manifest
     gate: asyncio.Semaphore
     max_size: int
+    salvage: Salvage | None = None
+    """What `files/` showed before a lost index was made anew."""

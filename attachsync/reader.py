@@ -30,8 +30,6 @@ class Config:
     tracks: tuple[Track, ...]
     outboxes: tuple[Outbox, ...]
     hooks: tuple[tables.Hook, ...]
-    not_yet: tuple[str, ...] = ()
-    """Keys that are set and understood, but not acted upon by this version."""
 
     @property
     def state_directory(self) -> Path:
@@ -83,15 +81,7 @@ class Reader:
             tracks=tuple(tracks.values()),
             outboxes=tuple(outboxes),
             hooks=tuple(hooks),
-            not_yet=tuple(self._not_yet(mirror, daemon)),
         )
-
-    def _not_yet(self, mirror: tables.Mirror, daemon: tables.Daemon) -> Iterator[str]:
-        """What is asked for, and is not done by this version."""
-        assert self._top is not None
-        section = self._top.get("mirror")
-        if mirror.scrub is not None and isinstance(section, Mapping) and "scrub" in section:
-            yield "mirror.scrub"
 
     def _table(self, file: Path, where: str, values: object, form: str) -> Section | None:
         if isinstance(values, Mapping):

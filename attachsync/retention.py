@@ -25,9 +25,7 @@ async def enforce(keep: Keeping, track: Track, skew: float | None) -> None:
     """
     if track.retain is not None and skew is not None:
         _mark_old(keep, track, track.retain, skew)
-    while batch := keep.index.removals.leaving(track.name, _BATCH):
-        for entry in batch:
-            await _take_away(keep, entry)
+    await finish(keep)
 
 
 def _mark_old(keep: Keeping, track: Track, retain: float, skew: float) -> None:
@@ -38,14 +36,23 @@ def _mark_old(keep: Keeping, track: Track, retain: float, skew: float) -> None:
     keep.index.removals.outlive(track.name, keep.clock.now() - retain, reason)
 
 
-async def _take_away(keep: Keeping, entry: Entry) -> None:
-    index, store = keep.index.attachments, keep.store
-    with keep.manifest.outdated():
-        if entry.path and entry.shown and not index.shows(entry.path, entry.shown, entry.id)[0]:
-            await store.run(keep.views.hide, entry.path)
-        for digest in keep.index.removals.forget_past(entry):
+async def finish(keep: Keeping) -> None:
+    """Take away what is marked, whoever marked it, and say so: entries of `files/`, then bytes that nothing needs."""
+    removals, store = keep.index.removals, keep.store
+    while batch := removals.marked(_BATCH):
+        with keep.manifest.outdated():
+            for entry in batch:
+                if entry.path and not removals.is_in_use(entry.path):
+                    await store.run(keep.views.hide, entry.path)
+                removals.hidden(entry)
+                _tell(keep, entry)
+    for digest in removals.leaving():
+        if not removals.is_held(digest):
             await store.run(store.delete, digest)
-        index.hidden(entry)
+        removals.left(digest)
+
+
+def _tell(keep: Keeping, entry: Entry) -> None:
     outcome = Outcome(entry.account, entry.attachment.track, entry.attachment.key, State.GONE, entry.reason, entry.path)
     structlog.get_logger().info(
         "removed", account=outcome.account, track=outcome.track, path=entry.path, reason=entry.reason

@@ -1,5 +1,6 @@
 """What `status` answers: is it working, since when, how far, what is wrong."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from attachsync.index import Index
 from attachsync.model import JSON, NEEDS_A_PERSON, Outbox, State, Track
 from attachsync.outbox import key, waiting
 from attachsync.reader import Config
+from attachsync.rebuilding import REBUILT
+from attachsync.scrubbing import damage_found, progress
 from attachsync.units import rfc3339
 
 
@@ -74,6 +77,8 @@ def gathered(config: Config, index: Index, holder: str | None, now: float) -> St
         f"{box['directory']}: {box[what]} {what}" for box in outboxes for what in ("failed", "held", "odd") if box[what]
     ]
     needs += [f"{box['directory']}: {box['last_error']}" for box in outboxes if box["last_error"]]
+    if damage := damage_found(index):
+        needs.append(f"store: {damage['count']} damaged; the last one: {damage['sha256']}, {damage['what']}; verify")
     return Status(holder, accounts, tracks, outboxes, _store(config, index), needs)
 
 
@@ -114,6 +119,12 @@ def _suspicions(track: Mapping[str, JSON]) -> Iterator[str]:
             yield f"{doubt['what']} (since {doubt['since']})"
 
 
+def _made_anew(index: Index) -> JSON:
+    """When and why the index was made anew, and where the old one is; None if it never was."""
+    about = json.loads(index.database.noted(REBUILT) or "{}")
+    return {**about, "at": rfc3339(about["at"])} if about else None
+
+
 def _is_daemon(holder: str | None) -> bool:
     return holder is not None and holder.startswith("`attachsync run`")
 
@@ -152,4 +163,6 @@ def _store(config: Config, index: Index) -> dict[str, JSON]:
         "free": found.f_bavail * found.f_frsize,
         "link": config.mirror.link,
         "link_fallback": index.database.noted("link_fallback"),
+        "last_scrub": rfc3339(progress(index)[0] or None),
+        "index_made_anew": _made_anew(index),
     }

@@ -230,6 +230,12 @@ class Store:
             source.unlink()
             fsync_folder(source.parent)
 
+    def discard(self, path: str) -> None:
+        """Delete a file that nothing accounts for, by its path in the mirror (blocking)."""
+        target = self.mirror / path
+        target.unlink(missing_ok=True)
+        fsync_folder(target.parent)
+
     def read_only(self, descriptor: int) -> None:
         """Give an open temporary file the mode that stored files have."""
         os.fchmod(descriptor, self._file_mode)

@@ -1,18 +1,25 @@
 """Is everything that should be on the disk there, and unchanged? (`verify`, contract 4). Blocking; reads only."""
 
-import hashlib
+import contextlib
 import os
 import re
+import stat
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from attachsync.hashing import Hashing
 from attachsync.index import Index
 from attachsync.store import Store
 
-_BLOCK = 1024 * 1024
 _FRESH = 600.0
 """While a daemon runs, an object younger than this (seconds) may simply not be recorded yet."""
+_NAME = re.compile(r"[0-9a-f]{64}")
+_THREADS = 2
+_AHEAD = 16
+"""So many files are handed to the threads before the first of them is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +38,25 @@ class Finding:
 
 
 class Verifier:
-    """Checks one mirror. `progress(bytes)` hears of what was read; `chosen` picks the objects to re-hash (a sample)."""
+    """Checks one mirror. `progress(bytes)` hears of what was read, in threads of ours; `chosen` picks what is
+    re-hashed (a sample, say); `good(digest)` hears of each object that was, and is what its name says.
+    """
 
     def __init__(
-        self, store: Store, index: Index, progress: Callable[[int], None], chosen: Callable[[str], bool]
+        self,
+        store: Store,
+        index: Index,
+        *,
+        progress: Callable[[int], None] = lambda _: None,
+        chosen: Callable[[str], bool] = lambda _: True,
+        good: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._index = index
         self._progress = progress
         self._chosen = chosen
+        self._good = good
+        self._stopped = False
         self.objects = 0
         self.bytes = 0
 
@@ -51,62 +68,95 @@ class Verifier:
         yield from self._unknown_entries()
 
     def _stored(self, now: float | None) -> Iterator[Finding]:
-        for path in self._store.digests():
-            relative = str(path.relative_to(self._store.mirror))
-            if path.is_symlink() or not path.is_file() or not re.fullmatch(r"[0-9a-f]{64}", path.name):
-                yield Finding("misnamed", relative, detail="not a file named by a SHA-256")
-                continue
+        """Two threads hash, a few files ahead of what is told here; findings keep the order of the names."""
+        waiting: deque[tuple[Path, Future[str] | None]] = deque()
+        pool = ThreadPoolExecutor(_THREADS, "verify")
+        try:
+            for path in self._store.digests():
+                fault = self._misnamed(path)
+                if fault is not None:
+                    yield fault
+                    continue
+                self.objects += 1
+                waiting.append((path, pool.submit(self._hash, path) if self._chosen(path.name) else None))
+                if len(waiting) >= _AHEAD:
+                    yield from self._object(*waiting.popleft(), now)
+            while waiting:
+                yield from self._object(*waiting.popleft(), now)
+        finally:
+            self._stopped = True  # if this ends early, so does what the threads are at
+            pool.shutdown(cancel_futures=True)
+            self._stopped = False
+
+    def _misnamed(self, path: Path) -> Finding | None:
+        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+            if not _NAME.fullmatch(path.name) or not stat.S_ISREG(path.lstat().st_mode):
+                return Finding("misnamed", self._relative(path), detail="not a file named by a SHA-256")
             if path.parent.name != path.name[:2]:
-                yield Finding("misnamed", relative, path.name, "in another digest's folder")
-                continue
-            self.objects += 1
-            if self._chosen(path.name):
-                digest = self._hash(path)
-                if digest != path.name:
-                    yield Finding("corrupt", relative, path.name, f"its SHA-256 is {digest}")
-            if not self._index.reports.holds(path.name) and not (now and now - path.stat().st_mtime < _FRESH):
-                yield Finding("stray", relative, path.name, "no attachment is known to have these bytes")
+                return Finding("misnamed", self._relative(path), path.name, "in another digest's folder")
+        return None
+
+    def _object(self, path: Path, hashing: "Future[str] | None", now: float | None) -> Iterator[Finding]:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return  # it was removed meanwhile; if it should not have been, the records tell
+        if hashing is not None:
+            digest = hashing.result()
+            if digest == path.name:
+                self.bytes += found.st_size
+                self._good(path.name)
+            elif path.exists():
+                yield Finding("corrupt", self._relative(path), path.name, f"its SHA-256 is {digest}")
+        is_fresh = now is not None and now - found.st_mtime < _FRESH
+        if not self._index.reports.holds(path.name) and not is_fresh:
+            yield Finding("stray", self._relative(path), path.name, "no attachment is known to have these bytes")
+
+    def _relative(self, path: Path) -> str:
+        return str(path.relative_to(self._store.mirror))
 
     def _recorded(self) -> Iterator[Finding]:
-        for digest in self._index.reports.digests():
-            if not self._store.has(digest):
+        # Asked about again once the list is through: a daemon may have removed one meanwhile.
+        for digest in [one for one in self._index.reports.digests() if not self._store.has(one)]:
+            if not self._store.has(digest) and self._index.reports.holds(digest):
                 place = self._store.path(digest).relative_to(self._store.mirror)
                 yield Finding("missing", str(place), digest, "known to be mirrored, but not in the store")
         for path, digest, stated in self._index.reports.contradictions():
             yield Finding("contradicted", path, digest, f"the service states {stated}")
 
     def _shown(self) -> Iterator[Finding]:
-        for path, digest in self._index.attachments.shown():
-            entry = self._store.mirror / path
-            try:
-                found = entry.stat()
-            except OSError:
-                kind = "dangling link" if entry.is_symlink() else "not there"
-                yield Finding("absent", path, digest, kind)
-                continue
-            stored = self._store.path(digest)
-            if stored.exists() and os.path.samestat(found, stored.stat()):
-                continue
-            actual = self._hash(entry) if entry.is_file() else "none: not a file"
-            if actual != digest:
-                yield Finding("edited", path, digest, f"its SHA-256 is {actual}")
+        # Asked about again once the list is through, as above.
+        for finding in [found for one in self._index.attachments.shown() if (found := self._entry(*one))]:
+            if self._index.upkeep.is_shown(finding.path, finding.digest):
+                yield finding
+
+    def _entry(self, path: str, digest: str) -> Finding | None:
+        entry = self._store.mirror / path
+        try:
+            found = entry.stat()
+        except OSError:
+            kind = "dangling link" if entry.is_symlink() else "not there"
+            return Finding("absent", path, digest, kind)
+        stored = self._store.path(digest)
+        if stored.exists() and os.path.samestat(found, stored.stat()):
+            return None
+        actual = self._hash(entry) if entry.is_file() else "none: not a file"
+        return None if actual == digest else Finding("edited", path, digest, f"its SHA-256 is {actual}")
 
     def _unknown_entries(self) -> Iterator[Finding]:
         mirror = self._store.mirror
         for folder, _, files in os.walk(mirror / "files"):
             for name in sorted(files):
-                path = os.path.relpath(os.path.join(folder, name), mirror)
-                if self._index.reports.showing(path) is None:
-                    yield Finding("stray", os.fsencode(path).decode(errors="replace"), detail="shown by no attachment")
+                raw = os.fsencode(os.path.relpath(os.path.join(folder, name), mirror))
+                path = raw.decode(errors="backslashreplace")
+                if path.encode() != raw or self._index.reports.showing(path) is None:
+                    yield Finding("stray", path, detail="shown by no attachment")
 
     def _hash(self, path: Path) -> str:
-        digest = hashlib.sha256()
         try:
-            with open(path, "rb", buffering=0) as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-                    self.bytes += len(block)
-                    self._progress(len(block))
+            with Hashing(path) as hashing:
+                while not self._stopped and (count := hashing.step()):
+                    self._progress(count)
+                return hashing.digest
         except OSError as error:
             return f"unknown ({error.strerror})"
-        return digest.hexdigest()

@@ -84,6 +84,8 @@ class Views:
         while folder != self._mirror / "files":
             try:
                 folder.rmdir()
+            except FileNotFoundError:
+                pass  # a kill came between this and the row
             except OSError:
                 break
             folder = folder.parent

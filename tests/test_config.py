@@ -288,20 +288,6 @@ def test_where_the_config_is_looked_for(tmp_path: Path) -> None:
     assert "HOME" in environment(tmp_path)
 
 
-def test_what_is_not_acted_upon_yet_is_said(folder: Path) -> None:
-    """Once a key, as a warning; keys left at their defaults are not mentioned."""
-    hook = '[[hook]]\non = ["sent"]\ncommand = ["true"]\n'
-    text = MIRROR + 'scrub = "9d"\n[daemon]\nmetrics = "127.0.0.1:9"\nmetrics_textfile = "m"\n' + ACCOUNT + TRACK
-    (folder / "config.toml").write_text(text + 'name = "t"\nretain = "9d"\non_gone = "delete"\n' + hook)
-    done = attachsync("--config", folder / "config.toml", "check", home=folder)
-    keys_said = [re.match(r"warning: (.*): understood", line) for line in done.err.splitlines()]
-    assert [match and match[1] for match in keys_said] == [
-        "mirror.scrub",
-    ]
-    assert done.code == 0
-    assert loaded(folder, MIRROR + ACCOUNT + TRACK).not_yet == ()
-
-
 # --- the example --------------------------------------------------------------------------------------------------
 
 

@@ -205,16 +205,6 @@ def test_sigusr1_starts_a_pass_now(scene: Stage) -> None:
         assert stop(running) == 0
 
 
-def test_keys_that_are_not_acted_upon_are_logged_once(scene: Stage) -> None:
-    """At the start, a warning each."""
-    scene.edit("[mirror]", '[mirror]\nscrub = "9d"')
-    with daemon(scene) as running:
-        assert [(row["key"], row["level"]) for row in events(scene, "not_acted_upon")] == [
-            ("mirror.scrub", "warning"),
-        ]
-        assert stop(running) == 0
-
-
 # --- systemd ------------------------------------------------------------------------------------------------------
 
 

@@ -13,13 +13,17 @@ ROOT = Path(attachsync.__file__).parent
 PURE = {"errors", "model"}
 LAYERS = [
     {"__main__", "cli"},
-    {"daemon", "adopting", "repairing", "plan", "verifying", "status", "explaining", "metrics", "ownership"},
+    {"daemon", "adopting", "repairing", "plan", "verifying", "status", "explaining", "metrics", "ownership", "serving"},
     {
         "mirror",
         "fetcher",
         "downloading",
         "keeping",
         "retention",
+        "damage",
+        "pruning",
+        "rebuilding",
+        "scrubbing",
         "outbox",
         "config",
         "reader",

@@ -779,9 +779,9 @@ async def test_what_came_after_it_was_marked_for_removal_leaves_too(ledger: Ledg
         coming = dataclasses.replace(entry_of(row), digest=None, shown=None, path=None)
         index.database.run("UPDATE attachment SET digest = NULL, shown = NULL, path = NULL, state = 'waiting'")
         index.removals.vanish("ledger/assets/*", [str(row["key"])])
-        assert index.removals.leaving("ledger/assets/*", 9) == []
+        assert index.removals.marked(9) == []
         assert index.attachments.stored(coming, Digest(row["digest"]), 1, None, row["path"], 0.0)
         index.attachments.settled(coming, State.FAILED, "", 0.0)
-        assert [entry.shown for entry in index.removals.leaving("ledger/assets/*", 9)] == [row["digest"]]
+        assert [entry.shown for entry in index.removals.marked(9)] == [row["digest"]]
     summary, _ = await ledger.sync()
     assert (summary.incomplete, ledger.stored(), ledger.shown()) == (False, set(), [])

@@ -1,15 +1,22 @@
 """`verify`: what it finds, and what `--repair` mends (contract 4)."""
 
+import contextlib
 import hashlib
 import os
+import pty
 import re
+import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.commands import LIGHT, Stage, stage
+from attachsync.sandbox import Fault
+from tests.commands import LIGHT, Stage, environment, stage, until
 
 
 @pytest.fixture
@@ -161,3 +168,124 @@ def test_before_anything_was_mirrored(tmp_path: Path) -> None:
         done = scene.run("verify")
         assert (done.code, done.out) == (1, "")
         assert "nothing was mirrored yet" in done.err
+
+
+def add(scene: Stage, count: int, size: int = 10) -> list[Path]:
+    """Objects of their own, each with its row; where they are."""
+    made = []
+    with contextlib.closing(sqlite3.connect(scene.mirror / ".attachsync/index.sqlite3")) as connection, connection:
+        for number in range(count):
+            data = b"%08d" % number * (size // 8 + 1)
+            digest = hashlib.sha256(data).hexdigest()
+            path = scene.mirror / "sha256" / digest[:2] / digest
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+            made.append(path)
+            connection.execute("INSERT INTO past VALUES (1, ?, 'files/x', 1, 1)", (digest,))
+    return sorted(made)
+
+
+def test_it_goes_on_where_it_was_interrupted(mirrored: Stage) -> None:
+    """Ctrl-C in the middle of a file that takes long: --resume re-hashes only what is left; after that, all again."""
+    sizes = {path.name: path.stat().st_size for path in add(mirrored, 100)}
+    long = mirrored.mirror / "sha256" / "80" / ("80" + "0" * 62)
+    long.parent.mkdir(exist_ok=True)
+    with long.open("wb") as file:
+        file.truncate(2**40)
+    with mirrored.process("verify") as running:
+        until(lambda: has_open(running.pid, long))
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 130
+    long.unlink()
+    done = {row[0] for row in query(mirrored, "SELECT digest FROM checked")}
+    assert done
+    assert all(digest < long.name for digest in done)
+    left = [path for path in (mirrored.mirror / "sha256").rglob("*") if path.is_file() and path.name not in done]
+    (*_, rest) = mirrored.run("verify", "--json", "--resume").documents
+    assert rest["bytes"] == sum(path.stat().st_size for path in left)
+    assert rest["objects"] == len(left) + len(done)
+    (*_, whole) = mirrored.run("verify", "--json", "--resume").documents
+    assert whole["bytes"] >= sum(sizes.values()), "that one was whole: there is nothing to go on with"
+
+
+def has_open(process: int, file: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return any(os.readlink(one) == str(file) for one in Path(f"/proc/{process}/fd").iterdir())
+    return False
+
+
+def query(scene: Stage, statement: str) -> list[Any]:
+    with contextlib.closing(sqlite3.connect(scene.mirror / ".attachsync/index.sqlite3")) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_resume_skips_exactly_what_was_good_since(mirrored: Stage) -> None:
+    """What was re-hashed before the interrupted one began is hashed again, and so is what was not good."""
+    old, new, bad = add(mirrored, 3)
+    (*_, whole) = mirrored.run("verify", "--json").documents
+    flip(bad)
+    flip(new)
+    with contextlib.closing(sqlite3.connect(mirrored.mirror / ".attachsync/index.sqlite3")) as connection, connection:
+        connection.execute("UPDATE meta SET value = '2000' WHERE key = 'verify_began'")
+        connection.execute("UPDATE checked SET at = 1000")
+        connection.execute("UPDATE checked SET at = 3000 WHERE digest = ?", (new.name,))
+        connection.execute("DELETE FROM checked WHERE digest = ?", (bad.name,))
+    *found, rest = mirrored.run("verify", "--json", "--resume").documents
+    assert [one["digest"] for one in found] == [bad.name]
+    assert rest["objects"] == whole["objects"]
+    *found, _ = mirrored.run("verify", "--json").documents
+    assert [one["digest"] for one in found] == sorted([new.name, bad.name])
+    assert old.exists()
+
+
+def test_many_findings_come_in_the_order_of_names(mirrored: Stage) -> None:
+    """Though two threads hash."""
+    for path in add(mirrored, 60)[::2]:
+        flip(path)
+    found = [row["path"] for row in mirrored.run("verify", "--json").documents[:-1]]
+    assert (len(found), found) == (30, sorted(found))
+
+
+def test_what_cannot_be_fetched_again_is_left_as_missing(mirrored: Stage) -> None:
+    """The bytes are damaged here and gone upstream: exit 1, evidence kept, and nothing damaged is shown."""
+    row = mirrored.first("--track", LIGHT)
+    flip(stored(mirrored, row))
+    mirrored.box.faults.add(Fault(path="/archivist/*", kind="status", status=404))
+    done = mirrored.run("verify", "--repair")
+    assert done.code == 1
+    assert "could not be fetched again" in done.out
+    assert not (mirrored.mirror / row["path"]).exists()
+    assert (mirrored.mirror / ".attachsync/quarantine" / row["sha256"]).exists()
+
+
+def test_what_files_still_has_is_stored_again_without_a_request(mirrored: Stage) -> None:
+    """A service may be unable to give it again: a key that is good for one exchange."""
+    row = mirrored.first("--track", LIGHT)
+    stored(mirrored, row).unlink()
+    mirrored.box.faults.add(Fault(path="/archivist/*", kind="status", status=404))
+    assert mirrored.run("verify", "--repair").code in (0, 1)
+    assert stored(mirrored, row).stat().st_ino == (mirrored.mirror / row["path"]).stat().st_ino
+    assert kinds(mirrored) == []
+
+
+def test_names_that_are_no_text(mirrored: Stage) -> None:
+    """Somebody's file in files/ whose name is not UTF-8 is a stray like any other."""
+    (mirrored.mirror / "files").joinpath(os.fsdecode(b"caf\xe9.txt")).write_text("mine")
+    assert kinds(mirrored) == ["stray"]
+
+
+def test_a_bar_on_a_terminal(mirrored: Stage) -> None:
+    """On standard error; what is found goes to standard output as always."""
+    master, terminal = pty.openpty()
+    with os.fdopen(master, "rb", buffering=0) as shown:
+        command = [sys.executable, "-m", "attachsync", "--config", str(mirrored.config), "verify"]
+        variables = environment(mirrored.home) | {"TERM": "xterm"}
+        running = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=terminal)
+        os.close(terminal)
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
+            while block := shown.read(4096):
+                seen += block
+        out, _ = running.communicate()
+    assert b"verifying" in seen
+    assert out.endswith(b"all as it should be\n")

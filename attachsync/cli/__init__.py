@@ -9,7 +9,21 @@ from pathlib import Path
 import click
 
 from attachsync import __version__
-from attachsync.cli import check, demo, explain, follow, outbox, report, run, sandbox, sunshine, sync, track, verify
+from attachsync.cli import (
+    check,
+    demo,
+    explain,
+    follow,
+    outbox,
+    prune,
+    report,
+    run,
+    sandbox,
+    sunshine,
+    sync,
+    track,
+    verify,
+)
 from attachsync.cli.session import printable
 from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
 
@@ -60,6 +74,7 @@ for command in (
     track.track,
     track.untrack,
     verify.verify,
+    prune.prune,
     outbox.outbox,
     sunshine.sunshine,
     sandbox.sandbox,

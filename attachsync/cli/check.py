@@ -68,13 +68,11 @@ def check(context: click.Context, online: bool, as_json: bool) -> None:
     found = run(_probed(config)) if online else []
     failed = [row for row in found if not row["ok"]]
     if as_json:
-        print_json({"config": str(config.path), "ok": not failed, "not_yet": config.not_yet, "online": found})
+        print_json({"config": str(config.path), "ok": not failed, "online": found})
     else:
         nouns = {"account": config.accounts, "track": config.tracks, "outbox": config.outboxes}
         has = ", ".join(counted(len(things), noun) for noun, things in nouns.items())
         click.echo(f"{config.path}: {has}: no faults")
-        for key in config.not_yet:
-            click.echo(f"warning: {key}: understood, but this version does not act upon it", err=True)
         for row in found:
             click.echo(printable(f"{'ok  ' if row['ok'] else 'FAIL'}  {row['what']}: {row['said']}"))
     context.exit(1 if failed else 0)

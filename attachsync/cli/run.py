@@ -14,9 +14,9 @@ from attachsync import config as configs
 from attachsync import log
 from attachsync.cli.session import config_of
 from attachsync.clock import Clock
-from attachsync.daemon import Signals, serve
 from attachsync.log import LogObserver
 from attachsync.reader import Config
+from attachsync.serving import Signals, serve
 from attachsync.systemd import Notifier
 
 
@@ -30,8 +30,6 @@ def run(context: click.Context) -> None:
     """
     config = config_of(context)
     log.set_up(config.daemon.log_format, daemon=True, journal="JOURNAL_STREAM" in os.environ)
-    for key in config.not_yet:
-        structlog.get_logger().warning("not_acted_upon", key=key, note="understood, but not by this version")
     asyncio.run(_run(config))
 
 

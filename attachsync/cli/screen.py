@@ -35,6 +35,8 @@ def _head(found: Status) -> Iterator[tuple[str, str]]:
     yield "mirror", f"{store['directory']}: {has}; {units.human_size(free)} free"
     if store["link_fallback"]:
         yield "links", str(store["link_fallback"])
+    if isinstance(anew := store["index_made_anew"], Mapping):
+        yield "index", f"made anew at {anew['at']}: {anew['why']}; set aside: {anew['set_aside'] or 'nothing'}"
 
 
 def _table(headings: Row, rows: Iterable[Row]) -> None:
@@ -55,7 +57,7 @@ def _track(track: Mapping[str, JSON], now: float) -> Row:
     return (
         track["name"],
         track["state"],
-        (has or "none") + (f", {track['removed']} removed" if track["removed"] else ""),
+        (has or "none") + (f", {track['removed']} removed on purpose" if track["removed"] else ""),
         _ago(track["last_complete"], now),
         _ago(track["next_pass"], now),
     )

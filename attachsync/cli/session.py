@@ -60,7 +60,7 @@ def peeked(config: Config) -> Iterator[Index]:
 def opened(config: Config) -> Iterator[Index]:
     """The index, for writing beside a daemon; where there is none yet, an empty one that is not kept."""
     folder = config.state_directory
-    index = Index.open(folder) if folder.is_dir() else Index.peek(folder)
+    index = Index.open(folder) if Index.is_in(folder) else Index.peek(folder)
     try:
         yield index
     finally:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from attachsync.index.attachments import Attachments, Entry, Taken, Wanted
 from attachsync.index.changes import Changes
-from attachsync.index.database import Database
+from attachsync.index.database import FILE, Database
 from attachsync.index.removals import Removals
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks
+from attachsync.index.upkeep import Kept, Upkeep
 from attachsync.index.uploads import Upload, Uploads
 
-__all__ = ["Entry", "Filter", "Index", "Taken", "Upload", "Wanted"]
+__all__ = ["Entry", "Filter", "Index", "Kept", "Taken", "Upload", "Wanted"]
 
 
 class Index:
@@ -24,16 +25,22 @@ class Index:
         self.uploads = Uploads(database)
         self.reports = Reports(database)
         self.changes = Changes(database)
+        self.upkeep = Upkeep(database)
 
     @classmethod
-    def open(cls, folder: Path) -> "Index":
-        """Open (or make) the index in `folder` for writing. Raises StorageError."""
-        return cls(Database.open(folder))
+    def open(cls, folder: Path, *, check: bool = False) -> "Index":
+        """Open (or make) the index in `folder` for writing; `check` all of it. StorageError, IndexDamagedError."""
+        return cls(Database.open(folder, check=check))
 
     @classmethod
     def peek(cls, folder: Path) -> "Index":
         """Open the index for reading, beside a daemon. Raises StorageError."""
         return cls(Database.peek(folder))
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether there is an index in `folder`."""
+        return (folder / FILE).exists()
 
     def close(self) -> None:
         """Close it."""

@@ -5,10 +5,12 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from attachsync.errors import StorageError
+from attachsync.errors import IndexDamagedError, StorageError
 from attachsync.index.schema import LATER, SCHEMA, TRIGGERS, VERSION
 
 FILE = "index.sqlite3"
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_REMEDY = "the next start of `attachsync run` or `sync` sets it aside and makes a new one"
 
 
 class Database:
@@ -20,18 +22,26 @@ class Database:
         self._depth = 0
 
     @classmethod
-    def open(cls, folder: Path) -> "Database":
-        """Open the index in `folder` for writing, making it (mode 0600) if there is none. Raises StorageError."""
+    def open(cls, folder: Path, *, check: bool = False) -> "Database":
+        """Open the index in `folder` for writing, making it (mode 0600) if there is none; `check` all its pages.
+
+        Raises StorageError, IndexDamagedError.
+        """
         path = folder / FILE
-        try:
-            path.touch(mode=0o600)
-            connection = sqlite3.connect(path, isolation_level=None, timeout=10)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            database = cls(connection)
-            database._prepare()
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"the index {path} cannot be opened: {error}") from error
+        with contextlib.ExitStack() as stack:
+            try:
+                path.touch(mode=0o600)
+                connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+                stack.callback(connection.close)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                database = cls(connection)
+                database._prepare(check=check)
+            except sqlite3.DatabaseError as error:
+                raise _of_the_disk(error, "opened") or StorageError(f"{path} cannot be opened: {error}") from error
+            except (sqlite3.Error, OSError) as error:
+                raise StorageError(f"the index {path} cannot be opened: {error}") from error
+            stack.pop_all()
         return database
 
     @classmethod
@@ -57,7 +67,10 @@ class Database:
         """Close the file."""
         self._connection.close()
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, check: bool = False) -> None:
+        faults = self.row("PRAGMA quick_check(1)") if check else None
+        if faults is not None and faults[0] != "ok":
+            raise IndexDamagedError(f"the index is damaged ({faults[0].splitlines()[-1]}): {_REMEDY}")
         with self.transaction():
             if not self.rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
                 for statement in SCHEMA.split(";\n"):
@@ -96,7 +109,8 @@ class Database:
             try:
                 yield
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.DatabaseError as error:
@@ -143,4 +157,6 @@ class Database:
 def _of_the_disk(error: sqlite3.DatabaseError, what: str) -> StorageError | None:
     """The disk's refusal that an error stands for; None for a wrong statement, which is our own mistake."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code & 0xFF in _DAMAGED:
+        return IndexDamagedError(f"the index is damaged ({error}): {_REMEDY}")
     return None if code == sqlite3.SQLITE_ERROR else StorageError(f"the index cannot be {what}: {error}")

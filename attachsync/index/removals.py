@@ -1,22 +1,23 @@
-"""What leaves the mirror on purpose: rows are marked first, and their bytes go when nothing else holds them.
-
-A mark is to be durable before what it marks is taken away.
-"""
+"""What leaves the mirror on purpose: marked first, durably, then taken away (`retain`, `on_gone`, `prune`)."""
 
 from collections.abc import Iterable
 
 from attachsync.index.attachments import Entry, entry_of
 from attachsync.index.database import Database
+from attachsync.index.upkeep import Kept
 from attachsync.model import Digest
 
 _GONE = "removed upstream, and so here, as `on_gone` says"
+_HELD = "SELECT 1 FROM attachment WHERE shown = ?1 AND kept UNION ALL SELECT 1 FROM past WHERE digest = ?1"
 
 
 class Removals:
-    """Rows of `attachment` with `kept = 0`; what is still to be taken away has `withdrawn = 1` too."""
+    """Rows of `attachment` with `kept = 0`, of which `withdrawn = 1` may be shown still; and those of `leaving`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
+
+    # --- marking ------------------------------------------------------------------------------------------------
 
     def vanish(self, track: str, keys: Iterable[str]) -> None:
         """Mark what is no more upstream: each a key or, with a `/` at the end, all keys below."""
@@ -26,28 +27,65 @@ class Removals:
 
     def outlive(self, track: str, before: float, reason: str) -> None:
         """Mark what was mirrored before a moment (Unix time)."""
+        self._mark("track = ? AND kept AND state = 'stored' AND mirrored_at < ?", reason, track, before)
+
+    def remove(self, items: Iterable[Kept], digests: Iterable[str], reason: str) -> None:
+        """Mark these attachments, or older versions of them; these digests leave the store if nothing needs them."""
         with self._db.transaction(durable=True):
-            self._mark("track = ? AND kept AND state = 'stored' AND mirrored_at < ?", reason, track, before)
+            for item in items:
+                if item.past:
+                    self._db.run("DELETE FROM past WHERE attachment = ? AND digest = ?", item.row, item.digest)
+                else:
+                    self._withdraw("id = ?", reason, item.row)
+            for digest in digests:
+                self._db.run("INSERT OR IGNORE INTO leaving VALUES (?)", digest)
 
     def _mark(self, which: str, reason: str, *values: object) -> None:
+        """Mark rows with all they were before."""
+        with self._db.transaction(durable=True):
+            rows = f"SELECT id FROM attachment WHERE {which}"
+            shown = f"SELECT shown FROM attachment WHERE shown IS NOT NULL AND {which}"
+            self._db.run(f"INSERT OR IGNORE INTO leaving {shown}", *values)
+            old = f"SELECT digest FROM past WHERE attachment IN ({rows})"
+            self._db.run(f"INSERT OR IGNORE INTO leaving {old}", *values)
+            self._db.run(f"DELETE FROM past WHERE attachment IN ({rows})", *values)
+            self._withdraw(which, reason, *values)
+
+    def _withdraw(self, which: str, reason: str, *values: object) -> None:
         sql = f"""UPDATE attachment SET state = 'gone', reason = ?, digest = NULL, check_at = NULL, kept = 0,
                   withdrawn = shown IS NOT NULL WHERE {which}"""
         self._db.run(sql, reason, *values)
 
-    def leaving(self, track: str, limit: int) -> list[Entry]:
-        """Rows that are marked, and not taken away yet."""
-        sql = "SELECT * FROM attachment WHERE track = ? AND NOT kept AND withdrawn ORDER BY id LIMIT ?"
-        return [entry_of(row) for row in self._db.rows(sql, track, limit)]
+    # --- taking away --------------------------------------------------------------------------------------------
 
-    def forget_past(self, entry: Entry) -> list[Digest]:
-        """Drop what is known of a row's older contents; their digests, and the row's own, that nothing else holds."""
-        mine = [row["digest"] for row in self._db.rows("SELECT digest FROM past WHERE attachment = ?", entry.id)]
+    def marked(self, limit: int) -> list[Entry]:
+        """Attachments that are marked, and may be shown still."""
+        sql = "SELECT * FROM attachment WHERE NOT kept AND withdrawn ORDER BY id LIMIT ?"
+        return [entry_of(row) for row in self._db.rows(sql, limit)]
+
+    def is_in_use(self, path: str) -> bool:
+        """Whether something that is kept shows a path."""
+        sql = "SELECT 1 FROM attachment WHERE path = ? AND shown IS NOT NULL AND kept AND NOT withdrawn"
+        return self._db.row(sql, path) is not None
+
+    def hidden(self, entry: Entry) -> None:
+        """An attachment that was marked has left `files/`; its bytes are to leave the store, too."""
         with self._db.transaction():
-            self._db.run("DELETE FROM past WHERE attachment = ?", entry.id)
-            digests = dict.fromkeys([*mine, *([entry.shown] if entry.shown else [])])
-            return [Digest(digest) for digest in digests if not self._held(digest, entry.id)]
+            if entry.shown:
+                self._db.run("INSERT OR IGNORE INTO leaving VALUES (?)", entry.shown)
+            sql = "UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0 WHERE id = ?"
+            self._db.run(sql, entry.id)
 
-    def _held(self, digest: str, besides: int) -> bool:
-        sql = """SELECT 1 FROM attachment WHERE shown = ?1 AND id != ?2 AND kept
-                 UNION SELECT 1 FROM past WHERE digest = ?1 AND attachment != ?2"""
-        return self._db.row(sql, digest, besides) is not None
+    def leaving(self) -> list[Digest]:
+        """Bytes that are to leave the store."""
+        return [Digest(row["digest"]) for row in self._db.rows("SELECT digest FROM leaving")]
+
+    def is_held(self, digest: str) -> bool:
+        """Whether something that is kept shows these bytes, or showed them before."""
+        return self._db.row(_HELD, digest) is not None
+
+    def left(self, digest: str) -> None:
+        """Bytes have left the store, or stay because something shows them."""
+        self._db.run("DELETE FROM leaving WHERE digest = ?", digest)
+        if not self.is_held(digest):
+            self._db.run("DELETE FROM checked WHERE digest = ?", digest)

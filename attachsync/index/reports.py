@@ -129,8 +129,8 @@ class Reports:
 
     def holds(self, digest: str) -> bool:
         """Whether anything known has, or had, these bytes; what was sent may have been kept for the mirror."""
-        sql = """SELECT 1 FROM attachment WHERE shown = ?1 UNION SELECT 1 FROM past WHERE digest = ?1
-                 UNION SELECT 1 FROM upload WHERE sha256 = ?1 AND state = 'sent'"""
+        sql = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
+                 UNION ALL SELECT 1 FROM upload WHERE sha256 = ?1 AND state = 'sent'"""
         return self._db.row(sql, digest) is not None
 
     def showing(self, path: str) -> Digest | None:

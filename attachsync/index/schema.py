@@ -107,6 +107,14 @@ LATER = {
     # The change feed: what `follow` shows and hooks are told, in order. Filled by triggers, so with what it tells of.
     "change": """(seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, event TEXT NOT NULL, attachment INTEGER,
                  upload INTEGER, path TEXT, sha256 TEXT, size INTEGER, reason TEXT NOT NULL DEFAULT '')""",
+    # When the bytes of a digest were last re-hashed, and good (`verify` and the daemon's scrub).
+    "checked": "(digest TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
+    # Since when a track, or a file that no attachment shows, is untracked; `what` is its name or its path.
+    "untracked": "(kind TEXT, what TEXT, since REAL NOT NULL, PRIMARY KEY (kind, what)) WITHOUT ROWID",
+    # Bytes that are to leave the store unless something shows them: by this a removal that was cut short is finished.
+    "leaving": "(digest TEXT PRIMARY KEY) WITHOUT ROWID",
+    # What files/ showed when a lost index was made anew. `digest` is NULL where only the bytes themselves can tell.
+    "found": "(path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID",
 }
 """Tables, and their columns, that an index of an earlier attachsync may lack: they are made when it is opened."""
 
