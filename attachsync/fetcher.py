@@ -13,6 +13,7 @@ from attachsync import retry
 from attachsync.clock import Clock
 from attachsync.errors import (
     AttachsyncError,
+    EndedError,
     GoneError,
     MalformedError,
     MismatchError,
@@ -228,7 +229,8 @@ class Fetcher:
 
     def _settle(self, entry: Entry, error: AttachsyncError) -> UnavailableError | None:
         state, wait, failed = _reaction(error, entry)
-        self._keep.index.attachments.settled(entry, state, str(error), self._keep.clock.now() + wait, failed=failed)
+        due, over = self._keep.clock.now() + wait, isinstance(error, EndedError)
+        self._keep.index.attachments.settled(entry, state, str(error), due, failed=failed, over=over)
         self._tell(entry, state, str(error))
         return error if isinstance(error, UnavailableError) else None
 

@@ -29,7 +29,7 @@ class Target:
         """One session's line; raises GoneError when it has none any more."""
         line = (await self.session_lines()).found.get(session)
         if line is None:
-            raise GoneError(f"session {session} is not in {self._file} any more")
+            raise GoneError(f"session {session} is not in {self.file} any more")
         return line
 
     async def key_line(self, identity: str) -> KeyLine:
@@ -37,13 +37,16 @@ class Target:
         assert self.access_keys is not None
         line = (await self.access_keys.lines()).found.get(identity)
         if line is None:
-            raise GoneError(f"access key {identity} is not in {self._file} any more")
+            raise GoneError(f"access key {identity} is not in {self.file} any more")
         return line
 
     @property
-    def _file(self) -> str:
+    def file(self) -> str:
+        """The file that its keys are in."""
         watched = self.sessions or self.access_keys
-        return str(watched.file.path) if watched else "the config"
+        held = watched.file if watched else self.results_key_file
+        assert held is not None
+        return str(held.path)
 
 
 @dataclass(slots=True)
