@@ -653,6 +653,30 @@ async def test_a_spent_key_settles_and_is_tried_once_a_pass(ids: Ids) -> None:
     assert "used already" in ids.reasons()
 
 
+async def test_who_takes_a_line_out_asks_for_nothing_more(ids: Ids) -> None:
+    """What is not mirrored is no failure then, whatever it was before; a line that comes back is taken up again."""
+    trinsic = ids.box.trinsic
+    sealed = trinsic.add_session(SESSION, "rak_1")
+    trinsic.add_attachment(sealed, "selfie", JPEG, hpke=True)
+    trinsic.add_attachment(sealed, "document_front", PNG, "image/png")
+    keys, sessions = ids.track_list("access_keys_file", "aak_late"), ids.track_list("sessions_file", f"{SESSION} rak_1")
+    summary, _ = await ids.sync()
+    assert summary.incomplete
+    assert sorted(ids.states().values()) == ["gone", "stored", "unsupported"]
+    for file in (keys, sessions):
+        ids.secret(file.name, "# nothing\n")
+    for _ in range(2):
+        summary, _ = await ids.sync()
+        assert not summary.incomplete
+        assert sorted(ids.states().values()) == ["stored", "waiting", "waiting"]
+        assert ids.reasons().count("any more") == 2
+    trinsic.add_access_key(JPEG, key="aak_late")
+    ids.secret(keys.name, "aak_late\n")
+    ids.secret(sessions.name, f"{SESSION} rak_1\n")
+    await ids.sync()
+    assert sorted(ids.states().values()) == ["stored", "stored", "unsupported"]
+
+
 async def test_a_key_without_its_session_says_what_to_do(ids: Ids) -> None:
     trinsic = ids.box.trinsic
     ids.account = 'attachments_api = "attachment"'

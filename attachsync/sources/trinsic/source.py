@@ -24,7 +24,7 @@ from attachsync.sources.trinsic import content, finished, records
 from attachsync.sources.trinsic.credentials import TokenFile
 from attachsync.sources.trinsic.discretion import discreet
 from attachsync.sources.trinsic.finished import Finished
-from attachsync.sources.trinsic.lists import SessionLine
+from attachsync.sources.trinsic.lists import KeyLine, SessionLine
 from attachsync.sources.trinsic.tracks import Patience, Target
 
 _PROFILES = "/api/valpha/verification-profiles"
@@ -157,12 +157,18 @@ class TrinsicSource:
 
     async def inspect(self, track: Track, attachment: Attachment, record: Mapping[str, JSON]) -> Facts:
         """What the list said, or what has come of a key already; nothing is asked."""
-        _check_supported(attachment)
         came, size, media_type = (record.get(name) for name in ("sha256", "size", "media_type"))
         if isinstance(came, str) and isinstance(size, int):
             kind = media_type if isinstance(media_type, str) else None
             return Facts(sha256=came, size=size, media_type=kind, record=record)
+        await self._line(track, attachment)
+        _check_supported(attachment)
         return Facts()
+
+    async def _line(self, track: Track, attachment: Attachment) -> SessionLine | KeyLine:
+        """The line that asks for an attachment; raises NotReadyError while there is none any more."""
+        target, (kind, identity, *_) = self._target(track), attachment.key.split("/")
+        return await (target.key_line if kind == "access-keys" else target.session_line)(identity)
 
     @asynccontextmanager
     async def read(self, track: Track, attachment: Attachment, facts: Facts) -> AsyncIterator[Body]:
@@ -201,20 +207,16 @@ class TrinsicSource:
             raise
 
     async def _request(self, track: Track, attachment: Attachment) -> _Request:
-        target, (kind, identity, *rest) = self._target(track), attachment.key.split("/")
-        if kind == "access-keys":
-            held = await target.key_line(identity)
-            path = f"/api/v1/attachments/{self._api}"
-            bound = {"sessionId": held.session} if held.session and self._api == "attachment" else {}
-            body, secret = {"attachmentAccessKey": held.key, **bound}, held.key
+        line, path = await self._line(track, attachment), f"/api/v1/attachments/{self._api}"
+        if isinstance(line, KeyLine):
+            bound = {"sessionId": line.session} if line.session and self._api == "attachment" else {}
+            body, secret = {"attachmentAccessKey": line.key, **bound}, line.key
         else:
-            line = await target.session_line(identity)
-            path = f"/api/v1/sessions/{identity}/attachments/{rest[0]}/get"
+            path = f"/api/v1/sessions/{line.session}/attachments/{attachment.key.rpartition('/')[2]}/get"
             body, secret = {"resultsAccessKey": line.results_key}, line.results_key
         url = self._http.url(path)
-        return _Request(
-            f"{self._http.account.name}: POST {url.raw_path}", url, body, secret, attachment.key, kind == "access-keys"
-        )
+        where = f"{self._http.account.name}: POST {url.raw_path}"
+        return _Request(where, url, body, secret, attachment.key, by_access_key=isinstance(line, KeyLine))
 
     def _not_ready(self, request: _Request, why: str, asked: float | None) -> NotReadyError:
         """A 503 may be an outage as well: one schedule for both, told apart by what was said (2)."""
