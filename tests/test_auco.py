@@ -171,6 +171,10 @@ async def test_a_package_of_all_signers(signing: Signing) -> None:
         f"packages/{PACKAGE}/G8/selfie.png",
     }
     assert recorder.tallies.keys() == {f"signing/packages/{PACKAGE}"}
+    assert {one.headers.get("Accept") for one in signing.box.requests if one.path.startswith("/auco/")} == {
+        "application/json"
+    }
+    assert {one.headers.get("Accept") for one in signing.box.requests if one.path.startswith(LINKS)} == {"*/*"}
     assert signing.files.stat().st_mode & 0o777 == 0o700
     assert {str(row["key"]) for row in signing.rows()} >= {f"packages/{PACKAGE}/01/cedula de ciudadanía"}
 

@@ -254,6 +254,8 @@ def test_errors_of_all_generations_are_read() -> None:
     assert explain(json.dumps(problem).encode()) == ("", "Specific error")
     assert explain(b'[{"memberNames":["A"],"errorMessage":"is required"}]') == ("", "is required")
     assert explain(b'{"message":"Unauthorized"}') == ("", "Unauthorized")
+    assert explain(b'"The attachment is not ready"') == ("", "The attachment is not ready")
+    assert explain(b"503") == explain(b"not ready") == ("", "")
 
 
 def test_a_finished_session_is_asked_about_once_a_day_while_there_is_something_to_lose() -> None:
