@@ -74,7 +74,7 @@ def explain(body: bytes) -> tuple[str, str]:
 
     `{"code", "message"}` (specs/datatrails.md 3), `{"errors": [{"code", "title"}]}` and `{"error": {"code",
     "description"}}` (specs/sunshine.md 3.4), `{"error", "error_description"}` (OAuth), `{"title", "detail", "errors":
-    {property: [text]}}` and `[{"errorMessage"}]` (specs/trinsic.md 1.7).
+    {property: [text]}}`, `[{"errorMessage"}]` and a bare text (specs/trinsic.md 1.1, 1.7).
     """
     try:
         parsed = json.loads(body)
@@ -83,7 +83,7 @@ def explain(body: bytes) -> tuple[str, str]:
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     if not isinstance(parsed, dict):
-        return "", ""
+        return "", _text(parsed) if isinstance(parsed, str) else ""
     errors = parsed.get("errors")
     if isinstance(errors, dict):
         parsed = {**parsed, "message": next(_leaves(errors), "")}

@@ -93,6 +93,13 @@ class RejectedError(AttachsyncError):
         self.detail = detail
 
 
+class EndedError(RejectedError):
+    """What was listed ended with nothing to mirror, and that is final: told once, nobody's failure."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message, status=0, code=code)
+
+
 class NotReadyError(AttachsyncError):
     """The service does not have this attachment ready yet; no failure. `after` is in seconds, if the service said."""
 

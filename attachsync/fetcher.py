@@ -12,6 +12,7 @@ from attachsync import retry
 from attachsync.downloading import Bytes, Downloader, kept_as
 from attachsync.errors import (
     AttachsyncError,
+    EndedError,
     GoneError,
     MalformedError,
     MismatchError,
@@ -172,7 +173,8 @@ class Fetcher:
         state, wait, failed = _reaction(error, entry)
         if state is State.GONE:
             self._keep.store.partials.drop(kept_as(entry))
-        self._keep.index.attachments.settled(entry, state, str(error), self._keep.clock.now() + wait, failed=failed)
+        due, over = self._keep.clock.now() + wait, isinstance(error, EndedError)
+        self._keep.index.attachments.settled(entry, state, str(error), due, failed=failed, over=over)
         self._tell(entry, state, str(error))
         return error if isinstance(error, UnavailableError) else None
 

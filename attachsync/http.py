@@ -49,6 +49,10 @@ def _nothing() -> Mapping[str, Any]:
     return {}
 
 
+def _wants_json() -> Mapping[str, Any]:
+    return {"headers": {"Accept": "application/json"}}
+
+
 class Credentials(Protocol):
     """How an account signs its requests."""
 
@@ -100,7 +104,7 @@ class Http:
         """
 
         async def once() -> Reply:
-            response = await self._send("GET", url, signed=signed, own=signature)
+            response = await self._send("GET", url, _wants_json, signed=signed, own=signature)
             return await self._whole(response, self._where("GET", url))
 
         return await repeated(once, self._patience.pause)

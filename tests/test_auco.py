@@ -171,6 +171,10 @@ async def test_a_package_of_all_signers(signing: Signing) -> None:
         f"packages/{PACKAGE}/G8/selfie.png",
     }
     assert recorder.tallies.keys() == {f"signing/packages/{PACKAGE}"}
+    assert {one.headers.get("Accept") for one in signing.box.requests if one.path.startswith("/auco/")} == {
+        "application/json"
+    }
+    assert {one.headers.get("Accept") for one in signing.box.requests if one.path.startswith(LINKS)} == {"*/*"}
     assert signing.files.stat().st_mode & 0o777 == 0o700
     assert {str(row["key"]) for row in signing.rows()} >= {f"packages/{PACKAGE}/01/cedula de ciudadanía"}
 
@@ -639,6 +643,18 @@ async def test_a_bad_key_is_trouble_of_the_account(signing: Signing) -> None:
         assert await source.probe(None) == "signed in"
 
 
+async def test_a_private_key_is_told_once(signing: Signing) -> None:
+    """What is wrong with the file is known: nothing is asked, and no other guess is made."""
+    signing.process("01")
+    key = signing.root / "key"
+    key.write_text("prk_other")
+    key.chmod(0o600)
+    _, recorder = await signing.sync()
+    assert "private key" in recorder.down[0]
+    assert "check key_file" not in recorder.down[0]
+    assert signing.asked() == []
+
+
 @pytest.mark.parametrize("text", [KEY, f"Bearer {KEY}", f"Authorization: {KEY}\n"])
 def test_a_key_however_it_was_pasted(text: str) -> None:
     """The bare key is what is sent."""
@@ -713,6 +729,24 @@ async def test_an_extension_follows_the_media_type(signing: Signing) -> None:
     signing.box.auco.upload(file, b"pdf", "application/pdf")
     await signing.sync()
     assert signing.shown() == {"packages/p1/u1/cedula.pdf": b"pdf"}
+
+
+@pytest.mark.parametrize("stated", ["", "application/octet-stream", "binary/octet-stream"])
+async def test_storage_that_does_not_know_what_it_holds(signing: Signing, stated: str) -> None:
+    """The bytes show it: a signer's identity card is a file that opens."""
+    _, (signer,) = signing.process("u1")
+    for label, data in (
+        ("cedula", b"%PDF-1.4\n%%EOF\n"),
+        ("hoja", b"%PD"),
+        ("foto", b"\xff\xd8\xff\xe0" + b"x" * 100_000),
+    ):
+        signing.box.auco.upload(signing.box.auco.add_file(signer, label), data, stated)
+    signing.box.faults.add(Fault(path=LINKS + "*", kind="drip", size=2, every=0.0, times=1))
+    await signing.sync()
+    assert sorted(signing.shown()) == ["packages/p1/u1/cedula.pdf", "packages/p1/u1/foto.jpg", "packages/p1/u1/hoja"]
+    summary, recorder = await signing.sync()
+    assert not summary.incomplete
+    assert recorder.outcomes == []
 
 
 class Nothing:

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import tracemalloc
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +194,13 @@ def test_the_decoder_needs_no_memory_for_size() -> None:
         ("application/json", b'{"report":1}', False),
         (None, JPEG, False),
         ("application/pdf", b"%PDF", False),
+        ("application/json", b'{"content":null,"contentType":"image/jpeg"}', True),
+        ("application/json", b'{"encryptedContent":"b3BhcXVl"}', True),
+        ("application/json", b'{"traceId":"1","content":"/9j/', True),
+        ("application/json", b'{"content":"!","contentType":"image/jpeg"}', True),
+        ("application/json", b'{"report":{"content":"/9j/"}}', False),
+        ("application/json", b'{"said":"\\"content\\":","content":5}', False),
+        (None, b'[{"content":"/9j/"}]', False),
     ],
 )
 def test_what_is_json_is_told_by_type_then_shape(media_type: str | None, head: bytes, expected: bool) -> None:
@@ -246,6 +254,8 @@ def test_errors_of_all_generations_are_read() -> None:
     assert explain(json.dumps(problem).encode()) == ("", "Specific error")
     assert explain(b'[{"memberNames":["A"],"errorMessage":"is required"}]') == ("", "is required")
     assert explain(b'{"message":"Unauthorized"}') == ("", "Unauthorized")
+    assert explain(b'"The attachment is not ready"') == ("", "The attachment is not ready")
+    assert explain(b"503") == explain(b"not ready") == ("", "")
 
 
 def test_a_finished_session_is_asked_about_once_a_day_while_there_is_something_to_lose() -> None:
@@ -391,19 +401,64 @@ async def test_pending_is_no_failure_and_done_is_mirrored(ids: Ids) -> None:
 
 
 async def test_failed_sessions_are_settled_with_their_code(ids: Ids) -> None:
-    """Whatever the code; the other sessions are mirrored; a failed one is asked for once."""
+    """Whatever the code; the others are mirrored; a failed one is asked for, and told, once: nobody failed."""
     trinsic = ids.box.trinsic
     trinsic.add_session(SESSION, "rak_1", error_code="LivenessNotProven")
     good = trinsic.add_session(OTHER, "rak_2")
     trinsic.add_attachment(good, "selfie", JPEG)
     ids.track_list("sessions_file", f"{SESSION} rak_1", f"{OTHER} rak_2 ada")
-    summary, _ = await ids.sync()
-    assert summary.incomplete
+    summary, recorder = await ids.sync()
+    assert not summary.incomplete
+    assert len(recorder.outcomes) == 2
     assert ids.states()[f"sessions/{SESSION}"] == "failed"
     assert "LivenessNotProven" in ids.reasons()
     assert ids.stored() == {sha256(JPEG)}
-    await ids.sync()
+    assert await ids.plan() == []
+    summary, recorder = await ids.sync()
+    assert not summary.incomplete
+    assert recorder.outcomes == []
     assert len(ids.box.requests) == 0
+    with ids.index() as index:
+        [name] = summary.tracks
+        assert index.tracks.removed(name) == 0
+
+
+async def test_every_session_in_trouble_is_told(ids: Ids) -> None:
+    """Of the list and of each session, with what may be wrong; the pending ones are still no failure."""
+    trinsic = ids.box.trinsic
+    third = str(uuid.uuid4())
+    for session in (SESSION, OTHER):
+        trinsic.add_session(session, f"rak_{CANARY}")
+    ids.track_list("sessions_file", "oops", f"{SESSION} rak_other1", f"{third} rak_3", f"{OTHER} rak_other2")
+    summary, _ = await ids.sync()
+    assert summary.incomplete
+    [error] = summary.errors.values()
+    assert "sessions_file: line 1:" in error
+    assert all(session in error for session in (SESSION, OTHER, third))
+    assert f"is its results key, in {ids.root / 'sessions_file'}, the one of this session?" in error
+    assert "rak_" not in error
+    more = [str(uuid.uuid4()) for _ in range(5)]
+    ids.secret("sessions_file", "".join(f"{session} rak_3\n" for session in more))
+    summary, _ = await ids.sync()
+    [error] = summary.errors.values()
+    assert sum(session in error for session in more) == 5
+    ids.secret("sessions_file", "".join(f"{session} rak_3\n" for session in (*more, SESSION, OTHER)))
+    summary, _ = await ids.sync()
+    [error] = summary.errors.values()
+    assert error.endswith("(and trouble with 2 more sessions)")
+
+
+async def test_results_that_are_accepted_but_not_there_are_pending(ids: Ids) -> None:
+    """202 is how earlier generations say so (specs/trinsic.md 2)."""
+    trinsic = ids.box.trinsic
+    trinsic.add_attachment(trinsic.add_session(SESSION, "rak_1"), "selfie", JPEG)
+    ids.box.faults.add(Fault(path=RESULTS, kind="status", status=202, times=1))
+    ids.track_session(SESSION, "rak_1")
+    summary, _ = await ids.sync()
+    assert not summary.incomplete
+    assert ids.shown() == []
+    await ids.sync()
+    assert ids.stored() == {sha256(JPEG)}
 
 
 async def test_encrypted_ones_are_unsupported_and_never_stored(ids: Ids) -> None:
@@ -522,6 +577,36 @@ async def test_access_keys_in_both_generations_and_all_shapes(
     assert len(trinsic.exchanges) == exchanges
 
 
+@pytest.mark.parametrize("api", ["exchange", "attachment"])
+@pytest.mark.parametrize("shape", ["raw", "json"])
+async def test_a_type_that_says_nothing_is_left_to_the_bytes(ids: Ids, api: str, shape: str) -> None:
+    """Wherever it is said: of a file in a person's folder the extension is how it is opened."""
+    trinsic = ids.box.trinsic
+    ids.account = f'attachments_api = "{api}"'
+    (trinsic.exchange if api == "exchange" else trinsic.attachment).reply = shape  # type: ignore[assignment]
+    for data in (JPEG, b"who knows"):
+        trinsic.add_access_key(data, "application/octet-stream", key=f"aak_{data[:3].hex()}")
+    trinsic.add_attachment(trinsic.add_session(SESSION, "rak_1"), "selfie", JPEG, "binary/octet-stream")
+    ids.track_list("access_keys_file", f"aak_{JPEG[:3].hex()} front", "aak_77686f unknown")
+    ids.track_session(SESSION, "rak_1")
+    summary, _ = await ids.sync()
+    assert not summary.incomplete
+    assert ids.shown() == ["access-keys/front.jpg", "access-keys/unknown", f"sessions/{SESSION}/selfie.jpg"]
+    assert {row["media_type"] for row in ids.rows() if str(row["path"]).endswith(".jpg")} == {"image/jpeg"}
+
+
+async def test_an_attachment_that_is_json_itself_is_not_taken_apart(ids: Ids) -> None:
+    """Its key is good for one exchange: what came is kept as it came."""
+    trinsic = ids.box.trinsic
+    report = b'{"pages": [{"content": "/9j/"}], "content": 5}'
+    trinsic.exchange.reply = "raw"
+    key = trinsic.add_access_key(report, "application/json", uses=1)
+    ids.track_list("access_keys_file", f"{key.key} report")
+    summary, _ = await ids.sync()
+    assert not summary.incomplete
+    assert ids.stored() == {sha256(report)}
+
+
 async def test_dry_run_and_check_exchange_nothing(ids: Ids) -> None:
     trinsic = ids.box.trinsic
     key = trinsic.add_access_key(JPEG, key=f"aak_{CANARY}")
@@ -568,6 +653,30 @@ async def test_a_spent_key_settles_and_is_tried_once_a_pass(ids: Ids) -> None:
         assert list(ids.states().values()) == ["gone"]
         assert len(trinsic.exchanges) == n
     assert "used already" in ids.reasons()
+
+
+async def test_who_takes_a_line_out_asks_for_nothing_more(ids: Ids) -> None:
+    """What is not mirrored is no failure then, whatever it was before; a line that comes back is taken up again."""
+    trinsic = ids.box.trinsic
+    sealed = trinsic.add_session(SESSION, "rak_1")
+    trinsic.add_attachment(sealed, "selfie", JPEG, hpke=True)
+    trinsic.add_attachment(sealed, "document_front", PNG, "image/png")
+    keys, sessions = ids.track_list("access_keys_file", "aak_late"), ids.track_list("sessions_file", f"{SESSION} rak_1")
+    summary, _ = await ids.sync()
+    assert summary.incomplete
+    assert sorted(ids.states().values()) == ["gone", "stored", "unsupported"]
+    for file in (keys, sessions):
+        ids.secret(file.name, "# nothing\n")
+    for _ in range(2):
+        summary, _ = await ids.sync()
+        assert not summary.incomplete
+        assert sorted(ids.states().values()) == ["stored", "waiting", "waiting"]
+        assert ids.reasons().count("any more") == 2
+    trinsic.add_access_key(JPEG, key="aak_late")
+    ids.secret(keys.name, "aak_late\n")
+    ids.secret(sessions.name, f"{SESSION} rak_1\n")
+    await ids.sync()
+    assert sorted(ids.states().values()) == ["stored", "stored", "unsupported"]
 
 
 async def test_a_key_without_its_session_says_what_to_do(ids: Ids) -> None:
@@ -808,6 +917,7 @@ async def test_a_redacted_session_is_removed_where_that_is_wanted(ids: Ids, stat
     summary, _ = await ids.sync()
     assert not summary.incomplete
     assert not [one for one in ids.box.requests if SESSION in one.path]
+    assert await ids.plan() == []
 
 
 async def test_a_redacted_session_stays_by_default(ids: Ids) -> None:

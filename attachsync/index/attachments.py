@@ -227,11 +227,14 @@ class Attachments:
             )
         return True
 
-    def settled(self, entry: Entry, state: State, reason: str, retry_at: float, *, failed: bool = True) -> None:
-        """The row stays work, or leaves `files/` (quarantine): state, why, and when to try again."""
-        sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, failures = failures + ? WHERE id = ?
-                 AND version = ? AND kept"""
-        self._db.run(sql, state, reason, retry_at, int(failed), entry.id, entry.attachment.version)
+    def settled(
+        self, entry: Entry, state: State, reason: str, retry_at: float, *, failed: bool = True, over: bool = False
+    ) -> None:
+        """The row stays work, or leaves `files/` (quarantine): state, why, and when to try again; never if `over`."""
+        sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, failures = failures + ?, kept = ?
+                 WHERE id = ? AND version = ? AND kept"""
+        due = 0.0 if over else retry_at
+        self._db.run(sql, state, reason, due, int(failed), int(not over), entry.id, entry.attachment.version)
 
     def withdraw(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
         """The row's entry is to leave `files/`, durably; it is work again, under `state`. Undone only by `hidden`."""

@@ -112,10 +112,10 @@ class Reports:
         return (Digest(row["digest"]) for row in self._db.each(sql))
 
     def outstanding(self, track: str) -> Iterator[tuple[str, str, int | None, str | None]]:
-        """(key, path, size, media type) of what is listed on a track, but not mirrored."""
+        """(key, path, size, media type) of what is listed on a track, but not mirrored, and to be."""
         sql = """SELECT attachment.key, name.path, size, media_type FROM attachment
                  LEFT JOIN name ON name.owner = account || char(0) || attachment.key AND name.wanted = attachment.wanted
-                 WHERE digest IS NULL AND track = ? ORDER BY id"""
+                 WHERE digest IS NULL AND kept AND track = ? ORDER BY id"""
         for row in self._db.each(sql, track):
             yield row["key"], row["path"] or "", row["size"], row["media_type"]
 

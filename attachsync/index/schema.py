@@ -24,7 +24,7 @@ CREATE TABLE attachment (
     digest      TEXT,                     -- SHA-256 of the bytes of this version, once they are stored and shown
     path        TEXT,                     -- what is shown in the mirror, relative to it
     shown       TEXT,                     -- the digest that `path` shows; of an older version while a new one is due
-    kept        INTEGER NOT NULL DEFAULT 1,  -- 0: removed on purpose (retain); this version is not fetched again
+    kept        INTEGER NOT NULL DEFAULT 1,  -- 0: removed on purpose, or over before it began; not fetched again
     withdrawn   INTEGER NOT NULL DEFAULT 0,  -- 1: `path` is to leave files/, and may not have yet
     failures    INTEGER NOT NULL DEFAULT 0,
     retry_at    REAL NOT NULL DEFAULT 0,

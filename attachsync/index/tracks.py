@@ -88,7 +88,7 @@ class Tracks:
             self._db.note(_doubts(name), canonical(dataclasses.asdict(doubts)))
 
     def counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Track -> state -> how many attachments, but for those that were removed on purpose."""
+        """Track -> state -> how many attachments, but for those removed on purpose, or over before they began."""
         sql = """SELECT track, state, count(*) AS n FROM attachment
                  WHERE kept AND track IN (SELECT value FROM json_each(?)) GROUP BY track, state"""
         found: dict[str, dict[str, int]] = {name: {} for name in names}
@@ -98,7 +98,7 @@ class Tracks:
 
     def removed(self, name: str) -> int:
         """How many attachments of a track were removed on purpose."""
-        row = self._db.row("SELECT count(*) AS n FROM attachment WHERE track = ? AND NOT kept", name)
+        row = self._db.row("SELECT count(*) AS n FROM attachment WHERE track = ? AND NOT kept AND state = 'gone'", name)
         return 0 if row is None else row["n"]
 
     def status(self, name: str) -> dict[str, object]:

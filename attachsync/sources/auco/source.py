@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from yarl import URL
 
+from attachsync import media
 from attachsync.errors import (
     AttachsyncError,
     AuthFailedError,
@@ -128,6 +129,8 @@ class AucoSource:
             try:
                 reply = await self._http.get(self._http.url(path, query))
             except AuthFailedError as error:
+                if error.status is None:
+                    raise  # no key could be read, and it says why
                 hint = "check key_file: it wants the public key (puk_…) of the same organisation and environment"
                 raise AuthFailedError(f"{error}; {hint}", status=error.status) from None
         try:
@@ -169,7 +172,9 @@ class AucoSource:
                     raise
                 body = await self._opened_anew(stack, track, attachment, link, headers, facts.held)
             kept: dict[str, JSON] = {"etag": _strong(body.etag), "phase": attachment.meta.get("phase")}
-            yield dataclasses.replace(body, record=kept)
+            body = dataclasses.replace(body, record=kept)
+            body.chunks = _telling(body, body.chunks)
+            yield body
 
     async def _opened_anew(
         self,
@@ -260,6 +265,16 @@ def _unheard(account: str, target: Target, process: Process) -> AttachsyncError 
     if process.unsound:
         return MalformedError(f"{where}: {process.unsound} of its signers could not be read; asked again next time")
     return None
+
+
+async def _telling(body: Body, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes; storage that was not told what it holds leaves it to them to show it (specs/auco.md 4)."""
+    head = b""
+    async for chunk in chunks:
+        head += chunk[: media.HEAD - len(head)]
+        yield chunk
+    if media.says_nothing(body.media_type):
+        body.media_type = media.shown(head) or body.media_type
 
 
 def _strong(etag: str | None) -> str | None:

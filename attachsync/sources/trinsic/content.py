@@ -5,7 +5,9 @@ Raw, or base64 inside JSON: told by the Content-Type, then by the shape. Nothing
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
+from attachsync import media
 from attachsync.errors import MalformedError, NotReadyError, UnsupportedError
 from attachsync.model import Body
 from attachsync.sources.trinsic.decoder import ContentDecoder
@@ -15,14 +17,8 @@ _HEAD = 64 * 1024
 _MOST_BESIDE = 4 * 1024 * 1024
 """An answer is not read further than this (bytes) without any content coming: it may have no end."""
 _MEDIA = re.compile(r"(image|audio|video|font)/|application/(pdf|zip)", re.IGNORECASE)
-_JSON = re.compile(rb'\s*(\xef\xbb\xbf)?\s*\{.*?"(content|encryptedContent)"\s*:', re.DOTALL)
-_UNTOLD = ("", "application/octet-stream", "binary/octet-stream", "application/json", "text/json", "text/plain")
-_SIGNS = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"%PDF-", "application/pdf"),
-    (b"GIF8", "image/gif"),
-)
+_ENVELOPE = ("application/json", "text/json", "text/plain")
+"""How the JSON around an attachment is labelled: of the attachment itself that says nothing."""
 
 
 async def opened(raw: Body, where: str, *, size: int | None, json_only: bool) -> Body:
@@ -39,17 +35,24 @@ async def opened(raw: Body, where: str, *, size: int | None, json_only: bool) ->
 
 
 def is_json(media_type: str | None, head: bytes) -> bool:
-    """Whether an answer that begins so is JSON that holds content, rather than the attachment itself. Pure."""
-    return not _MEDIA.match(media_type or "") and _JSON.match(head) is not None
+    """Whether an answer that begins so is JSON that holds content, rather than the attachment itself. Pure.
+
+    An attachment may be JSON as well, and even speak of content: it would have to do so just as the service does.
+    """
+    if _MEDIA.match(media_type or ""):
+        return False
+    decoder = ContentDecoder()
+    with suppress(MalformedError):
+        decoder.feed(head)
+    return decoder.has_content or decoder.encrypted
 
 
 def _media_type(stated: str | None, head: bytes) -> str | None:
     """What is stated, unless that says nothing: then what the first bytes show."""
-    bare = (stated or "").partition(";")[0].strip().lower()
-    if bare not in _UNTOLD:
+    bare = media.bare(stated)
+    if not media.says_nothing(bare) and bare not in _ENVELOPE:
         return bare
-    shown = next((kind for sign, kind in _SIGNS if head.startswith(sign)), None)
-    return shown or (bare if bare.startswith("text/plain") else None)
+    return media.shown(head) or (bare if bare == "text/plain" else None)
 
 
 async def _begun(chunks: AsyncIterator[bytes]) -> bytes:
@@ -84,11 +87,15 @@ async def _decoded(chunks: AsyncIterator[bytes], head: bytes, where: str, size: 
             yield first
         async for piece in pieces:
             yield piece
-        body.media_type = decoder.media_type or body.media_type  # it may come after the content
+        body.media_type = _inner(decoder.media_type, first)  # it may come after the content
 
-    known = decoder.media_type or _media_type(None, first)
-    body = Body(told(), None, known)
+    body = Body(told(), None, _inner(decoder.media_type, first))
     return body
+
+
+def _inner(stated: str | None, first: bytes) -> str | None:
+    """What the JSON says that the content is, unless that says nothing: then what its first bytes show."""
+    return (media.shown(first) or stated) if media.says_nothing(stated) else stated
 
 
 async def _pieces(

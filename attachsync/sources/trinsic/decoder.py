@@ -102,12 +102,13 @@ class ContentDecoder:
     def _content(self, first: int) -> _Steps:
         if self.has_content:
             raise MalformedError("there are two contents in one answer")
-        self.has_content = True
         if first == ord('"'):
+            self.has_content = True
             self._at += 1
             yield from self._base64_text()
         elif (yield from self._skipped(first)) != b"null":
             raise MalformedError("the content is not a text")
+        self.has_content = True
 
     def _skipped(self, first: int) -> Generator[None, None, bytes]:
         """Pass over a value; of a number or a word, what it was."""

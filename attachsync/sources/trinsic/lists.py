@@ -159,11 +159,12 @@ class Watched(Generic[L]):
             self._stamp = stamp
         return self._lines
 
-    def check(self, lines: Lines[L]) -> None:
-        """Tell of the lines that cannot be read: file and numbers."""
-        if lines.faults:
-            more = f" (and {len(lines.faults) - 3} more lines)" if len(lines.faults) > 3 else ""
-            raise RefusedError(f"{self.file.path}: {'; '.join(lines.faults[:3])}{more}", code="line")
+    def fault(self, lines: Lines[L]) -> RefusedError | None:
+        """What is to be told of the lines that cannot be read, if any: file and numbers."""
+        if not lines.faults:
+            return None
+        more = f" (and {len(lines.faults) - 3} more lines)" if len(lines.faults) > 3 else ""
+        return RefusedError(f"{self.file.path}: {'; '.join(lines.faults[:3])}{more}", code="line")
 
 
 def list_file(value: object, place: keys.Place) -> ListFile:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from attachsync import names
+from attachsync import media, names
 from attachsync.errors import MalformedError
 from attachsync.model import JSON, Attachment
 
@@ -93,7 +93,7 @@ def _listed(value: JSON) -> Listed | None:
     return Listed(
         id=identity,
         type=shown(kind) if isinstance(kind, str) else "",
-        media_type=shown(media_type) or None if isinstance(media_type, str) else None,
+        media_type=None if not isinstance(media_type, str) or media.says_nothing(media_type) else shown(media_type),
         size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
         encrypted=value.get("hpkeEncrypted") is True,
     )

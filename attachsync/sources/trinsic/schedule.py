@@ -3,7 +3,7 @@
 import random
 
 _WAITS = (2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-_LONGEST = 300.0
+LONGEST = 300.0
 _LATE = 3600.0
 DAY = 86400.0
 
@@ -18,4 +18,4 @@ def wait(asked: int, age: float = 0.0, *, spread: float | None = None) -> float:
         return _LATE
     if asked < len(_WAITS):
         return _WAITS[asked]
-    return _LONGEST * (0.9 + 0.2 * (random.random() if spread is None else spread))
+    return LONGEST * (0.9 + 0.2 * (random.random() if spread is None else spread))

@@ -9,6 +9,7 @@ from yarl import URL
 from attachsync.errors import (
     AttachsyncError,
     AuthFailedError,
+    EndedError,
     GoneError,
     MalformedError,
     NotReadyError,
@@ -23,11 +24,12 @@ from attachsync.sources.trinsic import content, finished, records
 from attachsync.sources.trinsic.credentials import TokenFile
 from attachsync.sources.trinsic.discretion import discreet
 from attachsync.sources.trinsic.finished import Finished
-from attachsync.sources.trinsic.lists import SessionLine
+from attachsync.sources.trinsic.lists import KeyLine, SessionLine
 from attachsync.sources.trinsic.tracks import Patience, Target
 
 _PROFILES = "/api/valpha/verification-profiles"
 _TROUBLE = (MalformedError, RefusedError, RejectedError, UnavailableError)
+_MOST_TOLD = 5
 _NO_MORE = (400, 404, 409, 410, 422)
 """What an access key that is unknown, spent or expired may be answered (1.7, 1.8)."""
 
@@ -67,10 +69,13 @@ class TrinsicSource:
         if target.access_keys is not None:
             keys = await target.access_keys.lines()
             yield Page(tuple(_behind(track.name, identity, line.name) for identity, line in keys.found.items()))
-            target.access_keys.check(keys)
+            if fault := target.access_keys.fault(keys):
+                raise fault
             return
         sessions = await target.session_lines()
-        trouble: AttachsyncError | None = None
+        troubles: list[AttachsyncError] = []
+        if target.sessions is not None and (fault := target.sessions.fault(sessions)):
+            troubles.append(fault)
         for line in sessions.found.values():
             settled = finished.read(cursors.get(_feed(line.session)))
             try:
@@ -78,23 +83,26 @@ class TrinsicSource:
                     if track.on_gone == "delete" and settled.is_due(self._http.clock.now(), thorough=cursors.thorough):
                         yield await self._asked_again(track, line, settled)
                 elif self._due.get(line.session, 0.0) <= self._now():
-                    found = await self._results(line)
+                    found = await self._results(line, target.file)
                     yield self._page(track, line, found)
                     _check_whole(line, found)
             except _TROUBLE as error:
-                trouble = trouble or error
-        if target.sessions is not None:
-            target.sessions.check(sessions)
-        if trouble:
-            raise trouble
+                troubles.append(error)
+        if troubles:
+            raise _together(troubles)
         self._tell_pending(sessions.found)
 
-    async def _results(self, line: SessionLine) -> records.Results:
-        """How far a session has come: repeatable, as its results key is for polling (1.4, 1.8)."""
+    async def _results(self, line: SessionLine, file: str) -> records.Results:
+        """How far a session has come: repeatable, as its results key, kept in `file`, is for polling (1.4, 1.8)."""
         url = self._http.url(f"/api/v1/sessions/{line.session}/results")
         carried = {"json": {"resultsAccessKey": line.results_key}, "headers": {"Accept": "application/json"}}
         async with self._discretion(line.results_key):
-            reply = await self._http.post(url, lambda: carried, repeat=True)
+            try:
+                reply = await self._http.post(url, lambda: carried, repeat=True)
+            except RejectedError as error:
+                raise _explained(error, file) from None
+        if reply.status == 202:
+            return records.Results(False)
         try:
             return records.results(reply.object())
         except MalformedError as error:
@@ -116,7 +124,7 @@ class TrinsicSource:
         """What a finished session still holds; what was redacted, or taken out of its list, is gone."""
         feed, now = _feed(line.session), self._http.clock.now()
         try:
-            found = await self._results(line)
+            found = await self._results(line, self._target(track).file)
         except RejectedError as error:
             if not settled.was_redacted(line, error.status) or not await self._is_there(line.session):
                 raise
@@ -149,12 +157,18 @@ class TrinsicSource:
 
     async def inspect(self, track: Track, attachment: Attachment, record: Mapping[str, JSON]) -> Facts:
         """What the list said, or what has come of a key already; nothing is asked."""
-        _check_supported(attachment)
         came, size, media_type = (record.get(name) for name in ("sha256", "size", "media_type"))
         if isinstance(came, str) and isinstance(size, int):
             kind = media_type if isinstance(media_type, str) else None
             return Facts(sha256=came, size=size, media_type=kind, record=record)
+        await self._line(track, attachment)
+        _check_supported(attachment)
         return Facts()
+
+    async def _line(self, track: Track, attachment: Attachment) -> SessionLine | KeyLine:
+        """The line that asks for an attachment; raises NotReadyError while there is none any more."""
+        target, (kind, identity, *_) = self._target(track), attachment.key.split("/")
+        return await (target.key_line if kind == "access-keys" else target.session_line)(identity)
 
     @asynccontextmanager
     async def read(self, track: Track, attachment: Attachment, facts: Facts) -> AsyncIterator[Body]:
@@ -193,20 +207,16 @@ class TrinsicSource:
             raise
 
     async def _request(self, track: Track, attachment: Attachment) -> _Request:
-        target, (kind, identity, *rest) = self._target(track), attachment.key.split("/")
-        if kind == "access-keys":
-            held = await target.key_line(identity)
-            path = f"/api/v1/attachments/{self._api}"
-            bound = {"sessionId": held.session} if held.session and self._api == "attachment" else {}
-            body, secret = {"attachmentAccessKey": held.key, **bound}, held.key
+        line, path = await self._line(track, attachment), f"/api/v1/attachments/{self._api}"
+        if isinstance(line, KeyLine):
+            bound = {"sessionId": line.session} if line.session and self._api == "attachment" else {}
+            body, secret = {"attachmentAccessKey": line.key, **bound}, line.key
         else:
-            line = await target.session_line(identity)
-            path = f"/api/v1/sessions/{identity}/attachments/{rest[0]}/get"
+            path = f"/api/v1/sessions/{line.session}/attachments/{attachment.key.rpartition('/')[2]}/get"
             body, secret = {"resultsAccessKey": line.results_key}, line.results_key
         url = self._http.url(path)
-        return _Request(
-            f"{self._http.account.name}: POST {url.raw_path}", url, body, secret, attachment.key, kind == "access-keys"
-        )
+        where = f"{self._http.account.name}: POST {url.raw_path}"
+        return _Request(where, url, body, secret, attachment.key, by_access_key=isinstance(line, KeyLine))
 
     def _not_ready(self, request: _Request, why: str, asked: float | None) -> NotReadyError:
         """A 503 may be an outage as well: one schedule for both, told apart by what was said (2)."""
@@ -237,11 +247,13 @@ class TrinsicSource:
                 raise
         if target and target.sessions:
             sessions = await target.sessions.lines()
-            target.sessions.check(sessions)
+            if fault := target.sessions.fault(sessions):
+                raise fault
             return f"signed in; {len(sessions.found)} sessions in {target.sessions.file.path}"
         if target and target.access_keys:
             keys = await target.access_keys.lines()
-            target.access_keys.check(keys)
+            if fault := target.access_keys.fault(keys):
+                raise fault
             return f"signed in; {len(keys.found)} access keys in {target.access_keys.file.path}"
         return "signed in"
 
@@ -259,6 +271,25 @@ def _behind(track: str, identity: str, name: str) -> Attachment:
     return Attachment(track, key, "1", ("access-keys", name or identity), content=key, meta=about)
 
 
+def _together(troubles: list[AttachsyncError]) -> AttachsyncError:
+    """The first of them, telling of the others too: who mends one session should not meet the next one after it."""
+    first, count = troubles[0], len(troubles)
+    more = f" (and trouble with {count - _MOST_TOLD} more sessions)" if count > _MOST_TOLD else ""
+    first.args = ("; ".join(map(str, troubles[:_MOST_TOLD])) + more,)
+    return first
+
+
+def _explained(error: RejectedError, file: str) -> RejectedError:
+    """A refused request for results, with what it may mean: a key is good for its own session only."""
+    if error.status in (404, 410):
+        why = "this account has no such session, or it was redacted"
+    elif error.status in (400, 403, 422):
+        why = f"is its results key, in {file}, the one of this session?"
+    else:
+        return error
+    return RejectedError(f"{error}; {why}", status=error.status, code=error.code, detail=error.detail)
+
+
 def _check_whole(line: SessionLine, found: records.Results) -> None:
     if found.unsound:
         raise MalformedError(f"session {line.session}: {found.unsound} of its attachments could not be read")
@@ -268,9 +299,7 @@ def _check_supported(attachment: Attachment) -> None:
     """Raise what stands in the way of an attachment, or of a whole session, for good."""
     problem, code = attachment.meta.get("problem"), attachment.meta.get("error_code")
     if problem == records.FAILED:
-        raise RejectedError(
-            f"the session ended without success: {code or 'no error code'}", status=0, code=str(code or "")
-        )
+        raise EndedError(f"the session ended without success: {code or 'no error code'}", code=str(code or ""))
     if problem == records.REDACTED:
         raise GoneError("the session has no identity data: it was redacted")
     if problem == records.EARLIER:

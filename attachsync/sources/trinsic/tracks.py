@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from attachsync.credentials import Secret
-from attachsync.errors import GoneError
+from attachsync.errors import NotReadyError
 from attachsync.sources.trinsic import schedule
 from attachsync.sources.trinsic.lists import KeyLine, Lines, SessionLine, Watched
 
@@ -26,24 +26,31 @@ class Target:
         return Lines({self.session: SessionLine(self.session, await self.results_key_file.value())})
 
     async def session_line(self, session: str) -> SessionLine:
-        """One session's line; raises GoneError when it has none any more."""
+        """One session's line; raises NotReadyError while it has none any more."""
         line = (await self.session_lines()).found.get(session)
         if line is None:
-            raise GoneError(f"session {session} is not in {self._file} any more")
+            raise self._unlisted(f"session {session}")
         return line
 
     async def key_line(self, identity: str) -> KeyLine:
-        """One access key's line; raises GoneError when it has none any more."""
+        """One access key's line; raises NotReadyError while it has none any more."""
         assert self.access_keys is not None
         line = (await self.access_keys.lines()).found.get(identity)
         if line is None:
-            raise GoneError(f"access key {identity} is not in {self._file} any more")
+            raise self._unlisted(f"access key {identity}")
         return line
 
+    def _unlisted(self, what: str) -> NotReadyError:
+        """Who takes a line out asks for nothing more: no failure. The line may come back."""
+        return NotReadyError(f"{what} is not in {self.file} any more", after=schedule.LONGEST)
+
     @property
-    def _file(self) -> str:
+    def file(self) -> str:
+        """The file that its keys are in."""
         watched = self.sessions or self.access_keys
-        return str(watched.file.path) if watched else "the config"
+        held = watched.file if watched else self.results_key_file
+        assert held is not None
+        return str(held.path)
 
 
 @dataclass(slots=True)
