@@ -60,6 +60,22 @@ async def test_a_post_that_never_arrived_is_posted_after_a_look(tmp_path):
         assert one.box.count("GET", MESSAGES) == 1
 
 
+@pytest.mark.parametrize("status", [429, 403])
+async def test_a_post_that_was_refused_is_posted_again_without_a_look(tmp_path, status):
+    """Nothing was done for certain: nothing is to be found, and nothing to be waited for."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        headers = {"Retry-After": "1"} if status == 429 else {}
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=status, headers=headers, times=1))
+        one.drop()
+        outgoing = one.outgoing(conversation=conversation.id, send=True)
+        if status == 403:
+            assert (await outgoing.flush()).sent == 0
+        assert (await outgoing.flush()).sent == 1
+        assert len(conversation.messages) == 1
+        assert one.box.count("GET", MESSAGES) == 0
+
+
 async def test_the_daemon_sends_what_is_dropped(tmp_path):
     """`keep` sends what was there, what comes later, and what is moved in with its folder; `finish` ends it."""
     async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
