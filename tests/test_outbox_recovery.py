@@ -143,7 +143,7 @@ async def test_killed_while_posting_and_its_message_is_listed_later(tmp_path):
         mark = {"attachsync_id": "ticket-1"}
         clock.events.append(lambda: one.box.sunshine.add_message(conversation, content, "business", mark))
         outcome = await one.flush(conversation=conversation.id, send=True)
-        assert (outcome.sent, clock.events) == (1, [])
+        assert (outcome.sent, outcome.waiting, clock.events) == (1, set(), [])
         [message] = conversation.messages
         assert one.document("sent/report.txt")["message_id"] == message["id"]
 

@@ -80,7 +80,8 @@ class Round:
     def _takes(self, found: Found, rows: dict[str, Upload], pace: Pace, outcome: Outcome, *, single: bool) -> list[Job]:
         now, wall = self._clock.monotonic(), self._clock.now() if single else None
         ready = settle.ready(self._sightings, now, self._config.settle, wall=wall)
-        outcome.waiting = found.files.keys() - set(ready)
+        under_way = {row.name for row in rows.values() if row.state in _UNDER_WAY}
+        outcome.waiting = found.files.keys() - set(ready) - under_way
         jobs = []
         for name in ready:
             row, stamp = rows.get(name), found.files[name]
