@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attachsync import keys, multipart, units
-from attachsync.answers import Reply
+from attachsync.answers import Reply, explain
 from attachsync.credentials import Secret
 from attachsync.errors import AttachsyncError, AuthFailedError, RejectedError, UnavailableError
 from attachsync.keys import Place
@@ -327,6 +327,13 @@ async def test_a_refusal_without_a_code(tmp_path, status, code):
         with path.open("rb") as file, pytest.raises(RejectedError) as caught:
             await sender_of(one).upload(Draft("t", "note.txt", "text/plain", 5, DRAFT.sha256), file)
         assert (caught.value.status, caught.value.code) == (status, code)
+
+
+def test_a_400_with_several_errors():
+    """All are said, each once (specs/sunshine.md 3.4)."""
+    titles = ("too long", "no such type", "too long")
+    body = json.dumps({"errors": [{"code": "bad_request", "title": title} for title in titles]})
+    assert explain(body.encode()) == ("bad_request", "too long; no such type")
 
 
 async def test_a_conversation_whose_pages_do_not_end(tmp_path):
