@@ -1,5 +1,6 @@
 """`outbox` and `sunshine`: sending by folder and by hand (contract 4)."""
 
+import os
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -191,6 +192,15 @@ def test_a_receipt_names_its_account(scene: Stage) -> None:
     assert "deleted_at" not in receipt.read_text()
     assert scene.run("sunshine", "delete", receipt).code == 0
     assert "deleted_at" in receipt.read_text()
+
+
+def test_a_receipt_that_cannot_be_written(scene: Stage) -> None:
+    """The deletion is done all the same, and the error says so."""
+    scene.drop("report.txt")
+    assert scene.run("sync").code == 0
+    with (scene.outbox / "sent" / "report.txt.toml").open() as receipt:
+        done = scene.run("sunshine", "delete", f"/proc/{os.getpid()}/fd/{receipt.fileno()}")
+    assert (done.code, "deleted, but its receipt could not be told so" in done.err) == (1, True)
 
 
 def test_an_upload_of_unknown_outcome(scene: Stage, tmp_path: Path) -> None:

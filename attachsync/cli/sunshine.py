@@ -151,11 +151,14 @@ async def _delete(sender: Sender, subject: str) -> dict[str, object]:
     path, receipt = Path(subject), _receipt(subject)
     gone = await _deleted(sender, subject, receipt)
     document = receipts.written(receipts.deleted(receipt, Clock().now()))
-    folder = os.open(path.parent, folders.FOLDER)
     try:
-        folders.replace(folder, os.fsencode(path.name), document, stat.S_IMODE(path.stat().st_mode))
-    finally:
-        os.close(folder)
+        folder = os.open(path.parent, folders.FOLDER)
+        try:
+            folders.replace(folder, os.fsencode(path.name), document, stat.S_IMODE(path.stat().st_mode))
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise AttachsyncError(f"deleted, but its receipt could not be told so: {error.strerror}") from None
     return gone
 
 
