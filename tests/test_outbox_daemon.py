@@ -6,7 +6,7 @@ import pytest
 
 from attachsync.clock import Clock
 from attachsync.sandbox import Fault
-from tests.outboxes import MESSAGES, UPLOAD, rig, until
+from tests.outboxes import MESSAGES, UPLOAD, Leaping, rig, until
 
 
 async def test_a_message_is_posted_with_its_file(tmp_path):
@@ -74,6 +74,20 @@ async def test_a_post_that_was_refused_is_posted_again_without_a_look(tmp_path, 
         assert (await outgoing.flush()).sent == 1
         assert len(conversation.messages) == 1
         assert one.box.count("GET", MESSAGES) == 0
+
+
+@pytest.mark.parametrize(("status", "waits"), [(500, False), (504, True)])
+async def test_a_post_may_be_under_way_only_if_the_service_did_not_answer(tmp_path, status, waits):
+    """After its own 500 the message is looked for soon; after a proxy's 504 not before it must be there."""
+    clock = Leaping()
+    async with rig(tmp_path, clock) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=status, carry_out=True, times=1))
+        one.drop()
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        assert len(conversation.messages) == 1
+        assert one.box.count("GET", MESSAGES) == 1
+        assert (clock.ahead > 19) is waits
 
 
 async def test_the_daemon_sends_what_is_dropped(tmp_path):

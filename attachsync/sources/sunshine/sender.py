@@ -22,6 +22,8 @@ _MOST_PAGES = 1000
 _UNDER_WAY = 20.0
 """Seconds that a post may still be under way when nobody waits for its answer any more: before it lists the message,
 the service fetches the file, which may take 15 s to begin (1.5)."""
+_NOT_AN_ANSWER = (None, 408, 502, 504)
+"""None at all, or one of a proxy that did not wait for the service's."""
 _CODES = {413: "too_large", 415: "type_not_allowed"}
 """What a refusal means whose body gives no code: that of a 413 is not documented, and may be a proxy's (3.1)."""
 
@@ -43,8 +45,8 @@ class SunshineSender:
     def __init__(self, http: Http, destination: Destination) -> None:
         self._http = http
         self._to = destination
-        self._undone: set[str] = set()
-        """Tickets whose latest post did nothing for certain."""
+        self._over: dict[str, bool] = {}
+        """Tickets whose latest post was answered: whether it did nothing for certain. Others may be under way still."""
 
     def refusal(self, name: str, size: int, head: bytes) -> tuple[str, str] | None:
         """(code, reason) when the service would surely refuse this file. The head is left to the service to judge."""
@@ -90,19 +92,23 @@ class SunshineSender:
 
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Post the message. With `since`, one that carries our ticket is looked for first, and is not posted again."""
-        if since is not None and draft.ticket not in self._undone:
-            await self._http.clock.sleep(min(max(since + _UNDER_WAY - self._http.clock.now(), 0.0), _UNDER_WAY))
+        did_nothing = self._over.pop(draft.ticket, None)
+        if since is not None and not did_nothing:
+            if did_nothing is None:
+                await self._http.clock.sleep(min(max(since + _UNDER_WAY - self._http.clock.now(), 0.0), _UNDER_WAY))
             found = await self._posted(draft.ticket, _earliest(receipt, since))
             if found is not None:
                 return {"message_id": found}
-        self._undone.discard(draft.ticket)
         try:
             reply = await self._http.post(self._messages(), _json_body(rules.message(draft, receipt)))
         except MalformedError as error:
             raise UnavailableError(str(error)) from None
-        except AttachsyncError as error:
-            if isinstance(error, AccountError | RejectedError) or getattr(error, "sent", True) is False:
-                self._undone.add(draft.ticket)
+        except UnavailableError as error:
+            if not error.sent or error.status not in _NOT_AN_ANSWER:
+                self._over[draft.ticket] = not error.sent
+            raise
+        except (AccountError, RejectedError):
+            self._over[draft.ticket] = True
             raise
         posted = next((rules.identity(one) for one in rules.messages(_json(reply))), None)
         if posted is None:
