@@ -87,9 +87,16 @@ def explain(body: bytes) -> tuple[str, str]:
     errors = parsed.get("errors")
     if isinstance(errors, dict):
         parsed = {**parsed, "message": next(_leaves(errors), "")}
-    found = errors[0] if isinstance(errors, list) and errors else parsed.get("error", parsed)
+    if isinstance(errors, list) and errors:
+        said = [_said(one, {}) for one in errors]
+        return said[0][0], "; ".join(dict.fromkeys(message for _, message in said if message))[:_LONGEST_DETAIL]
+    return _said(parsed.get("error", parsed), parsed)
+
+
+def _said(found: object, around: Mapping[str, object]) -> tuple[str, str]:
+    """(code, message) of one error, and of what is around it where it is only a word."""
     if isinstance(found, str):
-        return _text(found), _text(parsed.get("error_description", ""))
+        return _text(found), _text(around.get("error_description", ""))
     if not isinstance(found, dict):
         return "", ""
     message = (

@@ -1,5 +1,7 @@
 """`outbox` and `sunshine`: sending by folder and by hand (contract 4)."""
 
+import os
+import stat
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,18 +163,53 @@ def test_upload_of_several_files_goes_on_after_one_that_is_refused(scene: Stage,
 
 def test_delete_by_receipt_says_so_in_the_receipt(scene: Stage) -> None:
     """The receipt of an outbox, with all its keys, gets `deleted_at`; twice exits 1; what is no receipt is named."""
-    scene.drop("report.txt")
+    scene.drop("report.txt").chmod(0o644)
     assert scene.run("sync").code == 0
     receipt = scene.outbox / "sent" / "report.txt.toml"
-    before = tomllib.loads(receipt.read_text())
+    before, mode = tomllib.loads(receipt.read_text()), stat.S_IMODE(receipt.stat().st_mode)
     assert scene.run("sunshine", "delete", receipt).code == 0
     after = tomllib.loads(receipt.read_text())
     assert {key: value for key, value in after.items() if key != "deleted_at"} == before
     assert after["deleted_at"] >= before["uploaded_at"]
+    assert stat.S_IMODE(receipt.stat().st_mode) == mode
     assert scene.run("sunshine", "delete", receipt).code == 1
     for wrong in (scene.outbox / "sent" / "report.txt", scene.config, "nothing", scene.home):
         done = scene.run("sunshine", "delete", wrong)
         assert (done.code, "receipt" in done.err) == (1, True), done.err
+
+
+def test_a_receipt_names_its_account(scene: Stage) -> None:
+    """Of several accounts a receipt's own is taken; one of another app could not delete it, and is not asked to."""
+    scene.drop("report.txt")
+    assert scene.run("sync").code == 0
+    receipt = scene.outbox / "sent" / "report.txt.toml"
+    text = scene.config.read_text()
+    table = text[text.index("[accounts.support]") : text.index("[[outbox]]")].replace("support", "second", 1)
+    app = tomllib.loads(receipt.read_text())["app_id"]
+    scene.config.write_text(text + table.replace(app, "another"))
+    done = scene.run("sunshine", "delete", "--account", "second", receipt)
+    assert (done.code, f"uploaded to app {app}" in done.err) == (1, True)
+    assert "deleted_at" not in receipt.read_text()
+    assert scene.run("sunshine", "delete", receipt).code == 0
+    assert "deleted_at" in receipt.read_text()
+
+
+def test_a_receipt_that_cannot_be_written(scene: Stage) -> None:
+    """The deletion is done all the same, and the error says so."""
+    scene.drop("report.txt")
+    assert scene.run("sync").code == 0
+    with (scene.outbox / "sent" / "report.txt.toml").open() as receipt:
+        done = scene.run("sunshine", "delete", f"/proc/{os.getpid()}/fd/{receipt.fileno()}")
+    assert (done.code, "deleted, but its receipt could not be told so" in done.err) == (1, True)
+
+
+def test_an_upload_of_unknown_outcome(scene: Stage, tmp_path: Path) -> None:
+    """The answer is lost: the error says that the file may be there."""
+    file = tmp_path / "note.txt"
+    file.write_text("hello")
+    scene.box.faults.add(Fault(path="*/attachments", method="POST", kind="lost"))
+    done = scene.run("sunshine", "upload", file)
+    assert (done.code, "may be there all the same" in done.err) == (1, True)
 
 
 def test_which_account(scene: Stage, tmp_path: Path) -> None:

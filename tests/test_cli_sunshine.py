@@ -116,6 +116,9 @@ def test_a_file_that_cannot_be_written(scene: Stage, tmp_path: Path) -> None:
     done = scene.run("sunshine", "cookie", "--output", tmp_path / "none" / "cookies.txt")
     assert (done.code, done.out) == (1, "")
     assert "No such file" in done.err
+    file = tmp_path / ("n" * 300)
+    done = scene.run("sunshine", "cookie", "--output", file)
+    assert (done.code, f"{file}: cannot be written: File name too long" in done.err) == (1, True)
     assert scene.run("sunshine", "cookie", "--output", tmp_path).code == 2
 
 

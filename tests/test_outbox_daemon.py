@@ -6,7 +6,7 @@ import pytest
 
 from attachsync.clock import Clock
 from attachsync.sandbox import Fault
-from tests.outboxes import MESSAGES, UPLOAD, rig, until
+from tests.outboxes import MESSAGES, UPLOAD, Leaping, rig, until
 
 
 async def test_a_message_is_posted_with_its_file(tmp_path):
@@ -58,6 +58,36 @@ async def test_a_post_that_never_arrived_is_posted_after_a_look(tmp_path):
         assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
         assert len(one.box.sunshine.messages(conversation)) == 1
         assert one.box.count("GET", MESSAGES) == 1
+
+
+@pytest.mark.parametrize("status", [429, 403])
+async def test_a_post_that_was_refused_is_posted_again_without_a_look(tmp_path, status):
+    """Nothing was done for certain: nothing is to be found, and nothing to be waited for."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        headers = {"Retry-After": "1"} if status == 429 else {}
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=status, headers=headers, times=1))
+        one.drop()
+        outgoing = one.outgoing(conversation=conversation.id, send=True)
+        if status == 403:
+            assert (await outgoing.flush()).sent == 0
+        assert (await outgoing.flush()).sent == 1
+        assert len(conversation.messages) == 1
+        assert one.box.count("GET", MESSAGES) == 0
+
+
+@pytest.mark.parametrize(("status", "waits"), [(500, False), (504, True)])
+async def test_a_post_may_be_under_way_only_if_the_service_did_not_answer(tmp_path, status, waits):
+    """After its own 500 the message is looked for soon; after a proxy's 504 not before it must be there."""
+    clock = Leaping()
+    async with rig(tmp_path, clock) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=status, carry_out=True, times=1))
+        one.drop()
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        assert len(conversation.messages) == 1
+        assert one.box.count("GET", MESSAGES) == 1
+        assert (clock.ahead > 19) is waits
 
 
 async def test_the_daemon_sends_what_is_dropped(tmp_path):

@@ -1,6 +1,7 @@
 """kill -9 between any two steps: what such a process leaves, and what the next pass makes of it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from attachsync import receipts, units
 from attachsync.index import Upload
 from attachsync.model import Digest, Draft
 from attachsync.spool import digest
-from tests.outboxes import MESSAGES, UPLOAD, Rig, rig
+from tests.outboxes import MESSAGES, UPLOAD, Leaping, Rig, rig
 
 
 def journaled(
@@ -115,6 +116,36 @@ async def test_killed_while_posting(tmp_path, posted):
         assert one.document("sent/report.txt")["message_id"] == marked[0]["id"]
         assert one.box.count("POST", MESSAGES) == (0 if posted else 1)
         assert one.box.count("GET", MESSAGES) == 4
+
+
+class Eventful(Leaping):
+    """A leaping clock with something that happens when it is `at` seconds ahead."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__()
+        self.events: list[Callable[[], object]] = []
+        self._at = at
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        while self.events and self.ahead >= self._at:
+            self.events.pop()()
+
+
+async def test_killed_while_posting_and_its_message_is_listed_later(tmp_path):
+    """A service that still fetches the file when the process is back: its message is waited for, not posted again."""
+    clock = Eventful(15.0)
+    async with rig(tmp_path, clock) as one:
+        conversation = one.box.sunshine.add_conversation()
+        said = await uploaded(one, "report.txt", conversation.id)
+        journaled(one, one.drop(), "posting", receipt=said)
+        content = {"type": "file", "mediaUrl": said["media_url"]}
+        mark = {"attachsync_id": "ticket-1"}
+        clock.events.append(lambda: one.box.sunshine.add_message(conversation, content, "business", mark))
+        outcome = await one.flush(conversation=conversation.id, send=True)
+        assert (outcome.sent, outcome.waiting, clock.events) == (1, set(), [])
+        [message] = conversation.messages
+        assert one.document("sent/report.txt")["message_id"] == message["id"]
 
 
 FILING = ["journaled", "receipt", "receipt and link", "moved"]

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachsync import keys, multipart
-from attachsync.answers import Reply
+from attachsync import keys, multipart, units
+from attachsync.answers import Reply, explain
 from attachsync.credentials import Secret
-from attachsync.errors import AuthFailedError, RejectedError, UnavailableError
+from attachsync.errors import AttachsyncError, AuthFailedError, RejectedError, UnavailableError
 from attachsync.keys import Place
 from attachsync.model import Digest, Draft
+from attachsync.retry import DAY
 from attachsync.sandbox import Fault
 from attachsync.sources.sunshine import SERVICE, rules
 from attachsync.sources.sunshine import sender as sender_module
@@ -144,7 +145,8 @@ def test_the_list_of_extensions_is_the_services():
 def test_the_limit_is_fifty_million_bytes():
     """Exactly 50,000,000 bytes are let through; one more is not, whatever the name."""
     assert rules.refusal("x.pdf", 50_000_000) is None
-    assert rules.refusal("x.pdf", 50_000_001)[0] == "too_large"
+    reason = "50,000,001 bytes are more than the 50,000,000 that Sunshine takes"
+    assert rules.refusal("x.pdf", 50_000_001) == ("too_large", reason)
 
 
 # --- forms and answers ----------------------------------------------------------------------------------------------
@@ -285,6 +287,53 @@ async def test_delivering_looks_no_further_than_a_day_before(tmp_path):
         assert one.box.count("GET", MESSAGES) == 1
         assert await sender.deliver(DRAFT, receipt, clock.now()) == said
         assert len(conversation.messages) == 51
+
+
+async def test_delivering_looks_back_to_the_upload(tmp_path):
+    """After days of tries that came to nothing, `since` is of the latest: the first may have posted it all the same."""
+    clock = Leaping()
+    async with rig(tmp_path, clock) as one:
+        state = one.box.sunshine
+        state.message_page = 5
+        conversation = state.add_conversation()
+        now = clock.now()
+        state.now = units.utc(now - 4 * DAY)
+        content = {"type": "file", "mediaUrl": "x"}
+        posted = state.add_message(conversation, content, "business", {rules.TICKET: DRAFT.ticket})
+        for days in (3, 2, 1, 0):
+            state.now = units.utc(now - days * DAY)
+            for number in range(5):
+                state.add_message(conversation, f"{number}")
+        receipt = {"media_url": "x", "uploaded_at": units.rfc3339(now - 4 * DAY) or ""}
+        sender = sender_of(one, conversation=conversation.id, send=True)
+        assert await sender.deliver(DRAFT, receipt, now) == {"message_id": posted["id"]}
+        assert one.box.count("POST", MESSAGES) == 0
+
+
+async def test_a_receipt_of_another_app_is_not_asked_for(tmp_path):
+    """This app would say 404, as if it were gone: nothing is asked, nothing is said to be deleted."""
+    async with rig(tmp_path) as one:
+        with pytest.raises(AttachsyncError, match="it was uploaded to app other, and account support is of app"):
+            await sender_of(one).delete({"media_url": f"{one.account.base_url}/x", "app_id": "other"})
+        assert one.box.count("POST", REMOVE) == 0
+
+
+@pytest.mark.parametrize(("status", "code"), [(413, "too_large"), (415, "type_not_allowed"), (400, "")])
+async def test_a_refusal_without_a_code(tmp_path, status, code):
+    """A proxy's page says nothing but the status, which is enough for two of them."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=status, body="<html>no</html>"))
+        path = one.drop("note.txt", b"hello")
+        with path.open("rb") as file, pytest.raises(RejectedError) as caught:
+            await sender_of(one).upload(Draft("t", "note.txt", "text/plain", 5, DRAFT.sha256), file)
+        assert (caught.value.status, caught.value.code) == (status, code)
+
+
+def test_a_400_with_several_errors():
+    """All are said, each once (specs/sunshine.md 3.4)."""
+    titles = ("too long", "no such type", "too long")
+    body = json.dumps({"errors": [{"code": "bad_request", "title": title} for title in titles]})
+    assert explain(body.encode()) == ("bad_request", "too long; no such type")
 
 
 async def test_a_conversation_whose_pages_do_not_end(tmp_path):

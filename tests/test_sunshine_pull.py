@@ -271,6 +271,9 @@ def test_odd_pages() -> None:
         with pytest.raises(MalformedError):
             listing(body, "messages")
     rows = [{"id": "b", "received": "2025-02-03T18:00:00Z"}, {"id": "a"}, {}, 7, {"id": "../x"}, {"id": ".."}]
+    for kind in ("messages", "conversations"):  # more, but not where: an end that must not be believed
+        with pytest.raises(MalformedError, match="not where"):
+            listing({kind: [], "meta": {"hasMore": True}}, kind)
     page = listing({"messages": rows, "meta": {"hasMore": True}}, "messages")
     assert [one.id for one in page.messages] == ["a", "b"]
     assert (page.unsound, page.before, page.after) == (4, "a", "b")

@@ -1,7 +1,8 @@
 """`sunshine`: the Attachments API by hand."""
 
+import contextlib
 import os
-import tomllib
+import stat
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -14,10 +15,11 @@ from attachsync.cli.session import config_of, json_option, print_json, printable
 from attachsync.cli.sunshine_account import SERVICE, account_option, chosen
 from attachsync.cli.sunshine_media import cookie, token
 from attachsync.clock import Clock
-from attachsync.errors import AttachsyncError, RefusedError
+from attachsync.errors import AttachsyncError, RefusedError, UnavailableError
 from attachsync.http import Http
 from attachsync.model import Account, Draft, Sender
 from attachsync.names import media_type_of
+from attachsync.reader import Config
 from attachsync.spool import digest
 from attachsync.threads import in_thread
 
@@ -53,7 +55,8 @@ def upload(
     """Upload files; print where each one is now."""
     config = config_of(context)
     options = {"access": access, "for_": purpose, "conversation": conversation}
-    context.exit(run(_each(chosen(config, account), options, files, _upload, as_json=as_json)))
+    owner = chosen(config, account)
+    context.exit(run(_each([(owner, file) for file in files], options, _upload, as_json=as_json)))
 
 
 @sunshine.command()
@@ -62,35 +65,41 @@ def upload(
 @json_option
 @click.pass_context
 def delete(context: click.Context, what: Sequence[str], account: str | None, as_json: bool) -> None:
-    """Delete attachments, by receipt (which then says so) or by URL."""
+    """Delete attachments, by receipt (which names its account, and then says so) or by URL."""
     config = config_of(context)
-    context.exit(run(_each(chosen(config, account), {}, what, _delete, as_json=as_json)))
+    context.exit(run(_each([(_owner(config, account, one), one) for one in what], {}, _delete, as_json=as_json)))
+
+
+def _owner(config: Config, name: str | None, subject: str) -> Account:
+    """The account that is named, or that a receipt names."""
+    if name is None and not _is_url(subject):
+        with contextlib.suppress(RefusedError):
+            said = str(_receipt(subject).get("account"))
+            if said in config.accounts and config.accounts[said].service == SERVICE.name:
+                return config.accounts[said]
+    return chosen(config, name)
 
 
 async def _each(
-    account: Account,
-    options: dict[str, str | None],
-    subjects: Sequence[str],
-    act: Action,
-    *,
-    as_json: bool,
+    jobs: Sequence[tuple[Account, str]], options: dict[str, str | None], act: Action, *, as_json: bool
 ) -> int:
-    """Do something with each subject, go on after errors: 1 if there was any."""
+    """Do something with each subject, by its account; go on after errors: 1 if there was any."""
     push = SERVICE.push
     assert push is not None
-    http = Http(account, SERVICE.credentials(account), Clock())
-    sender = push.sender(http, push.keys(**options))
     done: list[dict[str, object]] = []
-    try:
-        for subject in subjects:
+    async with contextlib.AsyncExitStack() as stack:
+        senders: dict[str, Sender] = {}
+        for account, subject in jobs:
+            if account.name not in senders:
+                http = Http(account, SERVICE.credentials(account), Clock())
+                stack.push_async_callback(http.close)
+                senders[account.name] = push.sender(http, push.keys(**options))
             try:
-                done.append(await act(sender, subject))
+                done.append(await act(senders[account.name], subject))
             except AttachsyncError as error:
                 done.append({"what": subject, "error": str(error)})
             except OSError as error:
                 done.append({"what": subject, "error": f"{error.filename or subject}: {error.strerror}"})
-    finally:
-        await http.close()
     if as_json:
         print_json(done)
     for row in done:
@@ -108,7 +117,10 @@ async def _upload(sender: Sender, subject: str) -> dict[str, object]:
             raise RefusedError("an empty file is not an attachment", code="empty")
         name = os.path.basename(subject)
         found = await in_thread(digest, body.fileno())
-        receipt = await sender.upload(Draft(str(uuid.uuid4()), name, media_type_of(name), size, found), body)
+        try:
+            receipt = await sender.upload(Draft(str(uuid.uuid4()), name, media_type_of(name), size, found), body)
+        except UnavailableError as error:
+            raise UnavailableError(f"{error}{'; it may be there all the same' if error.sent else ''}") from None
     return {"what": subject, "file_name": name, "sha256": found, "size": size, **receipt}
 
 
@@ -116,23 +128,37 @@ def _opened(subject: str) -> BinaryIO:
     return open(subject, "rb")
 
 
-async def _delete(sender: Sender, subject: str) -> dict[str, object]:
-    if subject.startswith(("https://", "http://")):
-        return await _deleted(sender, subject, {"media_url": subject})
-    path = Path(subject)
+def _is_url(subject: str) -> bool:
+    return subject.startswith(("https://", "http://"))
+
+
+def _receipt(subject: str) -> dict[str, object]:
+    """What a receipt says. Raises RefusedError."""
     try:
-        receipt = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RefusedError(f"is neither a URL nor a receipt: {error}", code="receipt") from None
+        receipt = receipts.parsed(Path(subject).read_bytes())
+    except OSError as error:
+        raise RefusedError(f"is neither a URL nor a receipt: {error.strerror}", code="receipt") from None
+    if receipt is None:
+        raise RefusedError("is neither a URL nor a receipt, whose name ends in .toml", code="receipt")
     if not isinstance(receipt.get("media_url"), str):
         raise RefusedError("this receipt has no media_url", code="receipt")
+    return receipt
+
+
+async def _delete(sender: Sender, subject: str) -> dict[str, object]:
+    if _is_url(subject):
+        return await _deleted(sender, subject, {"media_url": subject})
+    path, receipt = Path(subject), _receipt(subject)
     gone = await _deleted(sender, subject, receipt)
     document = receipts.written(receipts.deleted(receipt, Clock().now()))
-    folder = os.open(path.parent, folders.FOLDER)
     try:
-        folders.replace(folder, os.fsencode(path.name), document, 0o600)
-    finally:
-        os.close(folder)
+        folder = os.open(path.parent, folders.FOLDER)
+        try:
+            folders.replace(folder, os.fsencode(path.name), document, stat.S_IMODE(path.stat().st_mode))
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise AttachsyncError(f"deleted, but its receipt could not be told so: {error.strerror}") from None
     return gone
 
 

@@ -113,9 +113,15 @@ def _described(one: Cookie, *, secret: bool) -> dict[str, object]:
 
 
 def _write(path: str, content: bytes) -> None:
-    """Replace a file whole: mode 0600 from its first byte, never through a link that was planted there."""
-    folder = os.open(os.path.dirname(path) or ".", folders.FOLDER)
+    """Replace a file whole: mode 0600 from its first byte, never through a link that was planted there.
+
+    Raises AttachsyncError.
+    """
     try:
-        folders.replace(folder, os.fsencode(os.path.basename(path)), content, 0o600)
-    finally:
-        os.close(folder)
+        folder = os.open(os.path.dirname(path) or ".", folders.FOLDER)
+        try:
+            folders.replace(folder, os.fsencode(os.path.basename(path)), content, 0o600)
+        finally:
+            os.close(folder)
+    except OSError as error:  # its own name would be that of a temporary file
+        raise AttachsyncError(f"{path}: cannot be written: {error.strerror}") from None

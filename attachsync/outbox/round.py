@@ -86,6 +86,7 @@ class Round:
         self._rests = {name: rest for name, rest in self._rests.items() if name in found.files}
         rows = await self._rows(found, outcome, taken)
         finishing = [row for row in rows.values() if row.state in _UNDER_WAY]
+        outcome.waiting -= {row.name for row in finishing}
         jobs = [Job(row.name, None, partial(self._journey.resume, row)) for row in finishing if pace.due(row.name, row)]
         outcome.later |= {row.name for row in finishing} - {job.name for job in jobs}
         jobs += self._takes(found, [name for name in ready if name not in taken], rows, pace, outcome)

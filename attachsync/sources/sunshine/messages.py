@@ -63,12 +63,19 @@ def listing(body: JSON, kind: str) -> Listing:
     if kind == "conversations":
         chats = tuple(filter(None, map(chat, rows)))
         last = identifier(meta.get("afterCursor")) or (chats[-1].id if chats else None)
+        _check(more, last)
         return Listing(chats=chats, unsound=len(rows) - len(chats), after=last if more else None)
     found = tuple(sorted(filter(None, map(_message, rows)), key=lambda one: one.order))
     before = identifier(meta.get("beforeCursor")) or (found[0].id if found else None)
     after = identifier(meta.get("afterCursor")) or (found[-1].id if found else None)
+    _check(more, before or after)
     unsound = len(rows) - len(found)
     return Listing(messages=found, unsound=unsound, before=before if more else None, after=after if more else None)
+
+
+def _check(more: bool, cursor: str | None) -> None:
+    if more and cursor is None:
+        raise MalformedError("a list that says that there is more, but not where")
 
 
 def identifier(value: JSON) -> str | None:

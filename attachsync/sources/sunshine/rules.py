@@ -27,7 +27,7 @@ TICKET = "attachsync_id"
 def refusal(name: str, size: int) -> tuple[str, str] | None:
     """(code, reason) when the service would surely refuse a file of this name and size."""
     if size > LARGEST:
-        return "too_large", f"{units.human_size(size)} is more than the {LARGEST:,} bytes that Sunshine takes"
+        return "too_large", f"{size:,} bytes are more than the {LARGEST:,} that Sunshine takes"
     stem, dot, extension = name.rpartition(".")
     if not dot or not stem:
         return "type_not_allowed", "Sunshine takes no file without an extension"

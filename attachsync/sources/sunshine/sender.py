@@ -1,5 +1,6 @@
 """Sending to one Sunshine app: upload, post, delete (specs/sunshine.md 1.1, 1.3, 1.5)."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from typing import Any, BinaryIO
 
 from yarl import URL
 
+from attachsync import units
 from attachsync.answers import Reply
-from attachsync.errors import MalformedError, RejectedError, UnavailableError
+from attachsync.errors import AccountError, AttachsyncError, MalformedError, RejectedError, UnavailableError
 from attachsync.http import Http, Query
 from attachsync.loops import Loop
 from attachsync.model import JSON, Draft
@@ -18,6 +20,13 @@ from attachsync.sources.sunshine import rules
 
 _MOST_PAGES = 1000
 """A conversation holds 30,000 messages, 100 to a page (1.5, 1.6): more pages than this are no conversation."""
+_UNDER_WAY = 20.0
+"""Seconds that a post may still be under way when nobody waits for its answer any more: before it lists the message,
+the service fetches the file, which may take 15 s to begin (1.5)."""
+_NOT_AN_ANSWER = (None, 408, 502, 504)
+"""None at all, or one of a proxy that did not wait for the service's."""
+_CODES = {413: "too_large", 415: "type_not_allowed"}
+"""What a refusal means whose body gives no code: that of a 413 is not documented, and may be a proxy's (3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,8 @@ class SunshineSender:
     def __init__(self, http: Http, destination: Destination) -> None:
         self._http = http
         self._to = destination
+        self._over: dict[str, bool] = {}
+        """Tickets whose latest post was answered: whether it did nothing for certain. Others may be under way still."""
 
     def refusal(self, name: str, size: int, head: bytes) -> tuple[str, str] | None:
         """(code, reason) when the service would surely refuse this file. The head is left to the service to judge."""
@@ -56,6 +67,9 @@ class SunshineSender:
             reply = await self._http.post(self._url("/attachments", self._query()), content)
         except MalformedError as error:
             raise UnavailableError(str(error)) from None
+        except RejectedError as error:
+            error.code = error.code or _CODES.get(error.status, "")
+            raise
         found = rules.uploaded(_json(reply))
         if found is None:
             raise UnavailableError(f"{reply.where}: HTTP {reply.status}, but no mediaUrl in the answer")
@@ -79,14 +93,24 @@ class SunshineSender:
 
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Post the message. With `since`, one that carries our ticket is looked for first, and is not posted again."""
-        if since is not None:
-            found = await self._posted(draft.ticket, since - DAY)
+        did_nothing = self._over.pop(draft.ticket, None)
+        if since is not None and not did_nothing:
+            if did_nothing is None:
+                await self._http.clock.sleep(min(max(since + _UNDER_WAY - self._http.clock.now(), 0.0), _UNDER_WAY))
+            found = await self._posted(draft.ticket, _earliest(receipt, since))
             if found is not None:
                 return {"message_id": found}
         try:
             reply = await self._http.post(self._messages(), _json_body(rules.message(draft, receipt)))
         except MalformedError as error:
             raise UnavailableError(str(error)) from None
+        except UnavailableError as error:
+            if not error.sent or error.status not in _NOT_AN_ANSWER:
+                self._over[draft.ticket] = not error.sent
+            raise
+        except (AccountError, RejectedError):
+            self._over[draft.ticket] = True
+            raise
         posted = next((rules.identity(one) for one in rules.messages(_json(reply))), None)
         if posted is None:
             raise UnavailableError(f"{reply.where}: HTTP {reply.status}, but no message in the answer")
@@ -111,7 +135,13 @@ class SunshineSender:
         raise UnavailableError(f"{self._http.account.name}: the conversation's pages do not end; nothing was posted")
 
     async def delete(self, receipt: Mapping[str, object]) -> bool:
-        """Delete an upload by its mediaUrl; False when the service no longer has it (1.3). Harmless to repeat."""
+        """Delete an upload by its mediaUrl; False when the service no longer has it (1.3). Harmless to repeat.
+
+        Another app would not have it either, and say so just like this: AttachsyncError, and it is not asked.
+        """
+        if receipt.get("app_id", self._to.app_id) != self._to.app_id:
+            ours = f"account {self._http.account.name} is of app {self._to.app_id}"
+            raise AttachsyncError(f"it was uploaded to app {receipt['app_id']}, and {ours}: nothing was deleted")
         try:
             await self._http.post(
                 self._url("/attachments/remove"), _json_body({"mediaUrl": str(receipt["media_url"])}), repeat=True
@@ -127,6 +157,16 @@ class SunshineSender:
 
     def _url(self, path: str, query: Query = ()) -> URL:
         return self._http.url(f"/v2/apps/{self._to.app_id}{path}", query)
+
+
+def _earliest(receipt: Mapping[str, str], since: float) -> float:
+    """Before this (Unix time) the message was not posted: a day before its upload, as the clocks may differ.
+
+    `since` is only the latest try.
+    """
+    with contextlib.suppress(KeyError, ValueError):
+        since = min(since, units.moment(receipt["uploaded_at"]))
+    return since - DAY
 
 
 def _json_body(value: Mapping[str, JSON]) -> Any:
