@@ -2,10 +2,6 @@
 
 import asyncio
 import dataclasses
-import os
-import pwd
-import shlex
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -67,24 +63,11 @@ class Summary:
         return bool(self.errors) or stuck or not all(sent.complete for sent in self.sent.values())
 
 
-def refuse_foreign_mirror(config: Config) -> None:
-    """Root must not write into a mirror of another user (contract 4). Raises ConfigError with the line to use."""
-    directory = config.mirror.directory
-    if os.geteuid() == 0 and directory.exists() and directory.stat().st_uid != 0:
-        owner = directory.stat().st_uid
-        try:
-            name = pwd.getpwuid(owner).pw_name
-        except KeyError:
-            name = f"'#{owner}'"
-        line = f"sudo -u {name} {shlex.join(sys.argv)}"
-        raise ConfigError([f"{directory} belongs to {name}; run this as that user: {line}"])
-
-
 @asynccontextmanager
 async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[Index]:
     """Hold the mirror, its index open. Raises MirrorHeldError, StorageError, ConfigError."""
-    refuse_foreign_mirror(config)
     directory = config.mirror.directory
+    lock.refuse_foreign(directory)
     with storage_errors(directory):
         directory.parent.mkdir(parents=True, exist_ok=True)
         make_folder(directory, config.mirror.dir_mode, directory)

@@ -3,19 +3,34 @@
 import fcntl
 import json
 import os
+import pwd
+import shlex
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from attachsync.errors import MirrorHeldError, StorageError
+from attachsync.errors import ConfigError, MirrorHeldError, StorageError
 from attachsync.store import storage_errors
 from attachsync.units import rfc3339
 
 LOCK = "lock"
 MARKER = "marker"
+
+
+def refuse_foreign(mirror: Path) -> None:
+    """Root must not write into a mirror of another user (contract 4). Raises ConfigError with the line to use."""
+    if os.geteuid() == 0 and mirror.exists() and mirror.stat().st_uid != 0:
+        owner = mirror.stat().st_uid
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"'#{owner}'"
+        line = f"sudo -u {name} {shlex.join(sys.argv)}"
+        raise ConfigError([f"{mirror} belongs to {name}; run this as that user: {line}"])
 
 
 @contextmanager

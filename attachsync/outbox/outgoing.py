@@ -3,9 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-
-import structlog
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from attachsync.clock import Clock
 from attachsync.errors import MirrorHeldError, StorageError
@@ -19,6 +17,9 @@ from attachsync.outbox.reactions import PausedError
 from attachsync.outbox.round import Job, Round
 from attachsync.outbox.watching import Watch
 from attachsync.spool import Spool
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 _LONGEST_REST = 30.0
 """An outbox is looked at this often (seconds), whatever the watcher says."""
@@ -41,13 +42,15 @@ class Outgoing:
         clock: Clock,
         *,
         notify: Callable[[Notice], None] = lambda _notice: None,
-        log: FilteringBoundLogger | None = None,
+        log: "FilteringBoundLogger | None" = None,
     ) -> None:
         self.config = config
         self._sender = sender
         self._uploads = uploads
         self._clock = clock
         self._notify = notify
+        import structlog
+
         bound: FilteringBoundLogger = structlog.get_logger() if log is None else log
         self._log = bound.bind(account=config.account, outbox=str(config.directory))
         self._wake = asyncio.Event()

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-
-import watchfiles
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from attachsync import retry
 from attachsync.clock import Clock
 from attachsync.spool import RESERVED
+
+if TYPE_CHECKING:
+    import watchfiles
+    from structlog.typing import FilteringBoundLogger
 
 
 class Watch:
@@ -20,7 +22,7 @@ class Watch:
         directory: Path,
         hint: Callable[[], None],
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
         *,
         also_filed: bool,
     ) -> None:
@@ -37,6 +39,8 @@ class Watch:
 
     async def run(self) -> None:
         """Call `hint` on each change, and whenever a watcher was not there to see one."""
+        import watchfiles
+
         failures = 0
         while True:
             self._again = asyncio.Event()
@@ -53,7 +57,7 @@ class Watch:
                 await self._clock.sleep(retry.delay(failures, base=1.0, cap=60.0))
             self._hint()
 
-    def _concerns(self, _change: watchfiles.Change, path: str) -> bool:
+    def _concerns(self, _change: "watchfiles.Change", path: str) -> bool:
         """Our own moves into sent/ and failed/ are no news; deletions there may be."""
         try:
             top = Path(path).relative_to(self._directory).parts[:1]
