@@ -72,4 +72,6 @@ def utc(moment: float) -> datetime:
 
 def printable(text: str) -> str:
     """Text that may hold names from outside, for a terminal: control characters are shown, not obeyed."""
+    if text.isprintable():
+        return text
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
