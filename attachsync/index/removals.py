@@ -32,7 +32,7 @@ class Removals:
 
     def leaving(self, track: str, limit: int) -> list[Entry]:
         """Rows that are marked, and not taken away yet."""
-        sql = "SELECT * FROM attachment WHERE track = ? AND NOT kept AND withdrawn ORDER BY id LIMIT ?"
+        sql = "SELECT * FROM attachment WHERE track = ? AND kept = 0 AND withdrawn ORDER BY id LIMIT ?"
         return [entry_of(row) for row in self._db.rows(sql, track, limit)]
 
     def forget_past(self, entry: Entry) -> list[Digest]:
