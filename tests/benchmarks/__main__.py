@@ -44,7 +44,7 @@ def main(parts: tuple[str, ...], rounds: int, rest: float, document: Path | None
 
 def _show(table: Table) -> None:
     ours = table.results[0]
-    console, grid = Console(), Grid(title=table.title, title_justify="left", box=None, pad_edge=False)
+    console, grid = Console(), Grid(box=None, pad_edge=False)
     grid.add_column("")
     for heading in ("median s", "min", "max", "cpu s", "peak MiB", "ours : this"):
         grid.add_column(heading, justify="right")
@@ -53,6 +53,7 @@ def _show(table: Table) -> None:
         figures = [f"{result.median('wall'):.2f}", f"{min(walls):.2f}", f"{max(walls):.2f}"]
         figures += [f"{result.median('cpu'):.2f}", f"{result.median('peak') / 2**20:.0f}"]
         grid.add_row(result.name, *figures, f"{result.ratio(ours):.2f}" if table.compares else "")
+    console.print(table.title, highlight=False)
     console.print(grid)
     for note in table.notes:
         console.print(f"  {note}", highlight=False)

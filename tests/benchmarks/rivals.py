@@ -20,7 +20,7 @@ min_free = 0
 [accounts.ledger]
 service = "datatrails"
 base_url = "{url}"
-token_file = "{folder}/token"
+token_file = "token"
 """
 _ALL = """
 [[track]]
@@ -43,7 +43,7 @@ service = "sunshine"
 base_url = "{url}"
 app_id = "app"
 key_id = "key"
-secret_file = "{folder}/token"
+secret_file = "token"
 
 [[outbox]]
 directory = "{folder}/outbox"
@@ -156,7 +156,9 @@ def uploaders(site: Site, files: Path) -> tuple[list[Contender], list[str]]:
 
     def mine(folder: Path) -> list[str]:
         shutil.copytree(files, folder / "outbox")
-        return ours(configured(folder, _OUTBOX.format(folder=folder, url=site.url)), "sync")
+        config = folder / "config"  # an outbox may not lie in the config's folder
+        config.mkdir()
+        return ours(configured(config, _OUTBOX.format(folder=folder, url=site.url)), "sync")
 
     def curl(folder: Path) -> list[str]:
         url = f"{site.url}/v2/apps/app/attachments?access=public"
