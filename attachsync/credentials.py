@@ -5,8 +5,6 @@ import shlex
 import stat
 from pathlib import Path
 
-import aiofiles.threadpool
-
 from attachsync.errors import AuthFailedError
 
 _LONGEST = 64 * 1024
@@ -61,6 +59,8 @@ class Secret:
             found = self.path.stat()
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
             if fresh or stamp != self._seen:
+                import aiofiles.threadpool
+
                 # Opened by descriptor: an aiofiles.open that is cancelled would leak what its thread opens.
                 with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
                     text = await aiofiles.threadpool.wrap(file).read(_LONGEST + 1)

@@ -12,6 +12,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from attachsync.model import State
 from attachsync.observer import Observer, Outcome
+from attachsync.units import printable
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
@@ -39,11 +40,6 @@ def set_up(form: str, *, daemon: bool, journal: bool, level: int = logging.INFO)
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-
-
-def printable(text: str) -> str:
-    """Text that may hold names from outside, for a terminal: control characters are shown, not obeyed."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -16,8 +16,9 @@ _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("c
 FOLDERS = frozenset({"events"})
 """Names that layouts of `files/` use for folders; an attachment of that name gives way."""
 
-_FORBIDDEN = frozenset('/\\:*?"<>|')
-_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_DIRECTION = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"
+_UNSAFE = re.compile(rf'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_DIRECTION}]')
+"""Separators, control characters, lone surrogates, and what reverses the order in which a name is shown."""
 _EXTENSIONS = {"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/heic": ".heic", "application/octet-stream": ""}
 
 
@@ -26,7 +27,7 @@ def safe(name: str, *, folder: bool = False) -> str:
 
     `folder`: for a folder of a layout of ours, which files give way to.
     """
-    clean = "".join("_" if _unsafe(char) else char for char in unicodedata.normalize("NFC", name))
+    clean = _UNSAFE.sub("_", unicodedata.normalize("NFC", name))
     clean = re.sub(r"\.\.+", "_", clean).strip(" ").rstrip(". ")
     if clean.startswith("."):
         clean = "_" + clean.lstrip(".")
@@ -39,11 +40,6 @@ def safe(name: str, *, folder: bool = False) -> str:
     if clean.casefold() in FOLDERS and not folder:
         stem += "_"
     return _fit(stem, suffix) or "unnamed"
-
-
-def _unsafe(char: str) -> bool:
-    """Separators, control characters, lone surrogates, and what reverses the order in which a name is shown."""
-    return char in _FORBIDDEN or char in _DIRECTION or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def split(name: str) -> tuple[str, str]:

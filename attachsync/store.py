@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +106,7 @@ class Store:
         self._store_mode = store_mode
         self._min_free = min_free
         self._coming: dict[_Incoming, int] = {}
-        self._counter = 0
+        self._counter = itertools.count(1)  # its `next` is one step for all threads; `+= 1` is not
         self._threads = ThreadPoolExecutor(_THREADS, "store")
 
     def prepare(self) -> None:
@@ -195,8 +196,7 @@ class Store:
 
     def temporary(self) -> Path:
         """A name in `tmp/` that nothing uses."""
-        self._counter += 1
-        return self.tmp / f"{os.getpid()}-{self._counter}"
+        return self.tmp / f"{os.getpid()}-{next(self._counter)}"
 
     def place(self, temporary: Path, digest: str) -> None:
         """Give written and synced bytes their name (blocking). Bytes that are there already stay."""

@@ -1,4 +1,4 @@
-"""Durations, sizes and times as people write them, and back. Pure."""
+"""Durations, sizes and times as people write them, and back; text that is safe to show. Pure."""
 
 import math
 import re
@@ -69,3 +69,10 @@ def moment(value: str) -> float:
 def utc(moment: float) -> datetime:
     """Unix time -> an aware UTC date-time of whole seconds, as receipts hold it."""
     return datetime.fromtimestamp(int(moment), UTC)
+
+
+def printable(text: str) -> str:
+    """Text that may hold names from outside, for a terminal: control characters are shown, not obeyed."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

@@ -1,5 +1,9 @@
-"""The command line: one module a group of commands; errors become words and exit codes here (contract 4)."""
+"""The command line: one module a group of commands; errors become words and exit codes here (contract 4).
 
+A command's module is imported when the command is used: `--version` and `--help` import none of them.
+"""
+
+import importlib
 import io
 import os
 import sys
@@ -9,29 +13,49 @@ from pathlib import Path
 import click
 
 from attachsync import __version__
-from attachsync.cli import (
-    check,
-    demo,
-    explain,
-    follow,
-    outbox,
-    prune,
-    report,
-    run,
-    sandbox,
-    sunshine,
-    sync,
-    track,
-    verify,
-)
-from attachsync.cli.session import printable
 from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
+from attachsync.units import printable
 
 INTERNAL, HELD, CONFIG, INTERRUPTED = 70, 75, 78, 130
+
+COMMANDS = {
+    "check": ("check", "Check the config, and name every fault at once."),
+    "demo": ("demo", "See the main job done, without any account."),
+    "explain": ("explain", "Say why an attachment or a dropped file is, or is not, where you expect it."),
+    "follow": ("follow", "Show what changes, as it happens: the change feed."),
+    "init": ("check", "Write a commented config."),
+    "ls": ("report", "List attachments: what is mirrored, and what is not."),
+    "outbox": ("outbox", "See what waits in the outboxes, and try again."),
+    "prune": ("prune", "Delete what you name from the mirror, after asking."),
+    "run": ("run", "Run the daemon: mirror and send until told to stop."),
+    "sandbox": ("sandbox", "Serve the services, emulated, on loopback."),
+    "show": ("report", "Show all that is known of one attachment."),
+    "status": ("report", "Show whether all is well: tracks, outboxes, store, daemon."),
+    "sunshine": ("sunshine", "Use the Attachments API of Sunshine Conversations by hand."),
+    "sync": ("sync", "Make one pass over all tracks and outboxes, then exit."),
+    "track": ("track", "Track something more: look it up, then add it to config.d/."),
+    "untrack": ("track", "Stop tracking something that `track` added."),
+    "verify": ("verify", "Check that all that was mirrored is there, and unchanged."),
+}
+"""Command -> (the module of this package that has it, under its own name; the first sentence of its help)."""
+
+
+def imported(name: str) -> click.Command:
+    """A command of the table itself."""
+    module = importlib.import_module(f"attachsync.cli.{COMMANDS[name][0]}")
+    command: click.Command = getattr(module, name)
+    return command
 
 
 class Commands(click.Group):
     """The commands. A reader that goes away (`ls | head -1`) is no error, and nothing to speak of."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Import the command that is meant; until then there are only stand-ins, for `--help`."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if command is None else imported(str(command.name)), rest
 
     def invoke(self, ctx: click.Context) -> object:
         """Run one; what is left to write when nobody reads it any more goes nowhere."""
@@ -44,7 +68,11 @@ class Commands(click.Group):
         return result
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    commands=[click.Command(name, short_help=said) for name, (_, said) in COMMANDS.items()],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="attachsync")
 @click.option(
     "--config",
@@ -59,28 +87,6 @@ def cli(context: click.Context, config: Path | None) -> None:
     To begin: `attachsync demo` shows it at work without any account; `attachsync init` writes a config to edit.
     """
     context.obj = config
-
-
-for command in (
-    check.init,
-    check.check,
-    sync.sync,
-    run.run,
-    report.status,
-    report.ls,
-    report.show,
-    explain.explain,
-    follow.follow,
-    track.track,
-    track.untrack,
-    verify.verify,
-    prune.prune,
-    outbox.outbox,
-    sunshine.sunshine,
-    sandbox.sandbox,
-    demo.demo,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -9,16 +9,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from attachsync import config as configs
 from attachsync import ownership
 from attachsync.index import Index
-from attachsync.log import printable
 from attachsync.reader import Config
+from attachsync.units import printable
 
 __all__ = [
     "config_of",
@@ -102,9 +98,15 @@ def print_json(value: object) -> None:
 
 def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """A table for people: aligned; folded to a terminal's width, and never cut where nobody looks."""
+    from rich.cells import cell_len
+    from rich.console import Console
+
     cells = [tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows]
     console = Console()
     if console.is_terminal:
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in headings:
             table.add_column(heading, overflow="fold")

@@ -260,7 +260,7 @@ class Attachments:
 
     def shown(self) -> Iterator[tuple[str, Digest]]:
         """(path, digest) of everything shown under `files/`, by path."""
-        sql = "SELECT DISTINCT path, shown FROM attachment WHERE shown IS NOT NULL ORDER BY path"
+        sql = "SELECT DISTINCT path, shown FROM attachment WHERE path IS NOT NULL AND shown IS NOT NULL ORDER BY path"
         return ((row["path"], Digest(row["shown"])) for row in self._db.each(sql))
 
 

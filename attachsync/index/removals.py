@@ -60,7 +60,7 @@ class Removals:
 
     def marked(self, limit: int) -> list[Entry]:
         """Attachments that are marked, and may be shown still."""
-        sql = "SELECT * FROM attachment WHERE NOT kept AND withdrawn ORDER BY id LIMIT ?"
+        sql = "SELECT * FROM attachment WHERE kept = 0 AND withdrawn ORDER BY id LIMIT ?"
         return [entry_of(row) for row in self._db.rows(sql, limit)]
 
     def is_in_use(self, path: str) -> bool:

@@ -34,12 +34,15 @@ CREATE TABLE attachment (
     mirrored_at REAL,
     UNIQUE (track, key)
 );
-CREATE INDEX attachment_work ON attachment (account, attempted, id) WHERE digest IS NULL;
-CREATE INDEX attachment_check ON attachment (account, check_at) WHERE check_at IS NOT NULL;
-CREATE INDEX attachment_digest ON attachment (digest) WHERE digest IS NOT NULL;
+-- Rows are wide: an index that has all a query asks for spares reading them.
+CREATE INDEX attachment_work ON attachment (account, attempted, id, retry_at, track) WHERE digest IS NULL AND kept;
+CREATE INDEX attachment_check ON attachment (account, check_at, track)
+    WHERE check_at IS NOT NULL AND digest IS NOT NULL;
+CREATE INDEX attachment_state ON attachment (track, kept, state);
+CREATE INDEX attachment_digest ON attachment (digest, size) WHERE digest IS NOT NULL;
 CREATE INDEX attachment_shown ON attachment (shown) WHERE shown IS NOT NULL;
 CREATE INDEX attachment_content ON attachment (account, content) WHERE digest IS NOT NULL;
-CREATE INDEX attachment_path ON attachment (path) WHERE path IS NOT NULL;
+CREATE INDEX attachment_path ON attachment (path, shown) WHERE path IS NOT NULL;
 
 -- What an attachment's content was before it changed.
 CREATE TABLE past (

@@ -90,7 +90,7 @@ class Tracks:
     def counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """Track -> state -> how many attachments, but for those removed on purpose, or over before they began."""
         sql = """SELECT track, state, count(*) AS n FROM attachment
-                 WHERE kept AND track IN (SELECT value FROM json_each(?)) GROUP BY track, state"""
+                 WHERE kept = 1 AND track IN (SELECT value FROM json_each(?)) GROUP BY track, state"""
         found: dict[str, dict[str, int]] = {name: {} for name in names}
         for row in self._db.each(sql, json.dumps(list(names))):
             found[row["track"]][row["state"]] = row["n"]
@@ -98,7 +98,8 @@ class Tracks:
 
     def removed(self, name: str) -> int:
         """How many attachments of a track were removed on purpose."""
-        row = self._db.row("SELECT count(*) AS n FROM attachment WHERE track = ? AND NOT kept AND state = 'gone'", name)
+        sql = "SELECT count(*) AS n FROM attachment WHERE track = ? AND kept = 0 AND state = 'gone'"
+        row = self._db.row(sql, name)
         return 0 if row is None else row["n"]
 
     def status(self, name: str) -> dict[str, object]:
@@ -110,11 +111,10 @@ class Tracks:
 
     def next_due(self, account: str, tracks: Sequence[str]) -> float | None:
         """Unix time of the earliest retry or check due on these tracks of an account; None when nothing waits."""
-        sql = """SELECT min(CASE WHEN digest IS NULL THEN retry_at ELSE check_at END) AS at FROM attachment
-                 WHERE account = ? AND {} AND track IN (SELECT value FROM json_each(?))"""
+        listed = "account = ? AND track IN (SELECT value FROM json_each(?))"
+        retry = f"SELECT min(retry_at) AS at FROM attachment WHERE digest IS NULL AND kept AND {listed}"
+        check = f"""SELECT check_at AS at FROM attachment WHERE digest IS NOT NULL AND check_at IS NOT NULL AND {listed}
+                    ORDER BY check_at LIMIT 1"""
         asked = json.dumps(list(tracks))
-        found = [
-            self._db.row(sql.format(condition), account, asked)
-            for condition in ("digest IS NULL AND kept", "digest IS NOT NULL AND check_at IS NOT NULL")
-        ]
+        found = [self._db.row(sql, account, asked) for sql in (retry, check)]
         return min((row["at"] for row in found if row is not None and row["at"] is not None), default=None)

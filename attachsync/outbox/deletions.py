@@ -1,8 +1,7 @@
 """`propagate_deletes`: what left sent/ is deleted upstream, unless it looks like an accident (contract 3)."""
 
 from dataclasses import dataclass
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from attachsync import receipts
 from attachsync.clock import Clock
@@ -14,6 +13,9 @@ from attachsync.outbox import reactions
 from attachsync.outbox.reactions import Reaction
 from attachsync.spool import Spool
 from attachsync.threads import in_thread
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 MOST = 10
 """More than this at once wait for `outbox confirm`."""
@@ -40,7 +42,7 @@ class Deletions:
         sender: Sender,
         uploads: Uploads,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
     ) -> None:
         self._config = config
         self._outbox = str(config.directory)

@@ -9,9 +9,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING, BinaryIO
 
 from attachsync import names, receipts, retry, spool, writers
 from attachsync.clock import Clock
@@ -25,6 +23,9 @@ from attachsync.outbox.requests import Requests
 from attachsync.settle import Stamp
 from attachsync.spool import Spool
 from attachsync.threads import in_thread
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 _STRIKES = 5
 """Attempts of unknown outcome before a file is held for a person."""
@@ -65,7 +66,7 @@ class Journey:
         sender: Sender,
         uploads: Uploads,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
         notify: Callable[[Notice], None],
     ) -> None:
         self._config = config

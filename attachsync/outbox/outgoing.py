@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine
-
-import structlog
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from attachsync.clock import Clock
 from attachsync.errors import MirrorHeldError, StorageError
@@ -21,6 +19,9 @@ from attachsync.outbox.reactions import PausedError
 from attachsync.outbox.round import Round
 from attachsync.outbox.watching import Watch
 from attachsync.spool import Spool
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 _LONGEST_REST = 30.0
 """An outbox is looked at this often (seconds), whatever the watcher says."""
@@ -48,13 +49,15 @@ class Outgoing:
         *,
         width: int = 8,
         notify: Callable[[Notice], None] = lambda _notice: None,
-        log: FilteringBoundLogger | None = None,
+        log: "FilteringBoundLogger | None" = None,
     ) -> None:
         self.config = config
         self._sender = sender
         self._uploads = uploads
         self._clock = clock
         self._notify = notify
+        import structlog
+
         bound: FilteringBoundLogger = structlog.get_logger() if log is None else log
         self._log = bound.bind(account=config.account, outbox=str(config.directory))
         self._wake = asyncio.Event()

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import watchfiles
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from attachsync import folders, retry
 from attachsync.clock import Clock
 from attachsync.filing import SENT
 from attachsync.folders import Identity
 from attachsync.spool import RESERVED
+
+if TYPE_CHECKING:
+    import watchfiles
+    from structlog.typing import FilteringBoundLogger
 
 _MOST = 4096
 """So many sub-folders are watched at most; what is in others is found by the looks that are made anyway."""
@@ -29,7 +31,7 @@ class Watch:
         directory: Path,
         hint: Callable[[], None],
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
         *,
         also_filed: bool,
     ) -> None:
@@ -60,6 +62,8 @@ class Watch:
 
     async def run(self) -> None:
         """Call `hint` on each change, and whenever a watcher was not there to see one."""
+        import watchfiles
+
         failures = 0
         while True:
             self._again = asyncio.Event()
@@ -92,7 +96,7 @@ class Watch:
         if not isinstance(error, FileNotFoundError):  # a folder that left is no news
             self._log.warning("watch_failed", error=str(error), hint="sub-folders are looked at every 30 s")
 
-    def _concerns(self, change: watchfiles.Change, path: str) -> bool:
+    def _concerns(self, change: "watchfiles.Change", path: str) -> bool:
         """Our own moves into sent/ and failed/ are no news, nor is what left; deletions in sent/ may be."""
         try:
             top = Path(path).relative_to(self._directory).parts[:1]
@@ -100,4 +104,4 @@ class Watch:
             return True
         if top and top[0] in RESERVED:
             return self._also_filed
-        return not top or change is not watchfiles.Change.deleted
+        return not top or change.name != "deleted"

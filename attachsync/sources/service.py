@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attachsync.http import Credentials, Http
 from attachsync.model import Account, Sender, Source
+
+if TYPE_CHECKING:
+    from attachsync.http import Credentials, Http  # slow to import, and reading a config makes no request
 
 Faults = Iterable[tuple[str, str]]
 """(key, what would be right), for each fault."""
@@ -25,7 +27,7 @@ class Pull:
     """The keys that decide what is listed: when they change, listing begins anew."""
     rules: Callable[[object], Mapping[str, object]]
     """The keys that decide what of it may be shown: when they change, all of it is looked at again."""
-    source: Callable[[Http], Source]
+    source: "Callable[[Http], Source]"
     watched: Callable[[object], tuple[Path, ...]] = lambda _options: ()
     """Files of a track (lists of sessions or keys) whose change calls for a look."""
 
@@ -36,7 +38,7 @@ class Push:
 
     keys: type[Any]
     faults: Callable[[object, Account | None], Faults]
-    sender: Callable[[Http, object], Sender]
+    sender: "Callable[[Http, object], Sender]"
     mirrored: Callable[[object, object], bool] = lambda _outbox, _track: False
     """Whether a track (its keys) of the same account lists what an outbox (its keys) sends, by a SHA-256 stated."""
     deletes: bool = False
@@ -51,7 +53,7 @@ class Service:
     base_url: str
     keys: type[Any]
     faults: Callable[[object], Faults]
-    credentials: Callable[[Account], Credentials]
+    credentials: "Callable[[Account], Credentials]"
     pull: Pull | None = None
     push: Push | None = None
     dir_mode: int | None = field(default=None)

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from attachsync import keys
 from attachsync.credentials import Secret
-from attachsync.http import Credentials
-from attachsync.model import Account
-from attachsync.sources.auco.credentials import KeyFile
+from attachsync.model import Account, Source
 from attachsync.sources.auco.records import Target
-from attachsync.sources.auco.source import AucoSource
 from attachsync.sources.service import Faults, Pull, Service
+
+if TYPE_CHECKING:
+    from attachsync.http import Credentials, Http
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,15 @@ def _identity(options: object) -> Mapping[str, object]:
     return {"package": options.package, "code": options.code, "users": list(options.users)}
 
 
-def _credentials(account: Account) -> Credentials:
+def _source(http: "Http") -> Source:
+    from attachsync.sources.auco.source import AucoSource
+
+    return AucoSource(http, lambda track: _target(track.options))
+
+
+def _credentials(account: Account) -> "Credentials":
+    from attachsync.sources.auco.credentials import KeyFile
+
     assert isinstance(account.options, AccountKeys)
     return KeyFile(account.options.key_file)
 
@@ -73,7 +82,7 @@ SERVICE = Service(
         folder=lambda options: "/".join(_target(options).folder),
         identity=_identity,
         rules=lambda _options: {},
-        source=lambda http: AucoSource(http, lambda track: _target(track.options)),
+        source=_source,
     ),
     dir_mode=0o700,
 )

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from attachsync import keys
 from attachsync.credentials import Secret
-from attachsync.http import Credentials, Http
-from attachsync.model import Account
-from attachsync.sources.datatrails.credentials import Anonymous, ClientCredentials, TokenFile
-from attachsync.sources.datatrails.sender import TrailSender
-from attachsync.sources.datatrails.source import Target, TrailSource
+from attachsync.model import Account, Sender, Source
 from attachsync.sources.service import Faults, Pull, Push, Service
+
+if TYPE_CHECKING:
+    from attachsync.http import Credentials, Http
+    from attachsync.sources.datatrails.source import Target
 
 EVERY = "*"
 
@@ -87,7 +88,15 @@ def _signs_nothing(account: Account | None) -> bool:
     return isinstance(held, AccountKeys) and not (held.token_file or held.client_id)
 
 
-def _target(options: object) -> Target:
+def _source(http: "Http") -> Source:
+    from attachsync.sources.datatrails.source import TrailSource
+
+    return TrailSource(http, lambda track: _target(track.options))
+
+
+def _target(options: object) -> "Target":
+    from attachsync.sources.datatrails.source import Target
+
     assert isinstance(options, TrackKeys)
     return Target(
         asset=None if options.asset == EVERY else options.asset,
@@ -118,7 +127,9 @@ def _folder(options: object) -> str:
     return f"assets/{options.asset}"
 
 
-def _credentials(account: Account) -> Credentials:
+def _credentials(account: Account) -> "Credentials":
+    from attachsync.sources.datatrails.credentials import Anonymous, ClientCredentials, TokenFile
+
     options = account.options
     assert isinstance(options, AccountKeys)
     if options.token_file:
@@ -128,7 +139,9 @@ def _credentials(account: Account) -> Credentials:
     return Anonymous()
 
 
-def _sender(http: Http, options: object) -> TrailSender:
+def _sender(http: "Http", options: object) -> Sender:
+    from attachsync.sources.datatrails.sender import TrailSender
+
     assert isinstance(options, OutboxKeys)
     return TrailSender(http, options.asset)
 
@@ -152,7 +165,7 @@ SERVICE = Service(
         folder=_folder,
         identity=_identity,
         rules=_rules,
-        source=lambda http: TrailSource(http, lambda track: _target(track.options)),
+        source=_source,
     ),
     push=Push(keys=OutboxKeys, faults=_outbox_faults, sender=_sender, mirrored=_mirrored),
 )

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from attachsync import keys
 from attachsync.credentials import Secret
-from attachsync.http import Credentials, Http
-from attachsync.model import Account
+from attachsync.model import Account, Sender, Source
 from attachsync.sources.service import Faults, Pull, Push, Service
-from attachsync.sources.sunshine.credentials import BasicKey, SignedTokens
-from attachsync.sources.sunshine.sender import Destination, SunshineSender
-from attachsync.sources.sunshine.source import MessageSource, Target
+
+if TYPE_CHECKING:
+    from attachsync.http import Credentials, Http
+    from attachsync.sources.sunshine.source import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ def _folder(options: object) -> str:
     return f"users/{options.user}" if options.user is not None else f"external-users/{options.external_user}"
 
 
-def _target(options: object) -> Target:
+def _target(options: object) -> "Target":
+    from attachsync.sources.sunshine.source import Target
+
     assert isinstance(options, TrackKeys)
     if options.conversation is not None:
         return Target(options.conversation, None)
@@ -93,20 +96,26 @@ def _target(options: object) -> Target:
     return Target(None, ("userExternalId", str(options.external_user)))
 
 
-def _source(http: Http) -> MessageSource:
+def _source(http: "Http") -> Source:
+    from attachsync.sources.sunshine.source import MessageSource
+
     account = http.account.options
     assert isinstance(account, AccountKeys)
     return MessageSource(http, account.app_id, lambda track: _target(track.options))
 
 
-def _credentials(account: Account) -> Credentials:
+def _credentials(account: Account) -> "Credentials":
+    from attachsync.sources.sunshine.credentials import BasicKey, SignedTokens
+
     options = account.options
     assert isinstance(options, AccountKeys)
     kind = SignedTokens if options.auth == "jwt" else BasicKey
     return kind(options.key_id, options.secret_file)
 
 
-def _sender(http: Http, options: object) -> SunshineSender:
+def _sender(http: "Http", options: object) -> Sender:
+    from attachsync.sources.sunshine.sender import Destination, SunshineSender
+
     account = http.account.options
     assert isinstance(account, AccountKeys)
     assert isinstance(options, OutboxKeys)

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attachsync import keys
 from attachsync.credentials import Secret
-from attachsync.http import Credentials, Http
-from attachsync.model import Account
+from attachsync.model import Account, Source
 from attachsync.sources.service import Faults, Pull, Service
-from attachsync.sources.trinsic.credentials import TokenFile
 from attachsync.sources.trinsic.lists import ListFile, Watched, key_line, list_file, session_line
-from attachsync.sources.trinsic.source import TrinsicSource
 from attachsync.sources.trinsic.tracks import Target
+
+if TYPE_CHECKING:
+    from attachsync.http import Credentials, Http
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,10 @@ def _target(options: object) -> Target:
     )
 
 
-def _source(http: Http) -> TrinsicSource:
+def _source(http: "Http") -> Source:
+    from attachsync.sources.trinsic.credentials import TokenFile
+    from attachsync.sources.trinsic.source import TrinsicSource
+
     options = http.account.options
     assert isinstance(options, AccountKeys)
     targets: dict[object, Target] = {}
@@ -100,7 +104,9 @@ def _source(http: Http) -> TrinsicSource:
     )
 
 
-def _credentials(account: Account) -> Credentials:
+def _credentials(account: Account) -> "Credentials":
+    from attachsync.sources.trinsic.credentials import TokenFile
+
     options = account.options
     assert isinstance(options, AccountKeys)
     return TokenFile(options.token_file)

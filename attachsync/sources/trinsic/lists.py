@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import aiofiles
-
 from attachsync import keys
 from attachsync.credentials import refusal
 from attachsync.errors import RefusedError
@@ -130,6 +128,8 @@ class ListFile:
         if fault:
             raise RefusedError(fault, code="secret")
         try:
+            import aiofiles
+
             async with aiofiles.open(self.path, "rb") as file:
                 content = await file.read(_LONGEST + 1)
             if len(content) > _LONGEST:

@@ -1,0 +1,38 @@
+"""The index answers often asked questions from indexes alone, however much is known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attachsync.index import Index
+
+QUESTIONS: dict[str, Callable[[Index], object]] = {
+    "counts": lambda index: index.tracks.counts(["ledger/all"]),
+    "removed": lambda index: index.tracks.removed("ledger/all"),
+    "totals": lambda index: index.reports.totals(),
+    "shown": lambda index: list(index.attachments.shown()),
+    "leaving": lambda index: index.removals.leaving("ledger/all", 10),
+    "next_due": lambda index: index.tracks.next_due("ledger", ["ledger/all"]),
+}
+READS_ROWS = {"leaving", "next_due"}
+"""They read those rows that they are about, through an index that leads to no others."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_often_asked_questions_do_not_read_all_rows(tmp_path: Path, question: str) -> None:
+    index = Index.open(tmp_path)
+    asked: list[str] = []
+    index.database._connection.set_trace_callback(asked.append)
+    QUESTIONS[question](index)
+    index.database._connection.set_trace_callback(None)
+    plans = [row["detail"] for sql in asked for row in index.database.rows(f"EXPLAIN QUERY PLAN {sql}")]
+    index.close()
+    about = [plan for plan in plans if " attachment USING" in plan or plan.startswith("SCAN attachment")]
+    assert about
+    for plan in about:
+        assert "autoindex" not in plan
+        assert not plan.startswith("SCAN attachment")
+        assert "COVERING INDEX" in plan or question in READS_ROWS
+    if question in ("counts", "shown"):
+        assert not any("TEMP B-TREE" in plan for plan in plans)
