@@ -21,6 +21,7 @@ from attachsync.hashing import hashed
 from attachsync.http import Http
 from attachsync.index import Entry, Index
 from attachsync.index.database import FILE
+from attachsync.index.upkeep import REBUILT
 from attachsync.index.uploads import Uploads
 from attachsync.model import Account, Digest, Draft, Outbox
 from attachsync.sources import SERVICES
@@ -31,7 +32,6 @@ log = structlog.get_logger()
 
 MARK = "mirror"
 """The index remembers the mirror's marker by this name; one that does not was never held."""
-REBUILT = "rebuilt"
 _TO_SURVEY = "to_survey"
 _JOURNAL_LOST = "journal_lost"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".heic": "image/heic"}

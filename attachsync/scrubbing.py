@@ -3,6 +3,7 @@
 It keeps to one thread of low priority, and rests as long as it works.
 """
 
+import contextlib
 import errno
 import json
 import math
@@ -19,6 +20,7 @@ from attachsync import damage, pruning
 from attachsync.errors import StorageError
 from attachsync.hashing import Hashing
 from attachsync.index import Index
+from attachsync.index.health import DAMAGE, SLICE, damage_found, progress
 from attachsync.keeping import Keeping
 from attachsync.model import Digest
 from attachsync.threads import in_thread
@@ -27,8 +29,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-SLICE = "scrub"
-DAMAGE = "damage"
 _DAY = 86400.0
 _LONGEST_REST = 600.0
 """The clock is looked at this often (seconds): it may jump."""
@@ -171,20 +171,9 @@ def _some(hashing: Hashing) -> int:
 
 
 def _gently() -> None:
-    """Give this thread the lowest priority, for the processor and (with BFQ) for the disk."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-
-
-def progress(index: Index) -> tuple[float, int]:
-    """(when the last slice began, how much of it is left); (0, 0) before the first one."""
-    noted = json.loads(index.database.noted(SLICE) or "{}")
-    return float(noted.get("began", 0.0)), int(noted.get("left", 0))
-
-
-def damage_found(index: Index) -> dict[str, object]:
-    """What was found damaged since a whole `verify` found nothing: count, at, sha256, what became of the last one."""
-    found: dict[str, object] = json.loads(index.database.noted(DAMAGE) or "{}")
-    return found
+    """Give this thread the lowest priority, for the processor and (with BFQ) for the disk, where that is allowed."""
+    with contextlib.suppress(OSError):  # a system call filter may forbid it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 async def scrub(

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from attachsync.index import Index
+from attachsync.index.health import damage_found, progress
+from attachsync.index.upkeep import REBUILT
 from attachsync.model import JSON, NEEDS_A_PERSON, Outbox, State, Track
 from attachsync.outbox import key, waiting
 from attachsync.reader import Config
-from attachsync.rebuilding import REBUILT
-from attachsync.scrubbing import damage_found, progress
 from attachsync.units import rfc3339
 
 

@@ -36,14 +36,14 @@ _PUT = """        self._filing.put(upload.filed_as, document, file)
         if file is not None and not self._filing.move(upload.name, upload.filed_as, file):
             self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
 """
-_JOURNAL = """        with self._db.transaction(durable=True):
+_JOURNAL = """        with self._db.transaction(durable=durable):
             self._db.run(f"UPDATE upload"""
 _BEGUN = """        with self._db.transaction(durable=True):
             marks = ", ".join"""
 _FAULT = """        if fault:
             self._store.set_aside(self._path, digest)
-            self._path = None
-            raise MismatchError(fault)
+        else:
+            self._store.place(self._path, digest)
 """
 
 MUTANTS = (
@@ -92,7 +92,7 @@ MUTANTS = (
     Mutant(
         "sent file gone before it has come", "filing.py", "            os.fsync(target)  # first", "            # first"
     ),
-    Mutant("a step of the journal not durable", "index/uploads.py", _JOURNAL, _JOURNAL.replace("durable=True", "")),
+    Mutant("a step of the journal not durable", "index/uploads.py", _JOURNAL, _JOURNAL.replace("durable=durable", "")),
     Mutant("begin of the journal not durable", "index/uploads.py", _BEGUN, _BEGUN.replace("durable=True", "")),
     Mutant(
         "withdrawal not durable",
@@ -120,7 +120,7 @@ MUTANTS = (
         "self._is_outdated = False",
     ),
     Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
-    Mutant("quarantine skipped", "store.py", _FAULT, "", MACHINE),
+    Mutant("quarantine skipped", "store.py", _FAULT, "        self._store.place(self._path, digest)\n", MACHINE),
     Mutant(
         "name claimed twice",
         "index/attachments.py",

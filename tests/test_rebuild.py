@@ -91,7 +91,9 @@ def test_it_is_made_anew_without_downloading(scene: Stage, damage: Damage) -> No
     assert (listed(scene), scene.tree("mirror", "files")) == (before, tree)
     assert downloads(scene.box) == []
     assert scene.box.count("POST", UPLOADS) == 0
-    aside = [path for path in index.parent.iterdir() if ".broken-" in path.name]
+    aside = [
+        path for path in index.parent.iterdir() if ".broken-" in path.name and not path.name.endswith(("-wal", "-shm"))
+    ]
     assert [path.read_bytes() for path in aside] == ([content] if content is not None else [])
     assert (scene.mirror / ".attachsync/marker").read_text() == marker
     assert scene.run("verify").code == 0
@@ -291,7 +293,8 @@ def test_all_five_services(tmp_path: Path) -> None:
         scene.box.forget()
         done = scene.run("sync", "--json")
         assert done.code == first.code, done.err
-        assert (listed(scene), scene.tree("mirror", "files")) == (before, tree)
+        assert set(listed(scene)) ^ set(before) == set()
+        assert scene.tree("mirror", "files") == tree
         fetched = [row for row in done.documents if row["event"] == "attachment" and row["fetched"]]
         assert fetched == []
         assert scene.run("verify").code == 0

@@ -14,8 +14,9 @@ import pytest
 
 from attachsync.clock import Clock
 from attachsync.daemon import Plant, equipped, holding
+from attachsync.index.health import damage_found, progress
 from attachsync.observer import Observer
-from attachsync.scrubbing import Scrubber, damage_found, progress
+from attachsync.scrubbing import Scrubber
 from tests.commands import Stage, stage, stop, until
 from tests.ledgers import Ledgers
 from tests.test_verify import flip

@@ -138,8 +138,10 @@ class Attachments:
             leaf = names.extended(names.safe(item.path[-1]), media_type)
             return self._claim(owner, wanted, folder, leaf)
         folder, _, leaf = str(held["path"]).rpartition("/")
-        better = names.extended(names.safe(item.path[-1]), media_type)
-        if media_type is None or names.split(better)[1] == names.split(leaf)[1]:
+        has_its_own = names.split(names.safe(item.path[-1]))[1]
+        stem = leaf if has_its_own else names.split(leaf)[0]
+        better = names.extended(stem, media_type)
+        if better in (stem, leaf):
             return str(held["path"])
         with self._db.transaction():
             self._db.run("DELETE FROM name WHERE fold = ?", held["fold"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attachsync.errors import IndexDamagedError, StorageError
-from attachsync.index.schema import LATER, SCHEMA, TRIGGERS, VERSION
+from attachsync.index.schema import ENSURED, LATER, SCHEMA, VERSION
 
 FILE = "index.sqlite3"
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -35,6 +35,7 @@ class Database:
                 stack.callback(connection.close)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA temp_store = MEMORY")  # /tmp may be read-only, or others'
                 database = cls(connection)
                 database._prepare(check=check)
             except sqlite3.DatabaseError as error:
@@ -77,7 +78,7 @@ class Database:
                     self._connection.execute(statement)
                 self.note("schema", str(VERSION))
             self._add("")
-            for statement in TRIGGERS.split("\n\n"):
+            for statement in ENSURED.split("\n\n"):
                 self._connection.execute(statement)
         self._check_version()
 

@@ -123,7 +123,9 @@ LATER = {
 
 _NOW = "(julianday('now') - 2440587.5) * 86400.0"
 _INSERT = "INSERT INTO change (at, event, {}, path, sha256, size, reason)"
-TRIGGERS = f"""
+ENSURED = f"""
+CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 AND withdrawn;
+
 CREATE TRIGGER IF NOT EXISTS change_shown AFTER UPDATE OF shown ON attachment
 WHEN NEW.shown IS NOT NULL AND NEW.kept AND (OLD.shown IS NULL OR OLD.shown <> NEW.shown OR OLD.path <> NEW.path)
 BEGIN {_INSERT.format("attachment")}
@@ -143,4 +145,4 @@ BEGIN {_INSERT.format("upload")}
       SELECT {_NOW}, NEW.state, NEW.id, NEW.filed_as, NEW.sha256, NEW.size, NEW.error;
 END;
 """
-"""What writes the change feed; made anew whenever the index is opened for writing."""
+"""What an index of an earlier attachsync may lack besides: made whenever the index is opened for writing."""

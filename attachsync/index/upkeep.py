@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from attachsync.index.database import Database
 from attachsync.model import Digest
 
+REBUILT = "rebuilt"
+"""The note of an index that was made anew: when, why, and where the old one is (JSON)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
