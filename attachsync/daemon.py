@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -78,9 +79,14 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
     with lock.held(directory, config.state_directory, command, clock.now()), ExitStack() as stack:
         index = rebuilding.opened(directory, config.state_directory, clock.now())
         stack.callback(index.close)
-        index.database.note(rebuilding.MARK, lock.marked(directory, index.database.noted(rebuilding.MARK)))
+        lock.marked(directory, index.database.noted(rebuilding.MARK), partial(_remember, index))
         index.changes.begin()
         yield index
+
+
+def _remember(index: Index, mirror: str) -> None:
+    with index.database.transaction(durable=True):
+        index.database.note(rebuilding.MARK, mirror)
 
 
 def _remembered(state: Path) -> str | None:

@@ -12,7 +12,7 @@ import socket
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from attachsync.units import rfc3339
 
 LOCK = "lock"
 MARKER = "marker"
+_COMING = "marker.new"
 
 
 @contextmanager
@@ -121,26 +122,40 @@ def recognised(mirror: Path, known: str | None) -> str | None:
     mirror.
     """
     path = mirror / ".attachsync" / MARKER
-    with storage_errors(path):
-        found = (path.read_text().strip() if path.exists() else "") or None  # a crash may leave it empty
-    if known is not None and found != known:
+    found = _read(path)
+    if known is not None and known not in (found, _read(path.with_name(_COMING))):
         raise StorageError(
             f"{mirror} is not the folder this index belongs to ({path} {'differs' if found else 'is missing'}): "
             "is its disk mounted? Nothing was written"
         )
-    return found
+    return known or found
 
 
-def marked(mirror: Path, known: str | None) -> str:
-    """The mirror's identity; a marker is made where there is none. Raises StorageError for a wrong folder."""
-    found = recognised(mirror, known)
-    if found is None:
-        found, path = str(uuid.uuid4()), mirror / ".attachsync" / MARKER
-        with storage_errors(path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def marked(mirror: Path, known: str | None, remember: Callable[[str], None]) -> None:
+    """See that mirror and index have one identity. Raises StorageError for a wrong folder.
+
+    A new one is written beside, then remembered (durably) by the index, then takes its place: whatever a crash leaves
+    of that, a marker in place means that there was an index.
+    """
+    path = mirror / ".attachsync" / MARKER
+    coming, found = path.with_name(_COMING), recognised(mirror, known)
+    with storage_errors(path):
+        if found is None:
+            found = str(uuid.uuid4())
+            descriptor = os.open(coming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with open(descriptor, "w") as file:
                 file.write(found + "\n")
                 file.flush()
                 os.fsync(descriptor)
-            fsync_folder(path.parent)  # before the index remembers it
-    return found
+            fsync_folder(path.parent)
+        if known is None:
+            remember(found)
+        if _read(path) != found:
+            os.rename(coming, path)
+            fsync_folder(path.parent)
+
+
+def _read(path: Path) -> str | None:
+    """A marker; None where there is none, or an empty one, which a crash may leave."""
+    with storage_errors(path):
+        return (path.read_text().strip() if path.exists() else "") or None
