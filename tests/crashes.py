@@ -160,7 +160,7 @@ class Mirrored:
         wanted += Counter({(f"support/conversations/{CONVERSATION}", one): n for one, n in self.posted().items()})
         rows = {row["path"]: row["sha256"] for row in self.ledgers.rows(state="stored")}
         found = Counter((str(path).removeprefix("files/").rpartition("/")[0], str(sha)) for path, sha in rows.items())
-        assert (found - wanted, wanted - found) == (Counter(), Counter())
+        assert found == wanted, f"{found - wanted} too many, {wanted - found} missing"
         sums = set((self.mirror / "SHA256SUMS").read_text().splitlines())
         assert sums ^ {f"{sha}  {path}" for path, sha in rows.items()} == set(), "SHA256SUMS is not up to date"
         for path, sha in rows.items():
@@ -173,7 +173,8 @@ class Mirrored:
         sunshine = self.ledgers.box.sunshine
         uploads = Counter(upload.sha256 for upload in sunshine.uploads)
         names = [f"sent/{name}" for name in self.dropped]
-        assert sorted(files_below(self.outbox)) == sorted([*names, *(name + receipts.SUFFIX for name in names)])
+        there, wanted = set(files_below(self.outbox)), {*names, *(name + receipts.SUFFIX for name in names)}
+        assert there == wanted, there ^ wanted
         posted, ids = self.posted(), {message["id"] for message in self.conversation.messages}
         for name, data in self.dropped.items():
             said = receipts.parsed((self.outbox / f"sent/{name}{receipts.SUFFIX}").read_bytes())

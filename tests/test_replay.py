@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,8 @@ async def record(base: Path) -> Recorded:
         one.say("reply.png", b"answered")
         one.drop("three.txt", b"third")
         dropped.append(dict(one.dropped))
-        recording.settled()
         recording.phase = 1
+        recording.settled()
         one.ledgers.clock.ahead += DAY
         await one.sync()
         recording.look()
@@ -203,6 +204,7 @@ def take_back(one: Mirrored, recorded: Recorded, last: Step) -> None:
     """Give the service what it had when the crash came."""
     sunshine = one.ledgers.box.sunshine
     sunshine.ids = type(sunshine.ids)("after the crash")
+    sunshine.now += timedelta(hours=1)  # later than all that was recorded: each message takes it a second
     sunshine.media |= recorded.media
     sunshine.uploads += recorded.uploads[: last.upstream["uploads"]]
     one.conversation.messages += recorded.messages[: last.upstream["messages"]]
