@@ -21,6 +21,7 @@ from attachsync.errors import (
     NotReadyError,
     RefusedError,
     RejectedError,
+    StorageError,
     UnavailableError,
     UnsupportedError,
 )
@@ -119,7 +120,14 @@ class Fetcher:
         try:
             found = self._stored_already(entry, facts, expected) or await self._shown_before(entry, facts, expected)
             found = found or await self._downloader.download(entry, facts, expected)
-            await self._show(entry, found)
+            try:
+                await self._show(entry, found)
+            except StorageError:
+                if self._keep.store.has(found.digest):
+                    raise
+                # Another attachment, of the same bytes, took them to quarantine just now.
+                found = await self._downloader.download(entry, facts, expected)
+                await self._show(entry, found)
         except _ITEM_ERRORS as error:
             return self._settle(entry, error)
         if found.record:
