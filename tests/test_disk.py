@@ -19,7 +19,7 @@ from attachsync.errors import MismatchError, NoRoomError, StorageError
 from attachsync.sandbox import Fault
 from attachsync.sandbox.content import Held
 from attachsync.store import Expected, Store
-from tests.commands import LIGHT, Done, Stage, environment, stage, stop, until
+from tests.commands import LIGHT, Done, Stage, environment, open_up, stage, stop, until
 from tests.namespaces import fill, needs_namespaces, seen_by, within
 
 MIB = 1024 * 1024
@@ -329,15 +329,9 @@ def test_files_of_another_user_are_refused_with_what_to_do(scene: Stage) -> None
 
 @contextlib.contextmanager
 def reachable(folder: Path) -> Iterator[None]:
-    """Let everybody pass through the folders above, for as long as it lasts."""
-    above = {parent: parent.stat().st_mode & 0o7777 for parent in folder.parents}
-    for parent, mode in above.items():
-        parent.chmod(mode | 0o011)
-    try:
-        yield
-    finally:
-        for parent, mode in above.items():
-            parent.chmod(mode)
+    """Let everybody pass through the folders above; for good, as another test may be doing the same."""
+    open_up(folder)
+    yield
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")

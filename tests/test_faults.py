@@ -222,7 +222,8 @@ async def test_what_lasts_with_a_list(make: MakeWorld, service: str, endpoint: s
     world = make(service)
     faults = fill(world, endpoint, LASTING, SHAPES)
     summary, recorder = await world.sync()
-    assert set(summary.errors) ^ set(faults) == set()
+    pending = {"no content"} if endpoint == "results" else set()  # a 202 there says that it is not done yet
+    assert set(summary.errors) ^ set(faults) == pending
     assert recorder.down == []
     mirrored = {*faults, "sound"} if (service, endpoint) in ALONE else {"sound"}
     assert world.states() == dict.fromkeys(mirrored, "stored")

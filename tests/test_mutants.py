@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "marker's folder not synced",
         "lock.py",
-        "fsync_folder(path.parent)  # before",
-        "pass  # before",
+        "            fsync_folder(path.parent)\n        if known is None:",
+        "        if known is None:",
         EVERY.format(0),
     ),
     Mutant("receipt not synced", "folders.py", "    os.fsync(descriptor)\n\n\ndef write_all", "\n\ndef write_all"),

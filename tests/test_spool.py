@@ -13,6 +13,7 @@ from attachsync import folders, writers
 from attachsync.errors import MirrorHeldError
 from attachsync.filing import Filing
 from attachsync.spool import Spool, digest, stamp_of
+from tests.commands import open_up
 
 
 @pytest.fixture
@@ -69,9 +70,7 @@ def test_a_folder_that_cannot_be_read_is_reported(tmp_path, root):
     """The rest is scanned; the folder is named."""
     (root / "closed").mkdir(mode=0o700)
     (root / "x.txt").write_text("x")
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o755)
+    open_up(root)
     code = f"""
 import os
 from pathlib import Path
