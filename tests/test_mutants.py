@@ -157,6 +157,7 @@ def outcome(place: Path, test: str) -> tuple[int, str]:
         "pytest",
         "-q",
         "-x",
+        "-n0",
         "-p",
         "no:cacheprovider",
         "-o",
