@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 from attachsync import keys, tables
 from attachsync.cli import COMMANDS, imported
 from attachsync.cli.check import example
+from attachsync.model import State
 from attachsync.reference import reference
 from attachsync.sources import SERVICES
 from tests.commands import attachsync, environment
@@ -232,3 +234,15 @@ def test_the_wheel_works_without_the_repository(tmp_path: Path) -> None:
         run("init")
         assert (Path(home) / ".config/attachsync/config.toml").read_text() == example()
         assert run("man").startswith('.TH "ATTACHSYNC" 1')
+
+
+# --- the pages for operators --------------------------------------------------------------------------------------
+
+
+def test_what_the_pages_name_is_there() -> None:
+    """Each test that reliability.md points at; each state of an attachment in operations.md."""
+    named = set(re.findall(r"`(tests/\w+\.py)`", (ROOT / "docs" / "reliability.md").read_text()))
+    assert len(named) > 10
+    assert not [name for name in named if not (ROOT / name).is_file()]
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert not [state.value for state in State if f"\n| `{state.value}` |" not in operations]
