@@ -27,6 +27,7 @@ LAYERS = [
         "outbox",
         "config",
         "reader",
+        "reference",
         "sections",
         "lock",
         "log",

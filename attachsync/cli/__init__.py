@@ -20,11 +20,13 @@ INTERNAL, HELD, CONFIG, INTERRUPTED = 70, 75, 78, 130
 
 COMMANDS = {
     "check": ("check", "Check the config, and name every fault at once."),
+    "completion": ("completion", "Print what makes a shell complete attachsync's commands and options."),
     "demo": ("demo", "See the main job done, without any account."),
     "explain": ("explain", "Say why an attachment or a dropped file is, or is not, where you expect it."),
     "follow": ("follow", "Show what changes, as it happens: the change feed."),
     "init": ("check", "Write a commented config."),
     "ls": ("report", "List attachments: what is mirrored, and what is not."),
+    "man": ("man", "Print a manual page, for `man -l`."),
     "outbox": ("outbox", "See what waits in the outboxes, and try again."),
     "prune": ("prune", "Delete what you name from the mirror, after asking."),
     "run": ("run", "Run the daemon: mirror and send until told to stop."),
