@@ -98,6 +98,17 @@ def process(
             running.kill()
 
 
+def others_can_run() -> bool:
+    """Whether another user can reach the interpreter and the package: not where the checkout is private."""
+    places = (Path(sys.executable), Path(sys.prefix), Path(cli.__file__))
+    return all(parent.stat().st_mode & 0o001 for place in places for parent in place.parents)
+
+
+needs_two_users = pytest.mark.skipif(
+    os.geteuid() != 0 or not others_can_run(), reason="needs root, to be two users, and a checkout that both can reach"
+)
+
+
 def open_up(folder: Path) -> None:
     """Let everybody pass through the folders above a test's own."""
     for parent in folder.parents:

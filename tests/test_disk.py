@@ -19,7 +19,7 @@ from attachsync.errors import MismatchError, NoRoomError, StorageError
 from attachsync.sandbox import Fault
 from attachsync.sandbox.content import Held
 from attachsync.store import Expected, Store
-from tests.commands import LIGHT, Done, Stage, environment, open_up, stage, stop, until
+from tests.commands import LIGHT, Done, Stage, environment, needs_two_users, open_up, stage, stop, until
 from tests.namespaces import fill, needs_namespaces, seen_by, within
 
 MIB = 1024 * 1024
@@ -307,7 +307,7 @@ def give_to_nobody(scene: Stage) -> None:
             os.chown(path, NOBODY, NOBODY)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+@needs_two_users
 def test_files_of_another_user_are_refused_with_what_to_do(scene: Stage) -> None:
     """A pass that root made long ago, say: all told at once, and nothing is lost."""
     scene.edit(f'state_directory = "{scene.home}/state"', "")
@@ -334,7 +334,7 @@ def reachable(folder: Path) -> Iterator[None]:
     yield
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+@needs_two_users
 def test_an_outbox_that_cannot_be_written_is_refused(scene: Stage) -> None:
     give_to_nobody(scene)
     os.chown(scene.outbox, 0, 0)
