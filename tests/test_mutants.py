@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 REPLAY = "tests/test_replay.py::test_a_crash_after_some_of_the_steps"
 EVERY = "tests/test_replay.py::test_a_crash_after_every_step[crash{}]"
 """All prefixes with one kind of crash, for what can go wrong at a few moments only."""
-KILLS = "tests/test_crash.py::test_twenty_five_kills"
 MACHINE = "tests/test_machine.py::test_whatever_happens"
+MISMATCH = "tests/test_mirror.py::test_bytes_that_are_not_what_is_stated_go_to_quarantine"
 
 
 @dataclass(frozen=True)
@@ -95,23 +95,11 @@ MUTANTS = (
     Mutant("a step of the journal not durable", "index/uploads.py", _JOURNAL, _JOURNAL.replace("durable=durable", "")),
     Mutant("begin of the journal not durable", "index/uploads.py", _BEGUN, _BEGUN.replace("durable=True", "")),
     Mutant(
-        "withdrawal not durable",
-        "fetcher.py",
-        "        with self._keep.index.database.transaction(durable=True):  # or it would stay",
-        "        if True:  # or it would stay",
-    ),
-    Mutant(
         "unknown outcome not told",
         "outbox/journey.py",
         'state="retry", unknown=True, strike=True)',
         'state="retry", unknown=False, strike=True)',
-        KILLS,
-    ),
-    Mutant(
-        "SHA256SUMS not noted as outdated",
-        "manifest.py",
-        "            self._index.database.note(_NOTE, _OUTDATED)\n",
-        "",
+        "tests/test_outbox_recovery.py::test_killed_while_sending",
     ),
     Mutant(
         "list current while something changes",
@@ -120,7 +108,7 @@ MUTANTS = (
         "self._is_outdated = False",
     ),
     Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
-    Mutant("quarantine skipped", "store.py", _FAULT, "        self._store.place(self._path, digest)\n", MACHINE),
+    Mutant("quarantine skipped", "store.py", _FAULT, "        self._store.place(self._path, digest)\n", MISMATCH),
     Mutant(
         "name claimed twice",
         "index/attachments.py",
@@ -133,7 +121,7 @@ MUTANTS = (
         "sources/datatrails/paging.py",
         "    if unsound:\n",
         "    if False:\n",
-        MACHINE,
+        "tests/test_mirror.py::test_one_unsound_asset_does_not_keep_back_the_events",
     ),
 )
 QUICK = {"rename before fsync", "receipt after move"}
