@@ -12,7 +12,7 @@ import pytest
 from attachsync.clock import Clock
 from attachsync.errors import MirrorHeldError, StorageError
 from attachsync.sandbox import Fault
-from tests.outboxes import REMOVE, UPLOAD, Leaping, rig
+from tests.outboxes import REMOVE, UPLOAD, Leaping, rig, until
 
 
 async def test_sends_a_file_and_files_it_with_its_receipt(tmp_path):
@@ -262,7 +262,7 @@ async def test_a_file_replaced_during_its_upload(tmp_path):
         one.drop(data=b"first")
         one.box.faults.add(Fault(path=UPLOAD, kind="drip", every=0.1, size=40, times=1))
         keeping = asyncio.create_task(one.flush(settle=0.05))
-        await one.box.requests.until(1, "POST")
+        await until(lambda: one.box.sunshine.media)  # the bytes are there; the answer drips
         fresh = tmp_path / "fresh.txt"
         fresh.write_bytes(b"second, longer")
         fresh.rename(one.root / "report.txt")
@@ -280,7 +280,7 @@ async def test_a_file_changed_during_its_upload_is_taken_back(tmp_path):
         path = one.drop(data=b"first")
         one.box.faults.add(Fault(path=UPLOAD, kind="drip", every=0.1, size=40, times=1))
         flushing = asyncio.create_task(one.flush(settle=0.05))
-        await one.box.requests.until(1, "POST")
+        await until(lambda: one.box.sunshine.media)  # the bytes are there; the answer drips
         with path.open("ab") as writer:
             writer.write(b" and more")
         await flushing
@@ -299,7 +299,7 @@ async def test_what_could_not_be_taken_back_keeps_its_receipt(tmp_path):
         one.box.faults.add(Fault(path=UPLOAD, kind="drip", every=0.1, size=40, times=1))
         one.box.faults.add(Fault(path=REMOVE, kind="status", status=400))
         flushing = asyncio.create_task(one.flush(settle=0.05))
-        await one.box.requests.until(1, "POST")
+        await until(lambda: one.box.sunshine.media)  # the bytes are there; the answer drips
         path.write_bytes(b"first and more")
         await flushing
         await one.flush(settle=0.05)
