@@ -12,9 +12,10 @@ from pathlib import Path
 import structlog
 
 from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError
+from attachsync.incoming import Expected
 from attachsync.outbox import Notice
 from attachsync.spool import digest
-from attachsync.store import Expected, Store, storage_errors
+from attachsync.store import Store, storage_errors
 from attachsync.threads import in_thread
 
 log = structlog.get_logger()

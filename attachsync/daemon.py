@@ -12,6 +12,7 @@ import structlog
 from attachsync import lock, ownership, rebuilding, retention
 from attachsync.adopting import Adopter
 from attachsync.clock import Clock
+from attachsync.durable import make_folder
 from attachsync.errors import StorageError
 from attachsync.hooks import Hooks
 from attachsync.http import Http
@@ -25,8 +26,9 @@ from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
 from attachsync.patience import Patience
 from attachsync.reader import Config
+from attachsync.showing import Showing
 from attachsync.sources import SERVICES
-from attachsync.store import Store, make_folder, storage_errors
+from attachsync.store import Store, storage_errors
 from attachsync.views import Modes, Views
 
 log = structlog.get_logger()
@@ -128,7 +130,8 @@ async def equipped(
         manifest = Manifest(store, index, config.state_directory)
         names = [track.name for track in config.tracks]
         salvage = await rebuilding.salvage(store, index, config.state_directory, names)
-        keeping = Keeping(index, store, views, clock, observer, manifest, gate, settings.max_size, salvage)
+        showing = Showing(index, store, views, manifest, clock)
+        keeping = Keeping(index, store, views, clock, observer, manifest, showing, gate, settings.max_size, salvage)
         await retention.finish(keeping)
         index.upkeep.notice_tracks(names, clock.now())
         adopter = Adopter(store, settings.max_size)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from attachsync.errors import MismatchError, NoRoomError, RefusedError
 from attachsync.hashing import BLOCK, hashed
+from attachsync.incoming import Expected
 from attachsync.keeping import Keeping
 from attachsync.model import Digest
-from attachsync.store import Expected, storage_errors
+from attachsync.store import storage_errors
 from attachsync.threads import in_thread
 
 

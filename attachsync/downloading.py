@@ -3,15 +3,14 @@
 import dataclasses
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 
 from attachsync import partials, retry
 from attachsync.errors import MalformedError, MismatchError, RefusedError, UnavailableError
 from attachsync.grace import unbroken
+from attachsync.incoming import Bytes, Expected
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
-from attachsync.model import JSON, Attachment, Body, Digest, Facts, Source, Track
-from attachsync.store import Expected
+from attachsync.model import JSON, Attachment, Body, Facts, Source, Track
 from attachsync.units import human_size
 
 _DOWNLOADS = 3
@@ -19,18 +18,6 @@ _DOWNLOADS = 3
 _PAGE = re.compile(rb"\s*(<\?xml.*?>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html)", re.IGNORECASE | re.DOTALL)
 _GRACE = 4.0
 """When stopped, what can be had only once gets so many seconds to come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """Bytes that are in the store: what they are, and whether they were fetched for this."""
-
-    digest: Digest
-    size: int
-    media_type: str | None
-    fetched: bool
-    record: Mapping[str, JSON] = field(default_factory=dict)
-    """What the source wants kept of the reading."""
 
 
 class Downloader:
@@ -41,8 +28,18 @@ class Downloader:
         self._tracks = tracks
         self._keep = keeping
 
+    async def landed(self, found: Bytes) -> Bytes:
+        """The same bytes, in the store. Raises StorageError."""
+        if found.incoming is None:
+            return found
+        await self._keep.store.land(found.incoming)
+        return dataclasses.replace(found, incoming=None)
+
     async def download(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
-        """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8)."""
+        """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8).
+
+        What comes is to be `landed`.
+        """
         differed = False
         repeatable = self._source.repeatable(self._tracks[entry.attachment.track])
         tries = _DOWNLOADS if repeatable else 1
@@ -64,12 +61,12 @@ class Downloader:
 
     async def _download_for_good(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
         """What can be had only once is stored and noted: whatever fails from here on, the next try finds it."""
-        found = await self._download_once(entry, facts, expected)
+        found = await self.landed(await self._download_once(entry, facts, expected))
         came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
         noted = dataclasses.replace(facts, record={**facts.record, **came})
         with self._keep.index.database.transaction(durable=True):
             self._keep.index.attachments.inspected(entry, noted, self._check_at(facts))
-        return found
+        return dataclasses.replace(found, record={**found.record, **came})
 
     async def _download_once(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
         """One reading; of what broke off before, the rest where the service gives it."""
@@ -88,9 +85,9 @@ class Downloader:
                 chunks = self._counted(body.chunks)
                 if not expected.digests and expected.size is None and not _shows_html(attachment, facts):
                     chunks = _no_page(chunks, body)
-                digest, size = await store.add(chunks, expected, self._keep.max_size, into)
+                incoming = await store.receive(chunks, expected, self._keep.max_size, into)
                 media_type = facts.media_type or attachment.media_type or body.media_type
-        return Bytes(digest, size, media_type, fetched=True, record=body.record)
+        return Bytes(incoming.digest, incoming.size, media_type, True, body.record, None if into else incoming)
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from attachsync import retry
-from attachsync.downloading import Bytes, Downloader, kept_as
+from attachsync.downloading import Downloader, kept_as
 from attachsync.errors import (
     AttachsyncError,
     EndedError,
@@ -25,11 +25,12 @@ from attachsync.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from attachsync.incoming import Bytes, Expected
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
+from attachsync.lane import Lane
 from attachsync.model import Attachment, Digest, Facts, Source, Standing, State, Track
 from attachsync.observer import Outcome
-from attachsync.store import Expected
 from attachsync.units import human_size
 
 _FORBIDDEN_WAIT = 6 * 3600.0
@@ -65,11 +66,12 @@ class Fetcher:
         self.unread: dict[str, str] = {}
         """Track -> why content that is shown, and may have changed, could not be read again in this pass."""
 
-    async def fetch(self, entry: Entry) -> UnavailableError | None:
+    async def fetch(self, entry: Entry, lane: Lane) -> UnavailableError | None:
         """Mirror a row without a digest, and settle what became of it; the error if the service was not available.
 
-        Of rows with the same content one is fetched, and the others wait for it without keeping anybody busy. Raises
-        AccountError and StorageError, which reach further than one attachment.
+        Of rows with the same content one is fetched, and the others wait for it without keeping anybody busy. The lane
+        is left as soon as the service is not needed any more. Raises AccountError and StorageError, which reach further
+        than one attachment.
         """
         try:
             entry = await self._finish_withdrawal(entry)
@@ -82,57 +84,71 @@ class Fetcher:
             waiting.append((entry, facts))
             self.parked.add(entry.id)
             return None
-        return await self._fetch_for_all(entry, facts, content)
+        return await self._fetch_for_all(entry, facts, content, lane)
 
-    async def _fetch_for_all(self, entry: Entry, facts: Facts, content: str) -> UnavailableError | None:
+    async def _fetch_for_all(self, entry: Entry, facts: Facts, content: str, lane: Lane) -> UnavailableError | None:
         waiting = self._parked.setdefault(content, [])
         try:
-            unavailable = await self._mirrored(entry, facts)
+            unavailable = await self._mirrored(entry, facts, lane)
             while waiting:
                 other, its_facts = waiting.pop()
                 if unavailable:  # it would be again, and each could take its time over it
                     self._settle(other, unavailable)
                 else:
-                    await self._mirrored(other, its_facts)
+                    await self._mirrored(other, its_facts, lane)
                 self.parked.discard(other.id)
         finally:
             self._parked.pop(content, None)
         return unavailable
 
     async def _inspected(self, entry: Entry) -> tuple[Entry, Facts]:
-        """What the service's record says, kept, and what still holds of the row; raises what it forbids."""
+        """What the service's record says, and the row with it; raises what it forbids. Kept when the row ends."""
         attachment = entry.attachment
         facts = await self._source.inspect(self._tracks[attachment.track], attachment, entry.record)
-        self._keep.index.attachments.inspected(entry, facts, self._check_at(facts))
+        try:
+            self._check_allowed(entry, facts)
+        except (NotReadyError, RefusedError):
+            self._keep.index.attachments.inspected(entry, facts, self._check_at(facts))
+            raise
+        entry = dataclasses.replace(_as_stated(entry, facts), record=facts.record, check_at=self._check_at(facts))
+        return entry, dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
+
+    def _check_allowed(self, entry: Entry, facts: Facts) -> None:
         if facts.standing is Standing.NOT_YET:
             raise NotReadyError(facts.reason, after=retry.DAY)
         if facts.standing is Standing.BAD:
             raise RefusedError(facts.reason, code="scan")
-        entry = _as_stated(entry, facts)
-        size = _expected(entry.attachment, facts).size
+        size = _expected(_as_stated(entry, facts).attachment, facts).size
         if size is not None and size > self._keep.max_size:
             limit = human_size(self._keep.max_size)
             raise RefusedError(f"{human_size(size)} is larger than max_size ({limit})", code="too_large")
-        return entry, dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
 
-    async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
+    async def _mirrored(self, entry: Entry, facts: Facts, lane: Lane) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
         try:
             found = self._stored_already(entry, facts, expected) or await self._shown_before(entry, facts, expected)
-            found = found or await self._downloader.download(entry, facts, expected)
+            found = found or await self._downloaded(entry, facts, expected, lane)
+            lane.leave()
             try:
                 await self._show(entry, found)
             except StorageError:
                 if self._keep.store.has(found.digest):
                     raise
                 # Another attachment, of the same bytes, took them to quarantine just now.
-                found = await self._downloader.download(entry, facts, expected)
+                found = await self._downloaded(entry, facts, expected, lane)
                 await self._show(entry, found)
         except _ITEM_ERRORS as error:
+            if self._source.repeatable(self._tracks[entry.attachment.track]):
+                self._keep.index.attachments.inspected(entry, facts, entry.check_at)
             return self._settle(entry, error)
-        if found.record:
-            self._keep.index.attachments.read(entry, {**facts.record, **found.record})
         return None
+
+    async def _downloaded(self, entry: Entry, facts: Facts, expected: Expected, lane: Lane) -> Bytes:
+        """The bytes, fetched into the store. The lane is free for others as soon as they are here."""
+        await lane.enter()
+        found = await self._downloader.download(entry, facts, expected)
+        lane.leave()
+        return await self._downloader.landed(found)
 
     def _check_at(self, facts: Facts) -> float | None:
         return None if facts.again is None else self._keep.clock.now() + facts.again
@@ -165,17 +181,10 @@ class Fetcher:
     # --- names and rows -----------------------------------------------------------------------------------------
 
     async def _show(self, entry: Entry, found: Bytes) -> None:
-        index, views, store = self._keep.index.attachments, self._keep.views, self._keep.store
-        path = index.claim(entry.account, entry.attachment, found.media_type)
-        with self._keep.manifest.outdated():
-            await store.run(views.show, path, found.digest)
-            old = entry.path if entry.path != path else None
-            if old and entry.shown and not index.shows(old, entry.shown, entry.id)[0]:
-                await store.run(views.hide, old)
-            if index.stored(entry, found.digest, found.size, found.media_type, path, self._keep.clock.now()):
-                self._tell(entry, State.STORED, "", path, found)
-            elif path != entry.path:
-                await store.run(views.hide, path)  # its version changed meanwhile, and its name
+        entry = dataclasses.replace(entry, record={**entry.record, **found.record}) if found.record else entry
+        path = await self._keep.showing.show(entry, found)
+        if path is not None:
+            self._tell(entry, State.STORED, "", path, found)
 
     def _settle(self, entry: Entry, error: AttachsyncError) -> UnavailableError | None:
         state, wait, failed = _reaction(error, entry)
@@ -236,6 +245,7 @@ class Fetcher:
         try:
             entry = _as_stated(entry, facts)
             found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts))
+            found = await self._downloader.landed(found)
             if found.digest != entry.shown:
                 await self._show(entry, found)
         except NotModifiedError:

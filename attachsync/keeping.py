@@ -8,6 +8,7 @@ from attachsync.index import Index
 from attachsync.manifest import Manifest
 from attachsync.observer import Observer
 from attachsync.rebuilding import Salvage
+from attachsync.showing import Showing
 from attachsync.store import Store
 from attachsync.views import Views
 
@@ -22,6 +23,7 @@ class Keeping:
     clock: Clock
     observer: Observer
     manifest: Manifest
+    showing: Showing
     gate: asyncio.Semaphore
     max_size: int
     salvage: Salvage | None = None

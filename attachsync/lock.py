@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from attachsync.durable import fsync_folder, make_folder
 from attachsync.errors import MirrorHeldError, StorageError
-from attachsync.store import fsync_folder, make_folder, storage_errors
+from attachsync.store import storage_errors
 from attachsync.units import rfc3339
 
 LOCK = "lock"

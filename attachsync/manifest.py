@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from attachsync.durable import fsync_folder
 from attachsync.index import Index
-from attachsync.store import Store, fsync_folder
+from attachsync.store import Store
 
 NAME = "SHA256SUMS"
 _NOTE = "manifest"

@@ -26,12 +26,18 @@ from attachsync.errors import (
 from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Wanted
 from attachsync.keeping import Keeping
+from attachsync.lane import Lane
 from attachsync.model import Account, Source, Track
 from attachsync.sources.service import Pull
 from attachsync.trouble import Trouble
 
 E = TypeVar("E", bound=BaseException)
+Start = Callable[[Coroutine[Any, Any, None]], object]
+"""Begins a task of the session."""
 
+_AHEAD = 256
+"""So many rows of an account are under way at a time. Few of them ask the service: the others wait for a lane, or for
+the disk, which takes many at once."""
 _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
 _LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
@@ -81,6 +87,8 @@ class Mirror:
         self._looks = {track.name: asyncio.Event() for track in tracks}
         self._urgent = 0
         self._busy: set[int] = set()
+        self._lanes = asyncio.Semaphore(account.concurrency)
+        self._room = asyncio.Semaphore(_AHEAD)
         self._trouble = Trouble(account.name, len(tracks))
 
     # --- one pass -----------------------------------------------------------------------------------------------
@@ -99,19 +107,17 @@ class Mirror:
         turn: Turn,
         tracks: Sequence[Track],
         lister: Callable[[], Coroutine[Any, Any, None]],
-        feeder: "Callable[[_Queue, Sequence[str], Turn], Coroutine[Any, Any, None]]",
+        feeder: Callable[[Start, Sequence[str], Turn], Coroutine[Any, Any, None]],
     ) -> None:
         """List and fetch at the same time, until both end or an error reaches the account or the disk."""
         self._busy.clear()
         self._fetcher.parked.clear()
+        self._lanes, self._room = asyncio.Semaphore(self.account.concurrency), asyncio.Semaphore(_AHEAD)
         try:
             turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
-                queue: _Queue = asyncio.Queue(self.account.concurrency)
                 group.create_task(lister())
-                group.create_task(feeder(queue, [track.name for track in tracks], turn))
-                for _ in range(self.account.concurrency):
-                    group.create_task(self._work(queue))
+                group.create_task(feeder(group.create_task, [track.name for track in tracks], turn))
             await self._tidy(tracks)
         except* AccountError as errors:
             turn.account_error = _leaf(errors)
@@ -231,28 +237,26 @@ class Mirror:
 
     # --- fetching -----------------------------------------------------------------------------------------------
 
-    async def _feed_once(self, queue: "_Queue", names: Sequence[str], turn: Turn) -> None:
-        """Hand rows to the workers as they have room, each once, until all is listed and nothing is left."""
+    async def _feed_once(self, start: Start, names: Sequence[str], turn: Turn) -> None:
+        """Start rows as there is room, each once, until all is listed and nothing is left."""
         while True:
             self._more.clear()
             last_look = turn.listed
-            if await self._hand_out(queue, self._batch(names, turn.number, once=True, urgent=True)):
+            if await self._hand_out(start, self._batch(names, turn.number, once=True, urgent=True)):
                 continue
             if last_look:
                 break
             await self._more.wait()
-        for _ in range(self.account.concurrency):
-            await queue.put(None)
 
-    async def _feed_forever(self, queue: "_Queue", names: Sequence[str], turn: Turn) -> None:
-        """Hand rows to the workers when their time has come."""
+    async def _feed_forever(self, start: Start, names: Sequence[str], turn: Turn) -> None:
+        """Start rows when their time has come."""
         clock = self._keep.clock
         while True:
             self._more.clear()
-            if self._urgent and await self._hand_out(queue, self._batch(names, self._urgent, once=True, urgent=True)):
+            if self._urgent and await self._hand_out(start, self._batch(names, self._urgent, once=True, urgent=True)):
                 continue
             self._urgent = 0
-            if await self._hand_out(queue, self._batch(names, turn.number, once=False, urgent=False)):
+            if await self._hand_out(start, self._batch(names, turn.number, once=False, urgent=False)):
                 continue
             if not self._busy:
                 await self._tidy(list(self.tracks.values()))
@@ -261,36 +265,38 @@ class Mirror:
             await clock.wait(self._more, max(rest, 0.5))
 
     def _batch(self, names: Sequence[str], number: int, *, once: bool, urgent: bool) -> list[Entry]:
-        index, now, room = self._keep.index.attachments, self._keep.clock.now(), self.account.concurrency
+        index, now = self._keep.index.attachments, self._keep.clock.now()
         names, busy = self._awake(names), self._busy | self._fetcher.parked
-        wanted = Wanted(names, number, once, None if urgent else now, busy, room)
+        wanted = Wanted(names, number, once, None if urgent else now, busy, _AHEAD)
         found = index.work(self.account.name, wanted)
-        return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, room))
+        return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, _AHEAD))
 
     def _awake(self, names: Sequence[str]) -> list[str]:
         """Tracks of which something may be tried now."""
         now = self._keep.clock.monotonic()
         return [name for name in names if not self._trouble.rests(name, now)]
 
-    async def _hand_out(self, queue: "_Queue", batch: list[Entry]) -> bool:
+    async def _hand_out(self, start: Start, batch: list[Entry]) -> bool:
         self._busy.update(entry.id for entry in batch)
         for entry in batch:
-            await queue.put(entry)
+            await self._room.acquire()
+            start(self._work(entry))
         return bool(batch)
 
-    async def _work(self, queue: "_Queue") -> None:
-        while (entry := await queue.get()) is not None:
-            if entry.digest is not None:
-                await self._fetcher.recheck(entry)
-            elif self._awake([entry.attachment.track]):
-                unavailable = await self._fetcher.fetch(entry)
-                self._trouble.note(entry.attachment.track, unavailable, self._keep.clock.monotonic())
-            self._busy.discard(entry.id)
-            if not self._busy:
-                self._more.set()
-
-
-_Queue = asyncio.Queue[Entry | None]
+    async def _work(self, entry: Entry) -> None:
+        """One row, in its lane while the service is asked."""
+        try:
+            async with Lane(self._lanes) as lane:
+                if entry.digest is not None:
+                    await self._fetcher.recheck(entry)
+                elif self._awake([entry.attachment.track]):
+                    unavailable = await self._fetcher.fetch(entry, lane)
+                    self._trouble.note(entry.attachment.track, unavailable, self._keep.clock.monotonic())
+        finally:
+            self._room.release()
+        self._busy.discard(entry.id)
+        if not self._busy:
+            self._more.set()
 
 
 def _stamps(files: Iterable[Path]) -> list[tuple[int, int, int]]:

@@ -15,10 +15,12 @@ from pathlib import Path
 import structlog
 
 from attachsync import lock, names, receipts, spool
+from attachsync.durable import fsync_folder
 from attachsync.errors import IndexDamagedError
 from attachsync.filing import SENT, Filing
 from attachsync.hashing import hashed
 from attachsync.http import Http
+from attachsync.incoming import Expected
 from attachsync.index import Entry, Index
 from attachsync.index.database import FILE
 from attachsync.index.upkeep import REBUILT
@@ -26,7 +28,7 @@ from attachsync.index.uploads import Uploads
 from attachsync.model import Account, Digest, Draft, Outbox
 from attachsync.sources import SERVICES
 from attachsync.spool import Spool
-from attachsync.store import Expected, Store, fsync_folder, storage_errors
+from attachsync.store import Store, storage_errors
 
 log = structlog.get_logger()
 

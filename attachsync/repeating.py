@@ -31,10 +31,19 @@ def again_soon(error: Exception) -> bool | float:
 
 async def repeated(once: Callable[[], Awaitable[T]], pause: float, on: Again = again) -> T:
     """What `once` returns, or the error of its last try. `pause`: before the second try, in seconds."""
+    try:
+        return await once()  # mostly that is all: the machinery of repeating costs as much as a request
+    except Exception as error:
+        if not on(error):
+            raise
+        first: Exception | None = error
     async for attempt in stamina.retry_context(
         on=on, attempts=_ATTEMPTS, timeout=None, wait_initial=pause, wait_max=50 * pause, wait_jitter=1.5 * pause
     ):
         with attempt:
+            if first is not None:  # the first of the attempts was made above
+                failed, first = first, None
+                raise failed
             return await once()
     raise AssertionError("the last attempt returns or raises")
 

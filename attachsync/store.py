@@ -7,16 +7,18 @@ nothing is still being written and no descriptor is reused under a writer.
 import asyncio
 import contextlib
 import errno
-import hashlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from attachsync.durable import Disk, fsync_folder, make_folder, make_folders
 from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError, UnavailableError
+from attachsync.groups import Groups
+from attachsync.incoming import Expected, Incoming
 from attachsync.model import Digest
 from attachsync.partials import Part, Partials
 from attachsync.threads import in_thread
@@ -25,26 +27,13 @@ from attachsync.units import human_size
 T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
-"""Bodies up to this size take one hop to a thread; larger ones are hashed and written in blocks of it."""
-_MUCH = 16 * 1024 * 1024
-"""A body is not read further than this (bytes) beyond twice its stated size: it may have no end."""
+"""Bodies are hashed and written in blocks of this (bytes)."""
+_SMALL = 64 * 1024
+"""Bodies up to this size are hashed where they are, and written by the group that they land in."""
+_IN_MEMORY = 16 * 1024 * 1024
+"""So many bytes of them wait for that in memory."""
+_GROUP = 256
 _THREADS = 8
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the service states of the bytes: every digest it states (there should be one), and the size."""
-
-    digests: frozenset[str] = frozenset()
-    size: int | None = None
-
-    def fault(self, digest: str, size: int) -> str | None:
-        """Why bytes of this digest and size are not what was stated; None if they are."""
-        if self.size is not None and size != self.size:
-            return f"{size} bytes came, {self.size} are stated"
-        others = sorted(self.digests - {digest})
-        return f"SHA-256 is {digest}, stated is {' and '.join(others)}" if others else None
 
 
 _HINTS = {
@@ -57,40 +46,21 @@ _HINTS = {
 """What to do about a refusal of the disk."""
 
 
+def storage_error(error: OSError, place: Path) -> StorageError | NoRoomError:
+    """The disk's own refusal, naming the place; NoRoomError where one file is too large."""
+    if error.errno == errno.EFBIG:
+        return NoRoomError(f"larger than a file may be on the disk of {place}")
+    what = os.strerror(error.errno) if error.errno else str(error)
+    return StorageError(f"{error.filename or place}: {what}{_HINTS.get(error.errno or 0, '')}")
+
+
 @contextlib.contextmanager
 def storage_errors(place: Path) -> Iterator[None]:
-    """Turn the disk's own refusals into StorageError, naming the place; NoRoomError where one file is too large."""
+    """Turn the disk's own refusals into such errors."""
     try:
         yield
     except OSError as error:
-        what = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno == errno.EFBIG:
-            raise NoRoomError(f"larger than a file may be on the disk of {place}") from error
-        hint = _HINTS.get(error.errno or 0, "")
-        raise StorageError(f"{error.filename or place}: {what}{hint}") from error
-
-
-def fsync_folder(folder: str | Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folder(folder: Path, mode: int, root: Path) -> None:
-    """Make `folder` below `root` with `mode` (whatever the umask), parents too, durably; existing ones stay as is."""
-    if folder.is_dir():
-        return
-    if folder != root:
-        make_folder(folder.parent, mode, root)
-    try:
-        folder.mkdir(mode)
-    except FileExistsError:
-        return
-    folder.chmod(mode)
-    fsync_folder(folder.parent)
+        raise storage_error(error, place) from error
 
 
 class Store:
@@ -105,9 +75,13 @@ class Store:
         self._file_mode = file_mode
         self._store_mode = store_mode
         self._min_free = min_free
-        self._coming: dict[_Incoming, int] = {}
+        self._coming: set[Incoming] = set()
+        self._in_memory = 0
         self._counter = itertools.count(1)  # its `next` is one step for all threads; `+= 1` is not
-        self._threads = ThreadPoolExecutor(_THREADS, "store")
+        self.threads = ThreadPoolExecutor(_THREADS, "store")
+        self._groups = Groups(self._land, self.threads, most=_GROUP)
+        self._naming = threading.Lock()
+        self._disk = Disk(mirror)
 
     def prepare(self) -> None:
         """Make the folders, and sweep what a killed process left in `tmp/`. Raises StorageError."""
@@ -121,7 +95,7 @@ class Store:
 
     def close(self) -> None:
         """Wait for the threads."""
-        self._threads.shutdown()
+        self.threads.shutdown()
 
     def path(self, digest: str) -> Path:
         """Where the bytes of a digest are, or would be."""
@@ -141,72 +115,106 @@ class Store:
             found = os.statvfs(self.mirror)
         return found.f_bavail * found.f_frsize
 
+    # --- bodies -------------------------------------------------------------------------------------------------
+
     async def add(
         self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
     ) -> tuple[Digest, int]:
-        """Store a body: (digest, size), durable when this returns. `chunks` follow what is held of `part`.
+        """Store a body: (digest, size), durable when this returns. Raises as `receive` and `land` do."""
+        incoming = await self.receive(chunks, expected, limit, part)
+        await self.land(incoming)
+        return incoming.digest, incoming.size
+
+    async def receive(
+        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
+    ) -> Incoming:
+        """Take a body, which is what was stated, and is then to be landed. `chunks` follow what is held of `part`.
 
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
         `chunks` raises: what has come is then kept in `part`, if it can be continued.
         """
-        incoming = _Incoming(self, expected, part)
-        rest = max((expected.size or 0) - incoming.size, 0)
-        self.check_room(rest)
-        with self._reserved(rest, incoming):
-            return await self._receive(chunks, incoming, expected, limit)
-
-    @contextlib.contextmanager
-    def _reserved(self, size: int, incoming: "_Incoming") -> Iterator[None]:
-        """Count what is still to come of a body as taken."""
-        self._coming[incoming] = size
+        incoming, is_whole = Incoming(self, expected, part), False
+        self.check_room(incoming.coming)
+        self._coming.add(incoming)
         try:
-            yield
-        finally:
-            del self._coming[incoming]
-
-    async def _receive(
-        self, chunks: AsyncIterator[bytes], incoming: "_Incoming", expected: Expected, limit: int
-    ) -> tuple[Digest, int]:
-        held = bytearray()
-        total = incoming.size
-        try:
-            async for chunk in chunks:
-                total += len(chunk)
-                if total > limit:
-                    raise RefusedError(f"larger than max_size ({human_size(limit)})", code="too_large")
-                if expected.size is not None and total > 2 * expected.size + _MUCH:
-                    raise MismatchError(f"{expected.size} bytes are stated, and more than twice as many came")
-                held += chunk
-                if len(held) >= _BLOCK:
-                    await self.run(incoming.write, bytes(held))
-                    self._coming[incoming] = max((expected.size or 0) - total, 0)
-                    held.clear()
-                    self.check_room(0)
-            return await self.run(incoming.finish, bytes(held))
+            await self._receive(chunks, incoming, limit)
+            if incoming.path or incoming.held > min(_SMALL, _IN_MEMORY - self._in_memory) or incoming.fault():
+                await self.run(incoming.complete)
+            if part:
+                await self._groups.add(incoming)  # while it is in our hand
+            is_whole = True
         except (UnavailableError, asyncio.CancelledError):
             incoming.keep()
             raise
         finally:
+            self._coming.discard(incoming)
+            if not is_whole:
+                incoming.discard()
+        return incoming
+
+    async def _receive(self, chunks: AsyncIterator[bytes], incoming: Incoming, limit: int) -> None:
+        async for chunk in chunks:
+            incoming.hold(chunk)
+            if incoming.size > limit:
+                raise RefusedError(f"larger than max_size ({human_size(limit)})", code="too_large")
+            if incoming.has_no_end:
+                raise MismatchError(f"{incoming.expected.size} bytes are stated, and more than twice as many came")
+            if incoming.held >= _BLOCK:
+                await self.run(incoming.write)
+                self.check_room(0)
+
+    async def land(self, incoming: Incoming) -> None:
+        """Give a body that was received its name in `sha256/`, durably, with others that come at the same time."""
+        held = incoming.held
+        self._in_memory += held
+        try:
+            await self._groups.add(incoming)
+        finally:
+            self._in_memory -= held
             incoming.discard()
+
+    def _land(self, bodies: Sequence[Incoming]) -> list[Exception | None]:
+        """Name bodies (blocking): complete them, make them durable, rename them, and make that durable."""
+        errors = [self._attempted(one.complete) for one in bodies]
+        good = [one for one, error in zip(bodies, errors, strict=True) if error is None]
+        folders: set[str] = set()
+        with storage_errors(self.mirror):
+            self._disk.sync_files([one.descriptor for one in good if not one.is_durable])
+            for one in good:
+                folders.update(self._name(one))
+            self._disk.sync_folders(folders)
+        for one in bodies:
+            one.discard()
+        return errors
+
+    def _attempted(self, work: Callable[[], None]) -> Exception | None:
+        try:
+            work()
+        except OSError as error:
+            return storage_error(error, self.mirror)
+        except MismatchError as error:
+            return error
+        return None
+
+    def _name(self, incoming: Incoming) -> list[str]:
+        """Give bytes the name of their digest: the folders that are to be synced. Bytes that are there already stay."""
+        target = self.path(incoming.digest)
+        folders = [str(target.parent)]  # whoever came first may not have got to it yet
+        with self._naming:
+            if incoming.path is not None and not self.has(incoming.digest, incoming.size):
+                folders += map(str, make_folders(target.parent, self._store_mode, self.objects))
+                os.rename(incoming.path, target)
+                incoming.named()
+        return folders
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """Run blocking work of the mirror in a thread; a cancellation waits for it to end."""
         with storage_errors(self.mirror):
-            return await in_thread(function, *values, pool=self._threads)
+            return await in_thread(function, *values, pool=self.threads)
 
     def temporary(self) -> Path:
         """A name in `tmp/` that nothing uses."""
         return self.tmp / f"{os.getpid()}-{next(self._counter)}"
-
-    def place(self, temporary: Path, digest: str) -> None:
-        """Give written and synced bytes their name (blocking). Bytes that are there already stay."""
-        target = self.path(digest)
-        if self.has(digest, temporary.stat().st_size):
-            temporary.unlink()
-        else:
-            make_folder(target.parent, self._store_mode, self.objects)
-            os.rename(temporary, target)
-        fsync_folder(target.parent)  # whoever came first may not have got to it yet
 
     def set_aside(self, temporary: Path, digest: str) -> None:
         """Put bytes that are not what was stated in quarantine (blocking)."""
@@ -250,7 +258,7 @@ class Store:
 
     def check_room(self, size: int) -> None:
         """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes."""
-        taken = sum(self._coming.values())
+        taken = sum(incoming.coming for incoming in self._coming)
         free = self.free() - taken
         if free - size < self._min_free:
             with storage_errors(self.mirror):
@@ -261,68 +269,3 @@ class Store:
             raise StorageError(f"{self.mirror}: the disk is full: {words}")
         if free - size < self._min_free:
             raise NoRoomError(f"{human_size(size)} do not fit on the disk of {self.mirror}: {words}")
-
-
-class _Incoming:
-    """One body being received: a file, hashed as it is written. Its methods block."""
-
-    def __init__(self, store: Store, expected: Expected, part: Part | None) -> None:
-        self._store = store
-        self._expected = expected
-        self._part = part
-        self._continued = part is not None and part.held is not None
-        self._hash = part.hash if part else hashlib.sha256()
-        self.size = part.held.size if part and part.held else 0
-        self._path: Path | None = None
-        self._descriptor = -1
-
-    def write(self, block: bytes) -> None:
-        if self._path is None:
-            self._path = self._part.path if self._part else self._store.temporary()
-            self._descriptor = self._part.opened() if self._part else os.open(self._path, _NEW, 0o600)
-        self._hash.update(block)
-        view = memoryview(block)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-        self.size += len(block)
-        if self._part:
-            self._part.came(self.size, self._hash)
-
-    def finish(self, block: bytes) -> tuple[Digest, int]:
-        self.write(block)
-        assert self._path is not None
-        digest = Digest(self._hash.hexdigest())
-        fault = self._expected.fault(digest, self.size)
-        if fault and self._continued:
-            raise MismatchError(f"{fault}, continued from what was kept")  # of two readings: no evidence of anything
-        self._store.read_only(self._descriptor)
-        os.fsync(self._descriptor)
-        if fault:
-            self._store.set_aside(self._path, digest)
-        else:
-            self._store.place(self._path, digest)
-        self._path = None
-        if self._part:
-            self._part.forget()
-        if fault:
-            raise MismatchError(fault)
-        return digest, self.size
-
-    def keep(self) -> None:
-        """What has come stays, if it can be continued, and the disk lets us say what it is."""
-        if self._part and self._path is not None:
-            with contextlib.suppress(OSError):
-                self._part.came(self.size, self._hash, over=True)
-                self._path = None
-
-    def discard(self) -> None:
-        """Close the file and, unless it got its name or is kept, remove it."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self._path is not None:
-            with contextlib.suppress(OSError):  # a disk that became read-only: what is left is swept at the next start
-                self._path.unlink()
-            self._path = None
-            if self._part:
-                self._part.forget()

@@ -11,7 +11,11 @@ T = TypeVar("T")
 
 async def in_thread(function: Callable[..., T], *values: object, pool: Executor | None = None) -> T:
     """Run blocking work in a thread. A cancellation waits for it to end: nothing is left half done behind our back."""
-    work = asyncio.get_running_loop().run_in_executor(pool, function, *values)
+    return await ended(asyncio.get_running_loop().run_in_executor(pool, function, *values))
+
+
+async def ended(work: "asyncio.Future[T]") -> T:
+    """What work that has begun comes to. A cancellation waits for it to end."""
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:

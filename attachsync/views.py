@@ -1,19 +1,21 @@
 """Readable names for stored bytes: the only writer of `files/`.
 
-An entry is made in `.attachsync/tmp` and renamed in, so that nothing half-made is ever visible. Which kind of link it
-is, the config says; where the file system cannot do that, the next best is made, and said once.
+A new link has its name from its first moment; what takes the place of another, or is a copy, is made in
+`.attachsync/tmp` and renamed in: nothing half-made is ever visible. Which kind of link it is, the config says; where
+the file system cannot do that, the next best is made, and said once.
 """
 
 import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from attachsync.durable import Disk, fsync_folder, make_folder, make_folders
 from attachsync.model import Digest
-from attachsync.store import Store, fsync_folder, make_folder
+from attachsync.store import Store
 
 _FALL_BACK = {"hardlink": ("reflink", "copy"), "symlink": ("hardlink", "copy"), "reflink": ("copy",), "copy": ()}
 _CANNOT = frozenset(
@@ -45,6 +47,7 @@ class Views:
         self._modes = modes
         self._report = report
         self._reported: set[tuple[str, str]] = set()
+        self._disk = Disk(store.mirror / "files")
 
     def prepare(self) -> None:
         """Make `files/`."""
@@ -54,27 +57,51 @@ class Views:
 
     def show(self, path: str, digest: Digest) -> None:
         """Show stored bytes at `path` (relative to the mirror), replacing what it showed; durable when it returns."""
-        target = self._mirror / path
+        error = self.show_all([(path, digest)])[0]
+        if error is not None:
+            raise error
+
+    def show_all(self, entries: Sequence[tuple[str, Digest]]) -> list[OSError | None]:
+        """The same for many, in less time: for each what went wrong with it, if anything."""
+        folders: set[str] = set()
+        errors: list[OSError | None] = []
+        for path, digest in entries:
+            try:
+                folders.update(self._show(path, digest))
+                errors.append(None)
+            except OSError as error:
+                errors.append(error)
+        self._disk.sync_folders(folders)
+        return errors
+
+    def _show(self, path: str, digest: Digest) -> list[str]:
+        """Show one entry: the folders that are to be synced."""
+        target, made = self._mirror / path, []
         for last_try in (False, False, True):
             try:
-                self._make_folders(target.parent, path)
                 self._place(target, digest)
+                break
             except FileNotFoundError:
                 if last_try or not self._store.has(digest):
-                    raise  # else `hide` took the folder away, empty, between two steps
-            else:
-                return
+                    raise
+                made += self._make_folders(target.parent, path)  # the first one in it; or `hide` took it away, empty
+        return [*map(str, made), str(target.parent)]
 
     def _place(self, target: Path, digest: Digest) -> None:
-        if self._shows(target, digest):
-            return
-        temporary = self._store.temporary()
-        try:
-            self._make(temporary, target, digest)
-            os.rename(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        fsync_folder(target.parent)
+        if self._link in ("hardlink", "symlink"):
+            try:
+                return self._make_one(self._link, target, target, self._store.path(digest))
+            except OSError as error:
+                if error.errno != errno.EEXIST and error.errno not in _CANNOT:
+                    raise
+        if not self._shows(target, digest):
+            temporary = self._store.temporary()
+            try:
+                self._make(temporary, target, digest)
+                os.rename(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return None
 
     def hide(self, path: str) -> None:
         """Take an entry out of `files/`; folders it leaves empty go too."""
@@ -91,12 +118,11 @@ class Views:
             folder = folder.parent
         fsync_folder(folder)
 
-    def _make_folders(self, folder: Path, path: str) -> None:
+    def _make_folders(self, folder: Path, path: str) -> list[Path]:
         account = path.split("/", 2)[1]
         root = self._mirror / "files" / account
         mode = self._modes.accounts.get(account, self._modes.folder)
-        make_folder(root, mode, root)
-        make_folder(folder, mode, root)
+        return [*make_folders(root, mode, root), *make_folders(folder, mode, root)]
 
     def _shows(self, target: Path, digest: Digest) -> bool:
         """Whether `target` is a hard link to the stored bytes, or a symbolic one, already."""

@@ -93,8 +93,9 @@ class Attachments:
         return [item for item in page.items if item.key not in known or known[item.key]["version"] != item.version]
 
     def _known(self, track: str, keys: Collection[str]) -> dict[str, sqlite3.Row]:
+        # CROSS: each key is looked up; the planner would rather look through all rows of the track.
         sql = """SELECT attachment.id, attachment.key, version, meta, wanted FROM json_each(?) AS asked
-                 JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
+                 CROSS JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
         return {row["key"]: row for row in self._db.each(sql, json.dumps(list(keys)), track)}
 
     def _insert(self, account: str, item: Attachment, now: float) -> None:
@@ -194,26 +195,23 @@ class Attachments:
         sql = "UPDATE attachment SET record = ?, check_at = ? WHERE id = ? AND version = ?"
         self._db.run(sql, canonical(facts.record), check_at, entry.id, entry.attachment.version)
 
-    def read(self, entry: Entry, record: Mapping[str, JSON]) -> None:
-        """Keep what is to be kept of a reading."""
-        sql = "UPDATE attachment SET record = ? WHERE id = ? AND version = ?"
-        self._db.run(sql, canonical(record), entry.id, entry.attachment.version)
-
     def check_again(self, entry: Entry, check_at: float) -> None:
         """Ask the service's record again at another time: it could not be asked now."""
         self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", check_at, entry.id)
 
     def stored(self, entry: Entry, digest: Digest, size: int, media_type: str | None, path: str, now: float) -> bool:
-        """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile.
+        """The bytes are durable and shown at `path`; kept with the record that the entry has. False, and nothing
+        written, if the version changed meanwhile.
 
         A row that was marked for removal meanwhile stays marked: what it shows now is to leave too.
         """
         with self._db.transaction():
             sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
                      media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
-                     reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0
-                     WHERE id = ?6 AND version = ?7"""
-            if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version):
+                     reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0,
+                     record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
+            said = canonical(entry.record), entry.check_at
+            if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version, *said):
                 return False
             if entry.shown is not None and entry.shown != digest:
                 self._db.run(

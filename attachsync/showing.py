@@ -1,0 +1,69 @@
+"""Stored bytes get their readable names, and then their rows: in groups, and in this order (architecture 4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attachsync.clock import Clock
+from attachsync.groups import Groups
+from attachsync.incoming import Bytes
+from attachsync.index import Entry, Index
+from attachsync.manifest import Manifest
+from attachsync.store import Store, storage_error, storage_errors
+from attachsync.views import Views
+
+_GROUP = 256
+
+
+@dataclass(slots=True)
+class _Showing:
+    """One attachment about to be shown. `is_last`: its row is written as soon as it is; `recorded`: it was."""
+
+    entry: Entry
+    found: Bytes
+    path: str
+    is_last: bool
+    recorded: bool = False
+
+
+class Showing:
+    """The last steps of an attachment on its way: its entry under `files/`, durable, then its row."""
+
+    def __init__(self, index: Index, store: Store, views: Views, manifest: Manifest, clock: Clock) -> None:
+        self._index = index
+        self._store = store
+        self._views = views
+        self._manifest = manifest
+        self._clock = clock
+        self._groups = Groups(self._show, store.threads, most=_GROUP, after=self._record)
+
+    async def show(self, entry: Entry, found: Bytes) -> str | None:
+        """Show and record: the path; None if another version was listed meanwhile. Raises StorageError."""
+        attachments = self._index.attachments
+        path = attachments.claim(entry.account, entry.attachment, found.media_type)
+        moves = entry.path is not None and entry.path != path
+        showing = _Showing(entry, found, path, is_last=not moves)
+        with self._manifest.outdated():
+            await self._groups.add(showing)
+            if moves:
+                if entry.path and entry.shown and not attachments.shows(entry.path, entry.shown, entry.id)[0]:
+                    await self._store.run(self._views.hide, entry.path)
+                showing.recorded = self._recorded(showing)
+            if not showing.recorded and path != entry.path:
+                await self._store.run(self._views.hide, path)  # its version changed meanwhile, and its name
+        return path if showing.recorded else None
+
+    def _show(self, group: Sequence[_Showing]) -> list[Exception | None]:
+        with storage_errors(self._store.mirror):
+            errors = self._views.show_all([(one.path, one.found.digest) for one in group])
+        return [error and storage_error(error, self._store.mirror) for error in errors]
+
+    def _record(self, group: Sequence[_Showing]) -> None:
+        with self._index.database.transaction():
+            for one in group:
+                one.recorded = one.is_last and self._recorded(one)
+
+    def _recorded(self, one: _Showing) -> bool:
+        found = one.found
+        return self._index.attachments.stored(
+            one.entry, found.digest, found.size, found.media_type, one.path, self._clock.now()
+        )
