@@ -1,13 +1,17 @@
 """Secret files: who may read them, what they hold, and when they changed (contract 2). Values stay in memory only."""
 
+import math
 import os
 import shlex
 import stat
+import time
 from pathlib import Path
 
 from attachsync.errors import AuthFailedError
 
 _LONGEST = 64 * 1024
+_GLANCE = 0.5
+"""The file is looked at again this often (seconds): each request asks for its value."""
 
 
 def refusal(path: Path) -> str | None:
@@ -30,12 +34,13 @@ def refusal(path: Path) -> str | None:
 class Secret:
     """A secret file, read again when it changes. Its value appears in no repr, log or error."""
 
-    __slots__ = ("_seen", "_value", "path", "trusted")
+    __slots__ = ("_look_at", "_seen", "_value", "path", "trusted")
 
     def __init__(self, path: Path, *, trusted: bool = False) -> None:
         self.path = path
         self.trusted = trusted
         self._seen: tuple[int, int, int] | None = None
+        self._look_at = -math.inf
         self._value = ""
 
     def __repr__(self) -> str:
@@ -52,6 +57,8 @@ class Secret:
 
         Raises AuthFailedError when the file is missing, too open, empty or too long: the account cannot sign in.
         """
+        if not fresh and time.monotonic() < self._look_at:
+            return self._value
         fault = None if self.trusted else refusal(self.path)
         if fault:
             raise AuthFailedError(fault)
@@ -74,4 +81,5 @@ class Secret:
             raise AuthFailedError(f"secret file {self.path} cannot be read: {type(error).__name__}") from None
         if not self._value:
             raise AuthFailedError(f"secret file {self.path} is empty")
+        self._look_at = time.monotonic() + _GLANCE
         return self._value

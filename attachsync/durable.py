@@ -29,21 +29,25 @@ def fsync_folder(folder: str | Path) -> None:
 
 def make_folder(folder: Path, mode: int, root: Path) -> None:
     """Make `folder` below `root` with `mode` (whatever the umask), parents too, durably; existing ones stay as is."""
-    for made in make_folders(folder, mode, root):
-        fsync_folder(made)
+    for changed in make_folders(str(folder), mode, str(root)):
+        fsync_folder(changed)
 
 
-def make_folders(folder: Path, mode: int, root: Path) -> list[Path]:
+def make_folders(folder: str, mode: int, root: str) -> list[str]:
     """The same, but for being durable: it is when the folders that are returned are synced."""
-    if folder.is_dir():
-        return []
-    changed = make_folders(folder.parent, mode, root) if folder != root else []
     try:
-        folder.mkdir(mode)
+        os.mkdir(folder, mode)
     except FileExistsError:
-        return [*changed, folder.parent]  # whoever came first may not have got to it yet
-    folder.chmod(mode)
-    return [*changed, folder.parent]
+        if not os.path.isdir(folder):
+            raise
+        return []
+    except FileNotFoundError:
+        if folder == root:
+            raise
+        above = make_folders(os.path.dirname(folder), mode, root)
+        return [*above, *make_folders(folder, mode, root)]
+    os.chmod(folder, mode)
+    return [os.path.dirname(folder)]
 
 
 def write_out(descriptor: int, start: int, size: int) -> None:

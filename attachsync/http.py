@@ -70,6 +70,7 @@ class Http:
         self, account: Account, credentials: Credentials, clock: Clock, *, patience: Patience = _PATIENCE
     ) -> None:
         self.account = account
+        self._base = account.base_url.rstrip("/")
         self.boundary = Boundary(account.base_url, account.media_hosts, account.proxy)
         self.clock = clock
         self._credentials = credentials
@@ -77,6 +78,7 @@ class Http:
         self._pace = Pace(account.name, account.rate, clock)
         self.skew: float | None = None
         """By how much our clock was ahead of the service's (seconds) when it answered last; None: it did not say."""
+        self._date: str | None = None
         context: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -94,7 +96,7 @@ class Http:
 
     def url(self, path: str, query: Query = ()) -> URL:
         """`path` (already percent-encoded) below the account's base URL."""
-        url = URL(self.account.base_url.rstrip("/") + path, encoded=True)
+        url = URL(self._base + path, encoded=True)
         return url.with_query(list(query)) if query else url
 
     async def get(self, url: URL, *, signed: bool = True, signature: Mapping[str, str] | None = None) -> Reply:
@@ -215,7 +217,7 @@ class Http:
 
         `patient`: a 429 is waited out here; else it is the caller's. `own`: what signs it instead of the credentials.
         """
-        target, renewed, hops, where = url, False, 0, self._where(method, url)
+        target, renewed, hops = url, False, 0
         while True:
             began = await self._pace.turn()
             trusted = signed and self.boundary.may_carry_credentials(target)
@@ -226,7 +228,7 @@ class Http:
             response = await self._once(method, target, content, signature)
             if 200 <= response.status < 300:
                 self._pace.answered()
-                self.skew = skew(response.headers.get("Date"), self.clock.now())
+                self._note_date(response.headers.get("Date"))
                 return response
             async with response:
                 if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):
@@ -235,12 +237,17 @@ class Http:
                     hops += 1
                     target = self._next_hop(method, url, response, hops)
                 else:
-                    error = await self._fault(response, where, carried)
+                    error = await self._fault(response, self._where(method, url), carried)
                     if not isinstance(error, RateLimitedError):
                         raise error
                     self._pace.limited(error, began)
                     if not patient:
                         raise error
+
+    def _note_date(self, date: str | None) -> None:
+        """Compare the clocks; a date that was seen already says nothing new."""
+        if date is None or date != self._date:
+            self._date, self.skew = date, skew(date, self.clock.now())
 
     async def _signature(self) -> Mapping[str, str]:
         """Headers that sign a request. Trouble with having them is the account's, and has been repeated already."""
@@ -252,7 +259,6 @@ class Http:
     async def _once(
         self, method: str, target: URL, content: Content, signature: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        where = self._where(method, target)
         extra = dict(content())
         headers = {**extra.pop("headers", {}), **signature}
         span, carried = self._patience.whole, extra.get("data")
@@ -265,16 +271,17 @@ class Http:
                     method, target, headers=headers, allow_redirects=False, proxy=self.account.proxy, **extra
                 )
         except RefusedError as error:
-            raise RefusedError(f"{where}: {error}", code=error.code) from None
+            raise RefusedError(f"{self._where(method, target)}: {error}", code=error.code) from None
         except aiohttp.ClientConnectorCertificateError as error:
-            said, home = f"{where}: {_reason(error)}", self.boundary.is_home(target)
+            said, home = f"{self._where(method, target)}: {_reason(error)}", self.boundary.is_home(target)
             raise (AccountError(said) if home else RefusedError(said, code="certificate")) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise UnavailableError(f"{where}: cannot connect ({_reason(error)})", sent=False) from None
+            said = f"{self._where(method, target)}: cannot connect ({_reason(error)})"
+            raise UnavailableError(said, sent=False) from None
         except (aiohttp.InvalidURL, ValueError):
-            raise RefusedError(f"{where}: not a URL that can be asked", code="address") from None
+            raise RefusedError(f"{self._where(method, target)}: not a URL that can be asked", code="address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(f"{where}: {_reason(error)}") from error
+            raise UnavailableError(f"{self._where(method, target)}: {_reason(error)}") from error
 
     def _next_hop(self, method: str, url: URL, response: aiohttp.ClientResponse, hops: int) -> URL:
         where = self._where(method, url)
@@ -318,8 +325,13 @@ class Http:
         return Reply(response.status, response.headers, bytes(body), where)
 
     async def _blocks(self, response: aiohttp.ClientResponse, where: str) -> AsyncIterator[bytes]:
+        content = response.content
         try:
-            async for block in hurried(response.content.iter_chunked(_BLOCK), self._patience):
+            if content.is_eof():  # all of it is here already: mostly a small one is, as soon as its head is
+                if block := content.read_nowait():
+                    yield block
+                return
+            async for block in hurried(content.iter_chunked(_BLOCK), self._patience):
                 yield block
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnavailableError(f"{where}: the answer broke off ({_reason(error)})", begun=True) from error

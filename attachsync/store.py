@@ -68,6 +68,7 @@ class Store:
 
     def __init__(self, mirror: Path, *, file_mode: int = 0o440, store_mode: int = 0o700, min_free: int = 0) -> None:
         self.mirror = mirror
+        self._root = str(mirror)
         self.objects = mirror / "sha256"
         self.tmp = mirror / ".attachsync" / "tmp"
         self.quarantined = mirror / ".attachsync" / "quarantine"
@@ -99,20 +100,26 @@ class Store:
 
     def path(self, digest: str) -> Path:
         """Where the bytes of a digest are, or would be."""
-        return self.objects / digest[:2] / digest
+        return Path(self.location(digest))
+
+    def location(self, digest: str) -> str:
+        """The same as text, which is quicker to have."""
+        return f"{self._root}/sha256/{digest[:2]}/{digest}"
 
     def has(self, digest: str, size: int | None = None) -> bool:
         """Whether the bytes of a digest are stored (and of that size, when given)."""
         try:
-            found = self.path(digest).stat()
+            found = os.stat(self.location(digest))
         except OSError:
             return False
         return size is None or found.st_size == size
 
     def free(self) -> int:
         """Bytes free for this user on the mirror's file system. Raises StorageError."""
-        with storage_errors(self.mirror):
-            found = os.statvfs(self.mirror)
+        try:
+            found = os.statvfs(self._root)
+        except OSError as error:
+            raise storage_error(error, self.mirror) from error
         return found.f_bavail * found.f_frsize
 
     # --- bodies -------------------------------------------------------------------------------------------------
@@ -121,6 +128,7 @@ class Store:
         self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
     ) -> tuple[Digest, int]:
         """Store a body: (digest, size), durable when this returns. Raises as `receive` and `land` do."""
+        self.check_room(expected.size or 0)
         incoming = await self.receive(chunks, expected, limit, part)
         await self.land(incoming)
         return incoming.digest, incoming.size
@@ -128,13 +136,13 @@ class Store:
     async def receive(
         self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
     ) -> Incoming:
-        """Take a body, which is what was stated, and is then to be landed. `chunks` follow what is held of `part`.
+        """Take a body, for which there is room: it is what was stated, and is to be landed. `chunks` follow what
+        is held of `part`.
 
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
         `chunks` raises: what has come is then kept in `part`, if it can be continued.
         """
         incoming, is_whole = Incoming(self, expected, part), False
-        self.check_room(incoming.coming)
         self._coming.add(incoming)
         try:
             await self._receive(chunks, incoming, limit)
@@ -198,14 +206,16 @@ class Store:
 
     def _name(self, incoming: Incoming) -> list[str]:
         """Give bytes the name of their digest: the folders that are to be synced. Bytes that are there already stay."""
-        target = self.path(incoming.digest)
-        folders = [str(target.parent)]  # whoever came first may not have got to it yet
+        target = self.location(incoming.digest)
+        folder = os.path.dirname(target)
+        made: list[str] = []
         with self._naming:
             if incoming.path is not None and not self.has(incoming.digest, incoming.size):
-                folders += map(str, make_folders(target.parent, self._store_mode, self.objects))
+                if not os.path.isdir(folder):
+                    made = make_folders(folder, self._store_mode, str(self.objects))
                 os.rename(incoming.path, target)
                 incoming.named()
-        return folders
+        return [*made, folder]  # also where it was there: whoever came first may not have got to it yet
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """Run blocking work of the mirror in a thread; a cancellation waits for it to end."""

@@ -5,13 +5,13 @@ A new link has its name from its first moment; what takes the place of another, 
 the file system cannot do that, the next best is made, and said once.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from attachsync.durable import Disk, fsync_folder, make_folder, make_folders
 from attachsync.model import Digest
@@ -76,7 +76,8 @@ class Views:
 
     def _show(self, path: str, digest: Digest) -> list[str]:
         """Show one entry: the folders that are to be synced."""
-        target, made = self._mirror / path, []
+        target = f"{self._mirror}/{path}"
+        folder, made = os.path.dirname(target), []
         for last_try in (False, False, True):
             try:
                 self._place(target, digest)
@@ -84,23 +85,25 @@ class Views:
             except FileNotFoundError:
                 if last_try or not self._store.has(digest):
                     raise
-                made += self._make_folders(target.parent, path)  # the first one in it; or `hide` took it away, empty
-        return [*map(str, made), str(target.parent)]
+                made += self._make_folders(folder, path)  # the first one in it; or `hide` took it away, empty
+        return [*made, folder]
 
-    def _place(self, target: Path, digest: Digest) -> None:
+    def _place(self, target: str, digest: Digest) -> None:
+        source = self._store.location(digest)
         if self._link in ("hardlink", "symlink"):
             try:
-                return self._make_one(self._link, target, target, self._store.path(digest))
+                return self._make_one(self._link, target, target, source)
             except OSError as error:
                 if error.errno != errno.EEXIST and error.errno not in _CANNOT:
                     raise
-        if not self._shows(target, digest):
-            temporary = self._store.temporary()
+        if not _same(target, source):
+            temporary = str(self._store.temporary())
             try:
-                self._make(temporary, target, digest)
+                self._make(temporary, target, source)
                 os.rename(temporary, target)
             finally:
-                temporary.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
         return None
 
     def hide(self, path: str) -> None:
@@ -118,26 +121,19 @@ class Views:
             folder = folder.parent
         fsync_folder(folder)
 
-    def _make_folders(self, folder: Path, path: str) -> list[Path]:
+    def _make_folders(self, folder: str, path: str) -> list[str]:
         account = path.split("/", 2)[1]
-        root = self._mirror / "files" / account
         mode = self._modes.accounts.get(account, self._modes.folder)
-        return [*make_folders(root, mode, root), *make_folders(folder, mode, root)]
+        return make_folders(folder, mode, f"{self._mirror}/files/{account}")
 
-    def _shows(self, target: Path, digest: Digest) -> bool:
-        """Whether `target` is a hard link to the stored bytes, or a symbolic one, already."""
-        try:
-            return os.path.samestat(target.stat(), self._store.path(digest).stat())
-        except OSError:
-            return False
-
-    def _make(self, temporary: Path, target: Path, digest: Digest) -> None:
+    def _make(self, temporary: str, target: str, source: str) -> None:
         kinds = (self._link, *_FALL_BACK[self._link])
         for kind, fallback in zip(kinds, (*kinds[1:], None), strict=True):
             try:
-                self._make_one(kind, temporary, target, self._store.path(digest))
+                self._make_one(kind, temporary, target, source)
             except OSError as error:
-                temporary.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
                 if fallback is None or error.errno not in _CANNOT:
                     raise
                 reason = os.strerror(error.errno or 0)
@@ -147,16 +143,24 @@ class Views:
                     self._report(self._link, kind, reason)
                 return
 
-    def _make_one(self, kind: str, temporary: Path, target: Path, source: Path) -> None:
+    def _make_one(self, kind: str, temporary: str, target: str, source: str) -> None:
         if kind == "hardlink":
             os.link(source, temporary)
         elif kind == "symlink":
-            os.symlink(os.path.relpath(source, target.parent), temporary)
+            os.symlink(os.path.relpath(source, os.path.dirname(target)), temporary)
         else:
             _duplicate(source, temporary, self._modes.file, clone=kind == "reflink")
 
 
-def _duplicate(source: Path, temporary: Path, mode: int, *, clone: bool) -> None:
+def _same(target: str, source: str) -> bool:
+    """Whether `target` is a hard link to the stored bytes, or a symbolic one, already."""
+    try:
+        return os.path.samestat(os.stat(target), os.stat(source))
+    except OSError:
+        return False
+
+
+def _duplicate(source: str, temporary: str, mode: int, *, clone: bool) -> None:
     """Copy bytes durably, sharing their blocks if `clone`."""
     with open(source, "rb") as read, open(temporary, "xb", opener=_private) as written:
         if clone:

@@ -17,6 +17,7 @@ LAYERS = [
     {
         "mirror",
         "fetcher",
+        "showing",
         "downloading",
         "keeping",
         "retention",
@@ -34,7 +35,7 @@ LAYERS = [
         "systemd",
         "hooks",
     },
-    {"store", "partials", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
+    {"store", "incoming", "partials", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
 ]
 """From the top; a module in none of them is a helper that all may use."""
 

@@ -526,17 +526,18 @@ async def test_a_full_disk_ends_the_pass_and_loses_nothing(ledger: Ledgers) -> N
     assert not summary.incomplete
 
 
-def test_more_links_than_the_file_system_allows(tmp_path: Path) -> None:
+async def test_more_links_than_the_file_system_allows(tmp_path: Path) -> None:
     """ext4 allows 65,000 to a file: the next entry is a copy, and that is said once."""
     store = Store(tmp_path)
     store.prepare()
     said: list[tuple[str, str, str]] = []
     views = Views(store, "hardlink", Modes(), lambda *words: said.append(words))
     views.prepare()
-    temporary = store.temporary()
-    temporary.write_bytes(b"popular")
-    digest = Digest(sha256(b"popular"))
-    store.place(temporary, digest)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"popular"
+
+    digest, _ = await store.add(chunks(), Expected(), limit=100)
     (tmp_path / "links").mkdir()
     with contextlib.suppress(OSError):
         for number in range(70_000):

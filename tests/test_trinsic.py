@@ -702,7 +702,7 @@ async def test_a_one_use_key_is_exchanged_once_whatever_fails_after(ids: Ids, mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Views, "show", broken)
+        patch.setattr(Views, "show_all", broken)
         summary, _ = await ids.sync()
     assert summary.incomplete
     assert ids.stored() == {sha256(JPEG)}
