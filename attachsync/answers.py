@@ -32,8 +32,8 @@ class Reply:
     def json(self) -> JSON:
         """The body as JSON, text that is no Unicode made so; raises MalformedError."""
         try:
-            parsed: JSON = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
-            if b"\\u" in self.body.lower():
+            parsed: JSON = _DECODER.decode(self.body.decode(json.detect_encoding(self.body), "surrogatepass"))
+            if b"\\u" in self.body:
                 parsed = _storable(parsed)
         except (ValueError, RecursionError) as error:
             raise MalformedError(f"{self.where}: HTTP {self.status}, but no JSON ({type(error).__name__})") from None
@@ -67,6 +67,9 @@ def _finite(digits: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError("a number without bounds")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 
 
 def explain(body: bytes) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import AsyncIterator, Mapping
 
-from attachsync import partials, retry
+from attachsync import retry
 from attachsync.errors import MalformedError, MismatchError, RefusedError, UnavailableError
 from attachsync.grace import unbroken
 from attachsync.incoming import Bytes, Expected
@@ -114,6 +114,6 @@ def _shows_html(attachment: Attachment, facts: Facts) -> bool:
     return "html" in stated.lower() or attachment.path[-1].lower().endswith((".html", ".htm", ".xhtml"))
 
 
-def kept_as(entry: Entry) -> str:
-    """Under which name a body that broke off is kept."""
-    return partials.name_of(entry.account, entry.attachment.key, entry.attachment.version)
+def kept_as(entry: Entry) -> tuple[str, str, str]:
+    """By what a body that broke off is known, while it is kept."""
+    return entry.account, entry.attachment.key, entry.attachment.version

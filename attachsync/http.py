@@ -45,10 +45,6 @@ Content = Callable[[], Mapping[str, Any]]
 """What a POST carries, as aiohttp's keyword arguments; made anew for each try."""
 
 
-def _nothing() -> Mapping[str, Any]:
-    return {}
-
-
 def _wants_json() -> Mapping[str, Any]:
     return {"headers": {"Accept": "application/json"}}
 
@@ -70,7 +66,6 @@ class Http:
         self, account: Account, credentials: Credentials, clock: Clock, *, patience: Patience = _PATIENCE
     ) -> None:
         self.account = account
-        self._base = account.base_url.rstrip("/")
         self.boundary = Boundary(account.base_url, account.media_hosts, account.proxy)
         self.clock = clock
         self._credentials = credentials
@@ -96,7 +91,7 @@ class Http:
 
     def url(self, path: str, query: Query = ()) -> URL:
         """`path` (already percent-encoded) below the account's base URL."""
-        url = URL(self._base + path, encoded=True)
+        url = URL(self.account.base_url.rstrip("/") + path, encoded=True)
         return url.with_query(list(query)) if query else url
 
     async def get(self, url: URL, *, signed: bool = True, signature: Mapping[str, str] | None = None) -> Reply:
@@ -111,7 +106,7 @@ class Http:
 
         return await repeated(once, self._patience.pause)
 
-    async def post(self, url: URL, content: Content = _nothing, *, signed: bool = True, repeat: bool = False) -> Reply:
+    async def post(self, url: URL, content: Content = dict, *, signed: bool = True, repeat: bool = False) -> Reply:
         """POST once (twice after a 401, which did nothing), or, where that harms nothing, as GET is repeated.
 
         Redirects are refused.
@@ -207,7 +202,7 @@ class Http:
         self,
         method: str,
         url: URL,
-        content: Content = _nothing,
+        content: Content = dict,
         *,
         signed: bool = True,
         patient: bool = True,
@@ -228,7 +223,9 @@ class Http:
             response = await self._once(method, target, content, signature)
             if 200 <= response.status < 300:
                 self._pace.answered()
-                self._note_date(response.headers.get("Date"))
+                date = response.headers.get("Date")
+                if date is None or date != self._date:  # one that was seen already says nothing new
+                    self._date, self.skew = date, skew(date, self.clock.now())
                 return response
             async with response:
                 if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):
@@ -243,11 +240,6 @@ class Http:
                     self._pace.limited(error, began)
                     if not patient:
                         raise error
-
-    def _note_date(self, date: str | None) -> None:
-        """Compare the clocks; a date that was seen already says nothing new."""
-        if date is None or date != self._date:
-            self._date, self.skew = date, skew(date, self.clock.now())
 
     async def _signature(self) -> Mapping[str, str]:
         """Headers that sign a request. Trouble with having them is the account's, and has been repeated already."""

@@ -35,9 +35,9 @@ E = TypeVar("E", bound=BaseException)
 Start = Callable[[Coroutine[Any, Any, None]], object]
 """Begins a task of the session."""
 
-_AHEAD = 256
-"""So many rows of an account are under way at a time. Few of them ask the service: the others wait for a lane, or for
-the disk, which takes many at once."""
+_AHEAD = 32
+"""For each attachment that is asked for at a time (but the first) so many are under way: they wait for the disk, which
+takes many at once, while the next ones are asked for."""
 _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
 _LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
@@ -88,7 +88,8 @@ class Mirror:
         self._urgent = 0
         self._busy: set[int] = set()
         self._lanes = asyncio.Semaphore(account.concurrency)
-        self._room = asyncio.Semaphore(_AHEAD)
+        self._width = 1 + _AHEAD * (account.concurrency - 1)
+        self._room = asyncio.Semaphore(self._width)
         self._trouble = Trouble(account.name, len(tracks))
 
     # --- one pass -----------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ class Mirror:
         """List and fetch at the same time, until both end or an error reaches the account or the disk."""
         self._busy.clear()
         self._fetcher.parked.clear()
-        self._lanes, self._room = asyncio.Semaphore(self.account.concurrency), asyncio.Semaphore(_AHEAD)
+        self._lanes, self._room = asyncio.Semaphore(self.account.concurrency), asyncio.Semaphore(self._width)
         try:
             turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
@@ -267,9 +268,9 @@ class Mirror:
     def _batch(self, names: Sequence[str], number: int, *, once: bool, urgent: bool) -> list[Entry]:
         index, now = self._keep.index.attachments, self._keep.clock.now()
         names, busy = self._awake(names), self._busy | self._fetcher.parked
-        wanted = Wanted(names, number, once, None if urgent else now, busy, _AHEAD)
+        wanted = Wanted(names, number, once, None if urgent else now, busy, self._width)
         found = index.work(self.account.name, wanted)
-        return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, _AHEAD))
+        return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, self._width))
 
     def _awake(self, names: Sequence[str]) -> list[str]:
         """Tracks of which something may be tried now."""

@@ -6,12 +6,13 @@ but for what says otherwise.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from attachsync.model import Body, Held
@@ -30,16 +31,19 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
-def name_of(*identity: str) -> str:
-    """The name under which a body is kept: of its account, key and version."""
+Identity = tuple[str, ...]
+"""What a body is known by: its account, key and version."""
+
+
+def _name_of(identity: Identity) -> str:
+    """The name under which a body is kept."""
     return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:32]
 
 
 class Part:
     """One body's beginning. `held` is what there is of it when it is taken up; None: nothing sound."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path, name: Callable[[], str], *, may_be_there: bool = True) -> None:
         self.held: Held | None = None
         self.hash = hashlib.sha256()
         """Of what is held."""
@@ -47,6 +51,15 @@ class Part:
         self._hashed = 0
         self._of: tuple[int, str] | None = None
         self._marked = 0
+        self._folder = folder
+        self._name = name
+        self.may_be_there = may_be_there
+        """Whether there can be anything of it on the disk."""
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The file. Its name takes some making, and mostly nobody asks for it."""
+        return self._folder / self._name()
 
     @property
     def sidecar(self) -> Path:
@@ -55,7 +68,7 @@ class Part:
 
     def is_there(self) -> bool:
         """Whether there is something to recover. Fast."""
-        return self.sidecar.exists()
+        return self.may_be_there and self.sidecar.exists()
 
     def recover(self) -> bool:
         """Find out what of it is sound, by its hash: one short step of it, and whether there is more to do."""
@@ -89,6 +102,7 @@ class Part:
 
     def opened(self) -> int:
         """A descriptor at the end of what is held, which is all there is then."""
+        self.may_be_there = True
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         size = self.held.size if self.held else 0
         os.ftruncate(descriptor, size)
@@ -121,7 +135,8 @@ class Partials:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._taken: set[str] = set()
+        self._taken: set[Identity] = set()
+        self._is_empty = False
 
     def prepare(self) -> None:
         """Make the folder, and sweep what is of no use any more."""
@@ -130,34 +145,38 @@ class Partials:
         self.sweep()
 
     @contextlib.contextmanager
-    def taken(self, name: str) -> Iterator[Part | None]:
+    def taken(self, identity: Identity) -> Iterator[Part | None]:
         """Have one for oneself; None if another has it. Does not block; what is sound of it, `recover` tells."""
-        if name in self._taken:
+        if identity in self._taken:
             yield None
             return
-        self._taken.add(name)
+        self._taken.add(identity)
+        part = Part(self.folder, functools.partial(_name_of, identity), may_be_there=not self._is_empty)
         try:
-            yield Part(self.folder / name)
+            yield part
         finally:
-            self._taken.discard(name)
+            self._is_empty = self._is_empty and not part.may_be_there
+            self._taken.discard(identity)
 
-    def drop(self, name: str) -> None:
+    def drop(self, identity: Identity) -> None:
         """Remove one that nobody has. Fast enough for the event loop: mostly there is none."""
-        if name not in self._taken:
-            Part(self.folder / name).forget()
+        if not self._is_empty and identity not in self._taken:
+            Part(self.folder, functools.partial(_name_of, identity)).forget()
 
     def sweep(self, older: float = _KEPT) -> None:
         """Remove what nobody has and nobody went on with for so many seconds, and what nothing vouches for."""
-        before = time.time() - older
-        for entry in list(os.scandir(self.folder)):
+        before, taken = time.time() - older, {_name_of(one) for one in self._taken}
+        entries = list(os.scandir(self.folder))
+        self._is_empty = not entries
+        for entry in entries:
             name, _, kind = entry.name.partition(".")
             sidecar = Path(self.folder, f"{name}.json")
-            if name in self._taken:
+            if name in taken:
                 continue
             if not _NAME.fullmatch(name) or kind not in ("", "json"):
                 os.unlink(entry.path)
             elif not sidecar.exists() or sidecar.stat().st_mtime <= before:
-                Part(self.folder / name).forget()
+                Part(self.folder, functools.partial(str, name)).forget()
 
 
 def _stated(sidecar: Path) -> tuple[Held, str]:

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from attachsync.errors import MismatchError, NoRoomError, StorageError
+from attachsync.incoming import Expected
 from attachsync.sandbox import Fault
 from attachsync.sandbox.content import Held
-from attachsync.store import Expected, Store
+from attachsync.store import Store
 from tests.commands import LIGHT, Done, Stage, environment, needs_two_users, open_up, stage, stop, until
 from tests.namespaces import fill, needs_namespaces, seen_by, within
 

@@ -35,7 +35,19 @@ LAYERS = [
         "systemd",
         "hooks",
     },
-    {"store", "incoming", "partials", "index", "views", "sources", "filing", "spool", "folders", "receipts", "manifest"},
+    {
+        "store",
+        "incoming",
+        "partials",
+        "index",
+        "views",
+        "sources",
+        "filing",
+        "spool",
+        "folders",
+        "receipts",
+        "manifest",
+    },
 ]
 """From the top; a module in none of them is a helper that all may use."""
 

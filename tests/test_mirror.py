@@ -6,11 +6,13 @@ import dataclasses
 import hashlib
 import os
 import stat
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from attachsync.incoming import Expected
 from attachsync.index import Index
 from attachsync.index.attachments import entry_of
 from attachsync.model import Digest, State

@@ -29,9 +29,7 @@ class Mutant:
 
 
 _NEWS = "            yield _page_of_events(track, [event for event in listing.events if"
-_SHOW = """            await store.run(views.show, path, found.digest)
-            old ="""
-_MADE = "    folder.chmod(mode)\n    fsync_folder(folder.parent)\n"
+_SHOW = "            await self._groups.add(showing)\n"
 _PUT = """        self._filing.put(upload.filed_as, document, file)
         if file is not None and not self._filing.move(upload.name, upload.filed_as, file):
             self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
@@ -40,18 +38,18 @@ _JOURNAL = """        with self._db.transaction(durable=durable):
             self._db.run(f"UPDATE upload"""
 _BEGUN = """        with self._db.transaction(durable=True):
             marks = ", ".join"""
-_FAULT = """        if fault:
-            self._store.set_aside(self._path, digest)
-        else:
-            self._store.place(self._path, digest)
+_FAULT = """        if fault and self.path:
+            self._place.set_aside(self.path, self.digest)
+            self.named()
+            raise MismatchError(fault)
 """
 
 MUTANTS = (
     Mutant(
         "row before bytes",
-        "fetcher.py",
+        "showing.py",
         _SHOW,
-        "            index.stored(entry, found.digest, found.size, found.media_type, path, 0)\n" + _SHOW,
+        "            attachments.stored(entry, found.digest, found.size, found.media_type, path, 0)\n" + _SHOW,
     ),
     Mutant(
         "cursor past an unrecorded row",
@@ -60,7 +58,8 @@ MUTANTS = (
         "            yield Page((), {_EVENTS: watermark(cursor, latest, now)})\n" + _NEWS,
         EVERY.format(4),
     ),
-    Mutant("rename before fsync", "store.py", "        os.fsync(self._descriptor)\n", ""),
+    Mutant("rename before fsync", "store.py", "            self._disk.sync_files([", "            list(["),
+    Mutant("rename of a large one before fsync", "incoming.py", "            os.fsync(self.descriptor)\n", ""),
     Mutant(
         "receipt after move",
         "outbox/journey.py",
@@ -71,16 +70,9 @@ MUTANTS = (
         self._filing.put(upload.filed_as, document, file)
 """,
     ),
-    Mutant(
-        "folder of bytes not synced", "store.py", "        fsync_folder(target.parent)  # whoever", "        # whoever"
-    ),
-    Mutant("folder of names not synced", "views.py", "        fsync_folder(target.parent)\n", ""),
-    Mutant(
-        "new folders not synced",
-        "store.py",
-        _MADE,
-        "    folder.chmod(mode)\n",
-    ),
+    Mutant("folder of bytes not synced", "store.py", "            self._disk.sync_folders(folders)\n", ""),
+    Mutant("folder of names not synced", "views.py", "        self._disk.sync_folders(folders)\n", ""),
+    Mutant("new folders not synced", "durable.py", "    return [os.path.dirname(folder)]\n", "    return []\n"),
     Mutant(
         "marker's folder not synced",
         "lock.py",
@@ -108,7 +100,7 @@ MUTANTS = (
         "self._is_outdated = False",
     ),
     Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
-    Mutant("quarantine skipped", "store.py", _FAULT, "        self._store.place(self._path, digest)\n", MISMATCH),
+    Mutant("quarantine skipped", "incoming.py", _FAULT, "", MISMATCH),
     Mutant(
         "name claimed twice",
         "index/attachments.py",

@@ -12,7 +12,7 @@ from watchfiles import awatch
 
 from attachsync import config as configs
 from attachsync import log
-from attachsync.cli.session import config_of
+from attachsync.cli.session import config_of, in_loop
 from attachsync.clock import Clock
 from attachsync.log import LogObserver
 from attachsync.reader import Config
@@ -30,7 +30,7 @@ def run(context: click.Context) -> None:
     """
     config = config_of(context)
     log.set_up(config.daemon.log_format, daemon=True, journal="JOURNAL_STREAM" in os.environ)
-    asyncio.run(_run(config))
+    in_loop(_run(config))
 
 
 async def _run(config: Config) -> None:

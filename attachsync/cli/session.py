@@ -63,6 +63,14 @@ def opened(config: Config) -> Iterator[Index]:
         index.close()
 
 
+def in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop of its own, as `asyncio.run` does; this one takes less time for each request."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end. SIGTERM ends it, tidily, and the command exits 143; Ctrl-C exits 130."""
     terminated = False
@@ -79,7 +87,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return await task
 
     try:
-        return asyncio.run(under_signals())
+        return in_loop(under_signals())
     except asyncio.CancelledError:
         if terminated:
             raise click.exceptions.Exit(TERMINATED) from None

@@ -56,7 +56,10 @@ class Wanted:
 
 def canonical(value: object) -> str:
     """JSON that is equal if and only if the values are: services shuffle their keys (specs/datatrails.md 1.3)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class Attachments:

@@ -37,14 +37,19 @@ class TokenFile:
 
     def __init__(self, file: Secret) -> None:
         self._file = file
+        self._text = ""
+        self._headers: Mapping[str, str] = {}
 
     async def headers(self, http: Http) -> Mapping[str, str]:
         """The token as it is in the file now."""
         try:
-            token = token_of(await self._file.value())
+            text = await self._file.value()
+            if text is not self._text:
+                self._headers = {"Authorization": f"Bearer {token_of(text)}"}
+                self._text = text
         except AuthFailedError as error:
             raise AuthFailedError(f"{http.account.name}: {error} ({self._file.path})") from None
-        return {"Authorization": f"Bearer {token}"}
+        return self._headers
 
     async def renew(self, used: Mapping[str, str]) -> bool:
         """Whether the file now holds another token than the one that was refused."""

@@ -51,7 +51,13 @@ class TrailSource:
 
     def __init__(self, http: Http, target: Callable[[Track], Target]) -> None:
         self._http = http
-        self._target = target
+        self._target_of = target
+        self._targets: dict[str, Target] = {}
+
+    def _target(self, track: Track) -> Target:
+        if track.name not in self._targets:
+            self._targets[track.name] = self._target_of(track)
+        return self._targets[track.name]
 
     # --- listing ------------------------------------------------------------------------------------------------
 
