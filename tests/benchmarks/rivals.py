@@ -16,6 +16,7 @@ _ACCOUNT = """
 [mirror]
 directory = "{folder}/mirror"
 min_free = 0
+scrub = "off"
 
 [accounts.ledger]
 service = "datatrails"
