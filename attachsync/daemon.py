@@ -80,6 +80,7 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
         make_folder(directory, config.mirror.dir_mode, directory)
     with lock.held(directory, config.state_directory, command, clock.now()), ExitStack() as stack:
         index = rebuilding.opened(directory, config.state_directory, clock.now())
+        stack.callback(rebuilding.closed, config.state_directory)
         stack.callback(index.close)
         lock.marked(directory, index.database.noted(rebuilding.MARK), partial(_remember, index))
         index.changes.begin()

@@ -37,6 +37,7 @@ MARK = "mirror"
 _TO_SURVEY = "to_survey"
 _JOURNAL_LOST = "journal_lost"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".heic": "image/heic"}
+_CLOSED = "index.closed"
 _SURELY_KEPT = 230
 """So many bytes of a long name are there whatever extension it got."""
 
@@ -50,7 +51,7 @@ def opened(mirror: Path, state: Path, now: float) -> Index:
     try:
         empty = not path.exists() or path.stat().st_size == 0
         if not empty or not _was_used(mirror):
-            index = Index.open(state, check=True)
+            index = Index.open(state, check=not _is_as_it_was_closed(state))
             if index.database.noted(MARK) or not _was_used(mirror):
                 return index
             index.close()  # somebody made a new one who does not hold the mirror
@@ -66,6 +67,33 @@ def opened(mirror: Path, state: Path, now: float) -> Index:
             index.database.note(key, json.dumps(about))
     log.error("index_made_anew", why=why, set_aside=aside, note="listing begins anew; what is stored is not fetched")
     return index
+
+
+def closed(state: Path) -> None:
+    """The index was closed tidily: what it looks like now is kept, and as long as it does it need not be read whole.
+
+    Of an index of gigabytes that would take longer than all else at a start.
+    """
+    with contextlib.suppress(OSError):
+        (state / _CLOSED).write_text(_look(state))
+
+
+def _is_as_it_was_closed(state: Path) -> bool:
+    """Whether nobody has touched the index since. Asked once: from here on it is in use."""
+    stamp = state / _CLOSED
+    try:
+        said = stamp.read_text()
+        stamp.unlink()
+        return said == _look(state)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _look(state: Path) -> str:
+    """What differs when something was written to the index."""
+    found = (state / FILE).stat()
+    log = state / f"{FILE}-wal"
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {log.stat().st_size if log.exists() else 0}\n"
 
 
 def _was_used(mirror: Path) -> bool:

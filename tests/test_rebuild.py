@@ -105,6 +105,16 @@ def test_it_is_made_anew_without_downloading(scene: Stage, damage: Damage) -> No
     assert downloads(scene.box) == []
 
 
+def test_an_index_that_nobody_touched_is_not_read_whole_again(scene: Stage) -> None:
+    """What it looked like when it was closed is kept; after any change all of it is read, and damage found."""
+    stamp = index_of(scene).with_name("index.closed")
+    before = stamp.read_text()
+    assert scene.run("sync").code == 0
+    _zeroed(index_of(scene))
+    assert "index_made_anew" in scene.run("sync").err
+    assert stamp.read_text() != before
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_readers_say_so_and_leave_it_alone(scene: Stage, damage: Damage) -> None:
     """Exit 1, in words; who only looks does not touch it. `sync` and `run` do."""
