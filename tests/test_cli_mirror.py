@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,20 @@ def test_dry_run_lists_what_it_would_do_and_writes_nothing(scene: Stage) -> None
     passed = scene.run("sync")
     assert len(fetches) == len([line for line in passed.out.splitlines() if line.startswith("mirrored")])
     assert scene.run("sync", "--dry-run").out == ""
+
+
+def test_dry_run_says_what_would_be_refused_and_why(scene: Stage) -> None:
+    """As many files and attachments as the pass then refuses; nothing of it is said to be sent or fetched."""
+    for name, text in (("report.txt", "fine"), ("deep/tool.exe", "MZ"), ("empty.txt", "")):
+        (scene.outbox / name).parent.mkdir(exist_ok=True)
+        scene.drop(name, text)
+    os.utime(scene.outbox / "empty.txt", (0, 0))
+    said = scene.run("sync", "--dry-run").out
+    assert f"would refuse         2 B  {scene.outbox}/deep/tool.exe: Sunshine takes no .exe files\n" in said
+    assert f"would refuse         0 B  {scene.outbox}/empty.txt: the file is empty\n" in said
+    assert re.findall(r"would send .*/(\S+)", said) == ["report.txt"]
+    rows = scene.run("sync", "--dry-run", "--json").documents
+    assert [row["key"] for row in rows if row["action"] == "refuse"] == ["deep/tool.exe", "empty.txt"]
 
 
 def test_dry_run_of_one_track_says_it_in_json(scene: Stage) -> None:

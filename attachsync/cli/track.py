@@ -101,7 +101,8 @@ async def _looked_up(config: Config, added: Track) -> dict[str, object]:
         async for one in planned(config, index, [added], outboxes=False):
             if one.action == "error":
                 raise click.ClickException(one.reason)
-            count, size = count + 1, size + (one.size or 0)
+            if one.action == "fetch":
+                count, size = count + 1, size + (one.size or 0)
             if count == _MOST:
                 break
     return {"found": found, "attachments": count, "counted": count < _MOST, "bytes": size}
