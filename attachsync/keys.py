@@ -217,10 +217,14 @@ def mode(value: object, _place: Place) -> int:
 
 
 def path(value: object, place: Place) -> Path:
-    """A path; relative ones are relative to the config's folder."""
+    """A path, without `..`; relative ones are relative to the config's folder."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"must be a path, not {value!r}")
-    return place.folder / os.path.expanduser(value)
+    found = place.folder / os.path.expanduser(value)
+    if ".." not in found.parts:
+        return found
+    last = len(found.parts) - found.parts[::-1].index("..")
+    return Path(os.path.realpath(Path(*found.parts[:last])), *found.parts[last:])
 
 
 def readable(value: object, place: Place) -> Path:

@@ -82,6 +82,22 @@ def test_dry_run_of_one_track_says_it_in_json(scene: Stage) -> None:
     assert len(rows) == 4
 
 
+def test_a_path_is_known_from_wherever_it_is_named(mirrored: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the mirror, or to where one is, be that inside the mirror; or absolute."""
+    path = str(mirrored.first()["path"])
+    for folder in (mirrored.home, mirrored.mirror, mirrored.mirror / "files"):
+        monkeypatch.chdir(folder)
+        for name in (path, os.path.relpath(mirrored.mirror / path), mirrored.mirror / path):
+            assert mirrored.run("show", name, "--json").documents[0]["path"] == path
+            assert path in mirrored.run("explain", name).out
+
+
+def test_media_types_know_no_case(mirrored: Stage) -> None:
+    """As the services that state them."""
+    assert mirrored.run("ls", "--media-type", "IMAGE/Jpeg").out == mirrored.run("ls", "--media-type", "image/jpeg").out
+    assert mirrored.run("ls", "--media-type", "image/jpeg").out.count("\n") > 1
+
+
 def test_json_lines_of_a_pass(scene: Stage) -> None:
     """An `attachment` line each, a line a sent file, an `outbox` line, and a `track` line each."""
     scene.drop("report.txt")
@@ -103,6 +119,9 @@ def test_json_lines_of_a_pass(scene: Stage) -> None:
     tracks = {row["track"]: row for row in by_event["track"]}
     assert len(tracks) == 4
     assert (tracks[LIGHT]["counts"], tracks[LIGHT]["error"]) == ({"stored": 4}, None)
+    (again,) = scene.run("sync", LIGHT, "--json").documents
+    assert again.keys() == tracks[LIGHT].keys()
+    assert (again["new"], again["mirrored"], again["bytes"]) == (0, 0, 0)
 
 
 def test_named_tracks_only(scene: Stage) -> None:

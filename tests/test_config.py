@@ -286,7 +286,7 @@ hook[1].url: must be https
 hook[1].command: one of command and url is required, not both
 mirror.directory: FOLDER/token is not a folder
 outbox[1].directory: FOLDER/out lies inside the config's folder
-outbox[3].directory: FOLDER/../box/in lies inside another outbox, outbox[2] of config.toml
+outbox[3].directory: PARENT/box/in lies inside another outbox, outbox[2] of config.toml
 """
 
 
@@ -294,7 +294,7 @@ def test_one_fault_hides_no_other(folder: Path) -> None:
     """Neither a wrong type what keys say together, nor a wrong account what is wrong with its tracks."""
     (folder / "open").touch(mode=0o644)
     found = faults(folder, WRONG)
-    said = SAID.replace("FOLDER", str(folder)).strip().splitlines()
+    said = SAID.replace("FOLDER", str(folder)).replace("PARENT", str(folder.parent)).strip().splitlines()
     assert [fault[: len(one)] for fault, one in zip(found, said, strict=True)] == said
 
 
@@ -408,6 +408,14 @@ def test_a_file_that_cannot_be_parsed_is_the_only_fault_of_what_it_would_say(fol
         [f"{folder}/config.d/a.toml", "track[1].intervall"],
         [f"{folder}/config.d/a.toml", "track[1].asset"],
     ]
+
+
+def test_paths_lead_where_the_system_would_go(folder: Path, tmp_path: Path) -> None:
+    """`..` after a link leads to the parent of what the link stands for; other links stay as they are written."""
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (folder / "link").symlink_to(tmp_path / "far" / "away")
+    assert loaded(folder, MIRROR.replace('mirror"', 'link/../mirror"')).mirror.directory == tmp_path / "far" / "mirror"
+    assert loaded(folder, MIRROR.replace('mirror"', 'link/mirror"')).mirror.directory == folder / "link" / "mirror"
 
 
 def test_values_are_read_as_written(folder: Path) -> None:

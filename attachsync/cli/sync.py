@@ -75,7 +75,7 @@ async def _dry_run(config: Config, tracks: list[Track], *, outboxes: bool, as_js
         async for one in planned(config, index, tracks, outboxes=outboxes):
             failed = failed or one.action == "error"
             if as_json:
-                print_json(dataclasses.asdict(one))
+                print_json({**dataclasses.asdict(one), "reason": one.reason or None})
             else:
                 click.echo(printable(_planned_line(one)), err=one.action == "error")
     return 1 if failed else 0
@@ -109,7 +109,8 @@ def _print_sent(outbox: str, sent: Sent, *, as_json: bool) -> None:
 def _print_track(tally: Mapping[str, int], name: str, summary: Summary, *, as_json: bool) -> None:
     counts, error = summary.counts[name], summary.errors.get(name, "")
     if as_json:
-        print_json({"event": "track", "track": name, **tally, "counts": dict(counts), "error": error or None})
+        told = {key: tally.get(key, 0) for key in ("listed", "new", "mirrored", "fetched", "bytes")}
+        print_json({"event": "track", "track": name, **told, **tally, "counts": dict(counts), "error": error or None})
         return
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no attachments"
     news = (

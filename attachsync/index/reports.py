@@ -33,8 +33,8 @@ class Reports:
                  AND (?3 IS NULL OR coalesce(mirrored_at, listed_at) >= ?3) AND (?4 IS NULL OR state = ?4)
                  ORDER BY id"""
         for row in self._db.each(sql, wanted.account, wanted.track, wanted.since, wanted.state):
-            bare = (row["media_type"] or "").partition(";")[0]
-            if wanted.media_type is None or fnmatch.fnmatchcase(bare, wanted.media_type):
+            bare = (row["media_type"] or "").partition(";")[0].strip().lower()
+            if wanted.media_type is None or fnmatch.fnmatchcase(bare, wanted.media_type.lower()):
                 yield {
                     "account": row["account"],
                     "track": row["track"],
