@@ -48,11 +48,12 @@ def load(path: Path, environment: Mapping[str, str], extra: Mapping[Path, Mappin
 
     `extra`: further documents, by the file that they would be.
     """
+    path, faults = Path(os.path.abspath(path)), list[str]()
     try:
-        path, *_ = found = files(path)
+        found = files(path)
     except OSError as error:
-        raise ConfigError([f"{error.filename}: cannot be read: {error.strerror}"]) from None
-    faults: list[str] = []
+        found = [path]
+        faults.append(f"{error.filename}: cannot be read: {error.strerror}")
     documents = [*((file, _parse(file, faults)) for file in found), *extra.items()]
     credentials = environment.get("CREDENTIALS_DIRECTORY")
     place = keys.Place(path.parent, Path(credentials) if credentials else None)

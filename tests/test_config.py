@@ -410,6 +410,15 @@ def test_a_file_that_cannot_be_parsed_is_the_only_fault_of_what_it_would_say(fol
     ]
 
 
+def test_a_config_d_that_cannot_be_read_is_a_fault(folder: Path) -> None:
+    """What may be in it is not left out in silence; other faults are named, too."""
+    (folder / "config.d").symlink_to("config.d")
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, MIRROR + "lnik = 1\n")
+    assert caught.value.faults[0].startswith(f"{folder}/config.d: cannot be read: ")
+    assert "mirror.lnik" in caught.value.faults[1]
+
+
 def test_paths_lead_where_the_system_would_go(folder: Path, tmp_path: Path) -> None:
     """`..` after a link leads to the parent of what the link stands for; other links stay as they are written."""
     (tmp_path / "far" / "away").mkdir(parents=True)
