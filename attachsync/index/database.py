@@ -69,7 +69,7 @@ class Database:
 
     def pin(self) -> None:
         """See the index as it is now until it is closed, whatever is written meanwhile, and in whatever thread."""
-        self._connection.execute("BEGIN")
+        self.rows("BEGIN")
         self.row("SELECT 1 FROM meta")
 
     def _prepare(self, *, check: bool = False) -> None:
