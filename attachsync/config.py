@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from attachsync import keys
@@ -35,7 +36,11 @@ def user_file(environment: Mapping[str, str]) -> Path:
 def files(path: Path) -> list[Path]:
     """A config file, and those in the config.d beside it, in the order in which they are read."""
     path = Path(os.path.abspath(path))
-    return [path, *sorted((path.parent / "config.d").glob("*.toml"))]
+    beside = path.parent / "config.d"
+    names: list[str] = []
+    with suppress(FileNotFoundError, NotADirectoryError):
+        names = os.listdir(beside)
+    return [path, *(beside / name for name in sorted(names) if name.endswith(".toml") and not name.startswith("."))]
 
 
 def load(path: Path, environment: Mapping[str, str], extra: Mapping[Path, Mapping[str, object]] = {}) -> Config:
@@ -43,8 +48,12 @@ def load(path: Path, environment: Mapping[str, str], extra: Mapping[Path, Mappin
 
     `extra`: further documents, by the file that they would be.
     """
-    path, *_ = found = files(path)
-    faults: list[str] = []
+    path, faults = Path(os.path.abspath(path)), list[str]()
+    try:
+        found = files(path)
+    except OSError as error:
+        found = [path]
+        faults.append(f"{error.filename}: cannot be read: {error.strerror}")
     documents = [*((file, _parse(file, faults)) for file in found), *extra.items()]
     credentials = environment.get("CREDENTIALS_DIRECTORY")
     place = keys.Place(path.parent, Path(credentials) if credentials else None)
@@ -55,16 +64,18 @@ def load(path: Path, environment: Mapping[str, str], extra: Mapping[Path, Mappin
 
 
 def _parse(file: Path, faults: list[str]) -> Mapping[str, object] | None:
-    text = ""
+    data, text = b"", ""
     try:
-        text = file.read_text(encoding="utf-8")
+        data = file.read_bytes()
+        text = data.decode()
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         lines = text.split("\n")
         end = f"at the end of the file: line {len(lines)}, column {len(lines[-1]) + 1}"
         faults.append(f"{file}: not TOML: {str(error).replace('at end of document', end)}")
-    except UnicodeDecodeError:
-        faults.append(f"{file}: not UTF-8 text")
+    except UnicodeDecodeError as error:
+        *lines, last = data[: error.start].decode().split("\n")
+        faults.append(f"{file}: not TOML: not UTF-8 text (at line {len(lines) + 1}, column {len(last) + 1})")
     except OSError as error:
         faults.append(f"{file}: cannot be read: {error.strerror}")
     return None

@@ -128,12 +128,14 @@ async def equipped(
         views = Views(store, settings.link, Modes(settings.file_mode, settings.dir_mode, modes), _fallbacks(index))
         await store.run(views.prepare)
         gate = asyncio.Semaphore(config.daemon.concurrency)
-        manifest = Manifest(store, index, config.state_directory)
+        manifest = Manifest(store, index, config.state_directory, clock)
         names = [track.name for track in config.tracks]
         salvage = await rebuilding.salvage(store, index, config.state_directory, names)
         showing = Showing(index, store, views, manifest, clock)
         keeping = Keeping(index, store, views, clock, observer, manifest, showing, gate, settings.max_size, salvage)
         await retention.finish(keeping)
+        with suppress(StorageError):  # a full disk is told by the passes
+            await manifest.publish()
         index.upkeep.notice_tracks(names, clock.now())
         adopter = Adopter(store, settings.max_size)
         stack.push_async_callback(adopter.finish)

@@ -21,6 +21,25 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+
+
+class _Faulty:
+    """Neither true nor equal nor unequal to anything: what depends on such a value is not said to be wrong, too."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, _other: object) -> bool:
+        return False
+
+    def __ne__(self, _other: object) -> bool:
+        return False
+
+    __hash__ = object.__hash__
+
+
+FAULTY: Any = _Faulty()
+"""Stands for the value of a key that is wrong, or lacks though it is required."""
 _LONGEST = 36500 * 86400.0
 
 
@@ -54,25 +73,41 @@ def name_of(field: dataclasses.Field[Any]) -> str:
     return field.name.rstrip("_")
 
 
-def read(table: type[T], values: Mapping[str, object], place: Place, report: Report) -> T | None:
-    """Parse `values` into `table`, telling `report(key, what would be right)` of every fault; None if there was one.
+def read(table: type[T], values: Mapping[str, object], place: Place, report: Report) -> T:
+    """Parse `values` into `table`, telling `report(key, what would be right)` of every fault; its value is FAULTY.
 
     Keys that the table does not declare are left to the caller (`unknown`).
     """
     found: dict[str, object] = {}
-    sound = True
     for field in dataclasses.fields(table):
         name = name_of(field)
         if name in values:
-            try:
-                found[field.name] = field.metadata["parse"](values[name], place)
-            except ValueError as error:
-                report(name, str(error))
-                sound = False
+            found[field.name] = _parsed(field, values[name], place, report)
         elif field.default is dataclasses.MISSING:
             report(name, f"is required: {field.metadata['help']}")
-            sound = False
-    return table(**found) if sound else None
+            found[field.name] = FAULTY
+    return table(**found)
+
+
+def check(tables: Iterable[type[Any]], values: Mapping[str, object], place: Place, report: Report) -> None:
+    """Parse what there is of the keys of any of some tables, telling `report` of every fault."""
+    fields = {name_of(field): field for table in tables for field in dataclasses.fields(table)}
+    for name in values:
+        if name in fields:
+            _parsed(fields[name], values[name], place, report)
+
+
+def _parsed(field: dataclasses.Field[Any], value: object, place: Place, report: Report) -> object:
+    try:
+        return field.metadata["parse"](value, place)
+    except ValueError as error:
+        report(name_of(field), str(error))
+        return FAULTY
+
+
+def given(value: object) -> bool:
+    """Whether a key was given something, be it wrong."""
+    return value is FAULTY or bool(value)
 
 
 def unknown(values: Iterable[str], allowed: Iterable[str], elsewhere: Mapping[str, str]) -> Iterable[tuple[str, str]]:
@@ -88,10 +123,13 @@ def unknown(values: Iterable[str], allowed: Iterable[str], elsewhere: Mapping[st
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'; did you mean …?' for the nearest known word, or the list of them when none is near."""
-    known = list(known)
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f" (known: {', '.join(sorted(known))})"
+    """'; did you mean …?' for the nearest known word, or the list of them when none is near; case is ignored."""
+    folded: dict[str, str] = {}
+    for one in known:
+        folded.setdefault(one.lower(), one)
+    if close := difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6):
+        return f"; did you mean {folded[close[0]]!r}?"
+    return f" (known: {', '.join(sorted(folded.values()))})" if folded else ""
 
 
 # --- parsers: value, place -> parsed, or ValueError with what would be right ---------------------------------------
@@ -141,7 +179,8 @@ def duration(minimum: float = 0.0, *, word: str | None = None) -> Parser:
         try:
             span = units.seconds(value)
         except ValueError as error:
-            raise ValueError(f"{error}" + (f', or "{word}"' if word else "")) from None
+            wanted, _, found = str(error).partition(", not ")
+            raise ValueError(f'{wanted}, or "{word}", not {found}' if word else str(error)) from None
         if span < minimum:
             raise ValueError(f"must be at least {minimum:g}s, not {value!r}")
         if span > _LONGEST:
@@ -178,10 +217,14 @@ def mode(value: object, _place: Place) -> int:
 
 
 def path(value: object, place: Place) -> Path:
-    """A path; relative ones are relative to the config's folder."""
+    """A path, without `..`; relative ones are relative to the config's folder."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"must be a path, not {value!r}")
-    return place.folder / os.path.expanduser(value)
+    found = place.folder / os.path.expanduser(value)
+    if ".." not in found.parts:
+        return found
+    last = len(found.parts) - found.parts[::-1].index("..")
+    return Path(os.path.realpath(Path(*found.parts[:last])), *found.parts[last:])
 
 
 def readable(value: object, place: Place) -> Path:
@@ -189,6 +232,18 @@ def readable(value: object, place: Place) -> Path:
     found = path(value, place)
     if not os.path.isfile(found) or not os.access(found, os.R_OK):
         raise ValueError(f"{found} is not a readable file")
+    return found
+
+
+def certificates(value: object, place: Place) -> Path:
+    """A path to a file of certificates that can be read."""
+    import ssl  # slow, and few configs need it
+
+    found = readable(value, place)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(found)
+    except (ssl.SSLError, OSError) as error:
+        raise ValueError(f"{found} holds no certificates in PEM form: {error.strerror or error}") from None
     return found
 
 
@@ -200,6 +255,8 @@ def secret(value: object, place: Place) -> Secret:
         if os.path.isfile(candidate):
             return Secret(candidate, trusted=True)
     fault = refusal(found)
+    if not fault and os.path.getsize(found) == 0:
+        fault = f"secret file {found} is empty"
     if fault:
         raise ValueError(fault)
     return Secret(found)

@@ -2,72 +2,120 @@
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attachsync.durable import fsync_folder
+from attachsync.clock import Clock
+from attachsync.growing import Growing
 from attachsync.index import Index
 from attachsync.store import Store
 
 NAME = "SHA256SUMS"
 _NOTE = "manifest"
 _OUTDATED, _CURRENT = "outdated", "current"
+_MUCH = 1000
+"""So many new lines do not wait for the end of the work that brings them,"""
+_A_MOMENT = 10.0
+"""and fewer not longer than this (seconds)."""
+_A_WHILE = 600.0
+"""In the midst of work the whole list is not written more often than this (seconds)."""
+
+
+class Change:
+    """What happens within `outdated`: unless it is told, entries may have changed or left."""
+
+    def __init__(self, add: Callable[[str], None]) -> None:
+        self._add = add
+        self.is_told = False
+
+    def shows(self, path: str, digest: str, before: str | None) -> None:
+        """All that happens is that `path` shows these bytes; `before` is what it showed. To be told with the row."""
+        if before is None:
+            self._add(_line(path, digest))
+        self.is_told = before in (None, digest)
 
 
 class Manifest:
-    """Writes the list anew from the index, whole or not at all. `state` is the index's folder.
+    """Keeps the list: new entries are added, and it is written anew when others changed or left. `state` is the
+    index's folder.
 
     That it is outdated is noted before what outdates it, so that a crash in between is made good; and it stays so while
-    anything is still changing, which a list written meanwhile may lack.
+    anything is still changing, which the list may lack.
     """
 
-    def __init__(self, store: Store, index: Index, state: Path) -> None:
+    def __init__(self, store: Store, index: Index, state: Path, clock: Clock) -> None:
         self._store = store
         self._index = index
         self._state = state
+        self._clock = clock
+        self._file = Growing(store.mirror / NAME, store.mirror / ".attachsync" / NAME, store.temporary, store.read_only)
         self._lock = asyncio.Lock()
         self._changing = 0
-        self._is_outdated = index.database.noted(_NOTE) == _OUTDATED
+        self._lines: list[str] = []
+        noted = index.database.noted(_NOTE)
+        self._is_outdated = noted == _OUTDATED
+        self._is_wrong = noted != _CURRENT
+        """Whether it takes more than adding lines."""
+        self._written_at = clock.monotonic()
 
     @contextlib.contextmanager
-    def outdated(self) -> Iterator[None]:
+    def outdated(self) -> Iterator[Change]:
         """Something under `files/`, and its row, are about to change within."""
         if not self._is_outdated:
             self._index.database.note(_NOTE, _OUTDATED)
             self._is_outdated = True
         self._changing += 1
+        change = Change(self._add)
         try:
-            yield
+            yield change
+        except BaseException:
+            change.is_told = False
+            raise
         finally:
             self._changing -= 1
+            self._is_wrong = self._is_wrong or not change.is_told
+
+    def _add(self, line: str) -> None:
+        if not self._is_wrong:  # else all of it is to be written
+            self._lines.append(line)
 
     async def publish(self) -> None:
         """Bring the list up to date, if it is not. Raises StorageError."""
         async with self._lock:
-            if not self._is_outdated and (self._store.mirror / NAME).exists():
+            if not self._is_outdated and self._file.path.exists():
                 return
-            self._is_outdated = self._changing > 0  # what changes from here on outdates it again
             try:
-                await self._store.run(self._write)
+                await self._write()
             except BaseException:
-                self._is_outdated = True
+                self._is_wrong = True
                 raise
+            self._written_at = self._clock.monotonic()
+            self._is_outdated = self._changing > 0 or self._is_wrong or bool(self._lines)
             if not self._is_outdated:
                 self._index.database.note(_NOTE, _CURRENT)
 
-    def _write(self) -> None:
-        index = Index.peek(self._state)  # a connection of this thread's own
-        temporary = self._store.temporary()
+    async def keep_up(self) -> None:
+        """Bring the list up to date in the midst of work, if it is worth it. Raises StorageError."""
+        rest = _A_WHILE if self._is_wrong else _A_MOMENT
+        is_due = self._is_outdated and self._clock.monotonic() - self._written_at >= rest
+        if is_due or len(self._lines) >= _MUCH:
+            await self.publish()
+
+    async def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        if self._file.path.exists() and not self._is_wrong:
+            if lines:
+                await self._store.run(self._file.add, lines)
+            return
+        self._is_wrong = False
+        index = Index.peek(self._state)
         try:
-            with open(temporary, "x", encoding="utf-8") as file:
-                for path, digest in index.attachments.shown():
-                    file.write(f"{digest}  {path}\n")
-                file.flush()
-                self._store.read_only(file.fileno())
-                os.fsync(file.fileno())
-            os.rename(temporary, self._store.mirror / NAME)
+            index.database.pin()  # what is written from here on is not in it, and comes as a line, or makes it wrong
+            shown = index.attachments.shown()
+            await self._store.run(self._file.replace, (_line(path, digest) for path, digest in shown))
         finally:
             index.close()
-            temporary.unlink(missing_ok=True)
-        fsync_folder(self._store.mirror)
+
+
+def _line(path: str, digest: str) -> str:
+    return f"{digest}  {path}\n"

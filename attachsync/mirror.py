@@ -282,6 +282,7 @@ class Mirror:
         for entry in batch:
             await self._room.acquire()
             start(self._work(entry))
+        await self._keep.manifest.keep_up()
         return bool(batch)
 
     async def _work(self, entry: Entry) -> None:

@@ -15,7 +15,9 @@ def check_mirror(config: Config) -> None:
     directory = config.mirror.directory
     if os.geteuid() == 0 and directory.exists() and directory.stat().st_uid != 0:
         name = _user(directory.stat().st_uid)
-        line = f"sudo -u {shlex.quote(name)} {shlex.join(sys.argv)}"
+        program, *rest = sys.argv
+        named = ["--config", os.path.abspath(config.path)] if "--config" not in " ".join(rest) else []
+        line = f"sudo -u {shlex.quote(name)} {shlex.join([program, *named, *rest])}"
         raise ConfigError([f"{directory} belongs to {name}; run this as that user: {line}"])
 
 

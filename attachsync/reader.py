@@ -1,8 +1,7 @@
 """Parsed TOML documents -> one config, collecting every fault on the way (contract 2)."""
 
-import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from attachsync import keys, tables
 from attachsync.model import Account, Outbox, Track
 from attachsync.sections import Section, directory_of, keys_of_others, overlap
 from attachsync.sources import SERVICES
-from attachsync.sources.service import Faults, Service
+from attachsync.sources.service import Service
 
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _BESIDE = ("accounts", "track", "outbox", "hook")
@@ -39,11 +38,10 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
-    """What a track or outbox is for. `account` is None where that has faults of its own: the rest can be read still."""
+    """What a track or outbox is for. Where the account has faults, it has FAULTY values: the rest can be read still."""
 
-    name: str
     service: Service
-    account: Account | None
+    account: Account
 
 
 class Reader:
@@ -60,16 +58,16 @@ class Reader:
     def config(self) -> Config | None:
         """The config; None where there were faults, which are then in the list."""
         for number, (file, document) in enumerate(self._documents):
-            for key, text in keys.unknown(document or {}, _BESIDE if number else _TOP, {}):
+            elsewhere = dict.fromkeys(_TOP, f"{self._main.name}, not of what is beside it") if number else {}
+            for key, text in keys.unknown(document or {}, _BESIDE if number else _TOP, elsewhere):
                 self._faults.append(f"{file}: {key}: {text}")
         mirror = self._section("mirror", tables.Mirror)
         daemon = self._section("daemon", tables.Daemon)
         accounts = self._accounts()
         tracks = self._tracks(accounts)
-        outboxes = self._outboxes(accounts)
-        hooks = [hook for hook in map(_hook, self._entries("hook")) if hook]
-        if mirror is not None:
-            self._check_folders(mirror)
+        outboxes = tuple(self._outboxes(accounts))
+        hooks = tuple(map(_hook, self._entries("hook")))
+        self._check_folders(mirror)
         if mirror is None or daemon is None or self._faults:
             return None
         return Config(
@@ -77,10 +75,10 @@ class Reader:
             files=tuple(file for file, _ in self._documents),
             mirror=mirror,
             daemon=daemon,
-            accounts={name: owner.account for name, owner in accounts.items() if owner and owner.account},
-            tracks=tuple(tracks.values()),
-            outboxes=tuple(outboxes),
-            hooks=tuple(hooks),
+            accounts={name: owner.account for name, owner in accounts.items() if owner},
+            tracks=tuple(tracks),
+            outboxes=outboxes,
+            hooks=hooks,
         )
 
     def _table(self, file: Path, where: str, values: object, form: str) -> Section | None:
@@ -133,12 +131,10 @@ class Reader:
     def _account(self, name: str, table: Section) -> _Owner | None:
         service = self._service(table)
         if service is None:
+            table.examine(tables.Account, (one.keys for one in SERVICES.values()), "service")
             return None
         others = keys_of_others(service, lambda other: other.keys)
-        pair = table.pair(tables.Account, service.keys, others, service.faults)
-        if pair is None:
-            return _Owner(name, service, None)
-        common, options = pair
+        common, options = table.pair(tables.Account, service.keys, others, service.faults)
         account = Account(
             name=name,
             service=service.name,
@@ -151,7 +147,7 @@ class Reader:
             media_hosts=common.media_hosts,
             dir_mode=common.dir_mode if common.dir_mode is not None else service.dir_mode,
         )
-        return _Owner(name, service, account)
+        return _Owner(service, account)
 
     def _service(self, table: Section) -> Service | None:
         name = table.values.get("service")
@@ -170,35 +166,46 @@ class Reader:
         name = table.values.get("account")
         if name is None:
             table.fault("account", "is required: the name of an [accounts.NAME] table")
-        elif not isinstance(name, str) or name not in accounts:
-            table.fault("account", f"{name!r} is not an account{keys.nearest(str(name), accounts)}")
-        else:
+        elif isinstance(name, str) and name in accounts:
             return accounts[name]
+        elif all(document is not None for _, document in self._documents):  # else it may be in what cannot be read
+            table.fault("account", f"{name!r} is not an account{keys.nearest(str(name), accounts)}")
         return None
 
-    def _tracks(self, accounts: Mapping[str, _Owner | None]) -> dict[str, Track]:
-        found: dict[str, Track] = {}
+    def _tracks(self, accounts: Mapping[str, _Owner | None]) -> list[Track]:
+        found: list[Track] = []
+        names: set[object] = set()
         for table in self._entries("track"):
             owner = self._owner(table, accounts)
+            if owner is None:
+                table.examine(tables.Track, (one.pull.keys for one in SERVICES.values() if one.pull), "account")
             track = _track(table, owner) if owner else None
-            if track is not None:
-                if track.name in found:
-                    table.fault("name", f"{track.name!r} is another track's name too: give one of them its own")
-                found[track.name] = track
+            name = track.name if track else table.values.get("name")
+            if isinstance(name, str) and name in names:
+                table.fault("name", f"{name!r} is another track's name too: give one of them its own")
+            names.add(name)
+            found += [track] if track else []
         return found
 
-    def _outboxes(self, accounts: Mapping[str, _Owner | None]) -> list[Outbox]:
-        found = [_outbox(table, owner) for table in self._entries("outbox") if (owner := self._owner(table, accounts))]
-        return [outbox for outbox in found if outbox is not None]
+    def _outboxes(self, accounts: Mapping[str, _Owner | None]) -> Iterator[Outbox]:
+        for table in self._entries("outbox"):
+            owner = self._owner(table, accounts)
+            if owner is None:
+                table.examine(tables.Outbox, (one.push.keys for one in SERVICES.values() if one.push), "account")
+            outbox = _outbox(table, owner) if owner else None
+            if outbox is not None:
+                yield outbox
 
-    def _check_folders(self, mirror: tables.Mirror) -> None:
-        taken = [("the mirror", mirror.directory), ("the config's folder", self._place.folder)]
-        for key, folder in (("directory", mirror.directory), ("state_directory", mirror.state_directory)):
-            fault = keys.writable_folder(folder) if folder else None
-            if fault:
-                self._faults.append(f"{self._main}: mirror.{key}: {fault}")
-        if mirror.state_directory:
-            taken.append(("mirror.state_directory", mirror.state_directory))
+    def _check_folders(self, mirror: tables.Mirror | None) -> None:
+        taken = [("the config's folder", self._place.folder)]
+        named = {"directory": "the mirror", "state_directory": "mirror.state_directory"}
+        for key, what in named.items():
+            folder = getattr(mirror, key, None)
+            if folder:
+                fault = keys.writable_folder(folder)
+                if fault:
+                    self._faults.append(f"{self._main}: mirror.{key}: {fault}")
+                taken.append((what, folder))
         for table in self._entries("outbox", report=False):
             directory = directory_of(table)
             if directory is None:
@@ -219,12 +226,12 @@ def _track(table: Section, owner: _Owner) -> Track | None:
         table.fault("account", f"nothing of {owner.service.name} can be tracked by this version")
         return None
     others = keys_of_others(owner.service, lambda other: other.pull.keys if other.pull else None)
-    pair = table.pair(tables.Track, pull.keys, others, functools.partial(_checked, pull.faults, owner.account))
-    if pair is None:
+    before = len(table.faults)
+    common, options = table.pair(tables.Track, pull.keys, others, lambda options: pull.faults(options, owner.account))
+    if len(table.faults) > before:
         return None
-    common, options = pair
-    name = common.name or f"{owner.name}/{pull.folder(options)}"
-    return Track(name, owner.name, options, common.interval, common.retain, common.on_gone)
+    name = common.name or f"{owner.account.name}/{pull.folder(options)}"
+    return Track(name, owner.account.name, options, common.interval, common.retain, common.on_gone)
 
 
 def _outbox(table: Section, owner: _Owner) -> Outbox | None:
@@ -233,26 +240,17 @@ def _outbox(table: Section, owner: _Owner) -> Outbox | None:
         table.fault("account", f"nothing can be sent to {owner.service.name} by this version")
         return None
     others = keys_of_others(owner.service, lambda other: other.push.keys if other.push else None)
-    pair = table.pair(tables.Outbox, push.keys, others, functools.partial(_checked, push.faults, owner.account))
-    if pair is None:
-        return None
-    common, options = pair
+    common, options = table.pair(tables.Outbox, push.keys, others, lambda options: push.faults(options, owner.account))
     if common.propagate_deletes and not push.deletes:
         table.fault("propagate_deletes", f"must be false: what was sent to {owner.service.name} cannot be deleted")
     shared = {name: getattr(common, name) for name in keys.names(tables.Outbox) if name != "account"}
-    return Outbox(account=owner.name, options=options, **shared)
+    return Outbox(account=owner.account.name, options=options, **shared)
 
 
-def _hook(table: Section) -> tables.Hook | None:
+def _hook(table: Section) -> tables.Hook:
     hook = table.read(tables.Hook)
-    if hook is None:
-        return None
-    if bool(hook.command) == bool(hook.url):
+    if keys.given(hook.command) == keys.given(hook.url):
         table.fault("command", "one of command and url is required, not both")
-    elif hook.url and not hook.secret_file:
+    elif keys.given(hook.url) and not keys.given(hook.secret_file):
         table.fault("secret_file", "is required with url: it signs what is posted")
     return hook
-
-
-def _checked(faults: Callable[[object, Account | None], Faults], account: Account | None, options: object) -> Faults:
-    return faults(options, account)

@@ -1,6 +1,6 @@
 """One table of one config file: where it stands, what its keys hold, and where its faults go. Pure, but for links."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,9 @@ class Section:
         """Note what is wrong with a key."""
         self.faults.append(f"{self.file}: {self.where}.{key}: {text}")
 
-    def read(self, table: type[keys.T]) -> keys.T | None:
-        """All keys are this table's own."""
-        pair = self.pair(table, None, {}, lambda _: ())
-        return None if pair is None else pair[0]
+    def read(self, table: type[keys.T]) -> keys.T:
+        """All keys are this table's own. What is wrong has the value FAULTY."""
+        return self.pair(table, None, {}, lambda _: ())[0]
 
     def pair(
         self,
@@ -35,18 +34,24 @@ class Section:
         own: type[Any] | None,
         elsewhere: Mapping[str, str],
         check: Callable[[object], Faults],
-    ) -> tuple[keys.T, object] | None:
-        """The keys that all services share and the service's own; None if anything is wrong with them."""
-        before = len(self.faults)
+    ) -> tuple[keys.T, object]:
+        """The keys that all services share, and the service's own. What is wrong has the value FAULTY."""
         known = [*keys.names(common), *(keys.names(own) if own else ())]
         for key, text in keys.unknown(self.values, known, elsewhere):
             self.fault(key, text)
         shared = keys.read(common, self.values, self.place, self.fault)
         options = keys.read(own, self.values, self.place, self.fault) if own else None
-        if options is not None:
-            for key, text in check(options):
-                self.fault(key, text)
-        return None if shared is None or len(self.faults) > before else (shared, options)
+        for key, text in check(options):
+            self.fault(key, text)
+        return shared, options
+
+    def examine(self, common: type[Any], own: Iterable[type[Any]], said: str) -> None:
+        """What is wrong whichever service this is of, where that is not known; of the key `said` all is said."""
+        tables = [common, *own]
+        rest = {key: value for key, value in self.values.items() if key != said}
+        for key, text in keys.unknown(rest, (name for table in tables for name in keys.names(table)), {}):
+            self.fault(key, text)
+        keys.check(tables, rest, self.place, self.fault)
 
 
 def directory_of(section: Section) -> Path | None:

@@ -7,7 +7,7 @@ from attachsync.clock import Clock
 from attachsync.groups import Groups
 from attachsync.incoming import Bytes
 from attachsync.index import Entry, Index
-from attachsync.manifest import Manifest
+from attachsync.manifest import Change, Manifest
 from attachsync.store import Store, storage_error, storage_errors
 from attachsync.views import Views
 
@@ -21,6 +21,7 @@ class _Showing:
     entry: Entry
     found: Bytes
     path: str
+    change: Change
     is_last: bool
     recorded: bool = False
 
@@ -41,8 +42,8 @@ class Showing:
         attachments = self._index.attachments
         path = attachments.claim(entry.account, entry.attachment, found.media_type)
         moves = entry.path is not None and entry.path != path
-        showing = _Showing(entry, found, path, is_last=not moves)
-        with self._manifest.outdated():
+        with self._manifest.outdated() as change:
+            showing = _Showing(entry, found, path, change, is_last=not moves)
             await self._groups.add(showing)
             if moves:
                 if entry.path and entry.shown and not attachments.shows(entry.path, entry.shown, entry.id)[0]:
@@ -64,6 +65,10 @@ class Showing:
 
     def _recorded(self, one: _Showing) -> bool:
         found = one.found
-        return self._index.attachments.stored(
+        before = self._index.reports.showing(one.path)
+        recorded = self._index.attachments.stored(
             one.entry, found.digest, found.size, found.media_type, one.path, self._clock.now()
         )
+        if recorded and one.is_last:
+            one.change.shows(one.path, found.digest, before)
+        return recorded

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from attachsync import keys
 from attachsync.credentials import Secret
@@ -29,9 +30,20 @@ def _hosts(value: object, place: keys.Place) -> tuple[str, ...]:
 
 def _proxy(value: object, place: keys.Place) -> str:
     url = keys.text(value, place)
-    if not url.startswith(("http://", "https://")):
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"must be an http or https URL, not {url!r}")
+    if "@" in parts.netloc:
+        raise ValueError("must hold no user and no password: a config holds no secrets")
     return url
+
+
+def _textfile(value: object, place: keys.Place) -> Path:
+    path = keys.path(value, place)
+    fault = keys.writable_folder(path.parent)
+    if fault:
+        raise ValueError(fault)
+    return path
 
 
 def _metrics(value: object, place: keys.Place) -> str:
@@ -81,7 +93,7 @@ class Daemon:
     concurrency: int = keys.key(keys.count, "downloads in flight, all accounts together", 16)
     log_format: str = keys.key(keys.choice("auto", "console", "json"), "how log lines look", "auto")
     metrics: str | None = keys.key(_metrics, "where metrics and /healthz are served", None)
-    metrics_textfile: Path | None = keys.key(keys.path, "file that metrics are written to", None)
+    metrics_textfile: Path | None = keys.key(_textfile, "file that metrics are written to", None)
     stale_after: float = keys.key(keys.duration(1), "a track without a whole pass for this long is stale", 3600.0)
 
 
@@ -91,7 +103,7 @@ class Account:
 
     service: str = keys.key(keys.text, "which service")
     base_url: str | None = keys.key(_base_url, "where the service is", None)
-    ca_file: Path | None = keys.key(keys.readable, "certificates to trust instead of the system's", None)
+    ca_file: Path | None = keys.key(keys.certificates, "certificates to trust instead of the system's", None)
     proxy: str | None = keys.key(_proxy, "HTTP proxy", None)
     concurrency: int = keys.key(keys.count, "downloads in flight for this account, and uploads of an outbox", 8)
     rate: float | None = keys.key(keys.positive, "requests a second, at most", None)

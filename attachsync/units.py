@@ -34,6 +34,11 @@ def _measure(value: object, factors: dict[str, float] | dict[str, int], wanted: 
     raise ValueError(f"must be {wanted}, not {value!r}")
 
 
+def counted(count: int, noun: str) -> str:
+    """'1 track', '2 tracks', '2 outboxes'."""
+    return f"{count} {noun}" + ("" if count == 1 else "es" if noun.endswith("x") else "s")
+
+
 def human_size(count: float) -> str:
     """1536 -> '1.5 KiB'."""
     if count < 1024:

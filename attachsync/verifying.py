@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attachsync.hashing import Hashing
 from attachsync.index import Index
-from attachsync.store import Store
+from attachsync.store import Store, storage_errors
 
 _FRESH = 600.0
 """While a daemon runs, an object younger than this (seconds) may simply not be recorded yet."""
@@ -61,11 +61,12 @@ class Verifier:
         self.bytes = 0
 
     def findings(self, *, beside_daemon: bool, now: float) -> Iterator[Finding]:
-        """Everything that is wrong, store first, then records, then files/."""
-        yield from self._stored(now if beside_daemon else None)
-        yield from self._recorded()
-        yield from self._shown()
-        yield from self._unknown_entries()
+        """Everything that is wrong, store first, then records, then files/. Raises StorageError."""
+        with storage_errors(self._store.mirror):
+            yield from self._stored(now if beside_daemon else None)
+            yield from self._recorded()
+            yield from self._shown()
+            yield from self._unknown_entries()
 
     def _stored(self, now: float | None) -> Iterator[Finding]:
         """Two threads hash, a few files ahead of what is told here; findings keep the order of the names."""

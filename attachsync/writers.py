@@ -24,6 +24,17 @@ def being_written(descriptor: int) -> bool:
     return _seen_in_proc(descriptor)
 
 
+def is_open_elsewhere(descriptor: int) -> bool:
+    """Whether anybody else has this file open, be it for reading, or may have: where nobody can tell. Blocking."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError:
+        return True
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
 def _leased_away(descriptor: int) -> bool:
     # Who opens the file for writing while the lease is there makes the kernel signal us. SIGIO, the default, would
     # kill the process; SIGURG is ignored unless somebody asks for it.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -140,6 +141,10 @@ class Mirrored:
         for path in files_below(self.mirror / "files").values():
             assert digest(path.read_bytes()) in known, f"{path} is not whole"
         assert {entry.name for entry in self.mirror.iterdir()} <= {".attachsync", "sha256", "files", "SHA256SUMS"}
+        sums = self.mirror / "SHA256SUMS"
+        *lines, rest = sums.read_bytes().split(b"\n") if sums.exists() else [b""]
+        assert not rest, "the last line of SHA256SUMS is not whole"
+        assert all(re.fullmatch(rb"[0-9a-f]{64}  files/[^\0]+", line) for line in lines)
 
     def check_kept(self) -> None:
         """No file of the outbox is lost, and none is in sent/ without a receipt that tells where it is."""

@@ -92,6 +92,7 @@ def test_init_writes_the_example_for_its_owner_only(tmp_path: Path) -> None:
     done = attachsync("init", other, home=tmp_path)
     assert f"attachsync --config '{other}' check" in done.out
     assert other.read_text() == example()
+    assert attachsync("init", "--json", tmp_path / "x", home=tmp_path).documents == [{"config": str(tmp_path / "x")}]
 
 
 def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
@@ -118,6 +119,9 @@ def test_check(scene: Stage) -> None:
     assert scene.tree() == before
     assert len(scene.box.requests) == 0
     assert scene.run("check", "--json").documents[0]["ok"] is True
+    scene.edit("[mirror]", "[mirror]\nlnik = 1")
+    done = scene.run("check", "--json")
+    assert (done.code, done.documents) == (78, [{"ok": False, "faults": done.err.splitlines()}])
 
 
 def test_check_online(scene: Stage) -> None:
@@ -155,7 +159,9 @@ def test_root_keeps_out_of_the_mirror_of_another_user(scene: Stage) -> None:
     for command in ("sync", "run", "ls", "verify"):
         done = scene.run(command)
         assert done.code == 78
-        assert f"sudo -u nobody attachsync --config {scene.config}" in done.err
+        assert f"sudo -u nobody attachsync --config {scene.config} {command}\n" in done.err
+    done = attachsync("sync", "--json", home=scene.home, ATTACHSYNC_CONFIG=str(scene.config))  # which sudo drops
+    assert f"sudo -u nobody attachsync --config {scene.config} sync --json\n" in done.err
 
 
 def test_an_index_of_another_version_and_a_moved_mirror(scene: Stage) -> None:
@@ -190,10 +196,21 @@ def test_a_pass_that_is_interrupted(scene: Stage, number: int, code: int) -> Non
     assert scene.run("sync", LIGHT).code == 0
 
 
-def test_a_reader_that_leaves_is_no_error(scene: Stage) -> None:
+def test_commands_that_only_look_end_with_143_too(scene: Stage) -> None:
+    """The exit code says it, also where a signal would."""
+    assert scene.run("sync", LIGHT).code == 0
+    with scene.process("follow", "--json") as running:
+        assert json.loads(running.stdout.readline())
+        assert stop(running) == 143
+
+
+@pytest.mark.parametrize("command", ["ls", "verify"])
+def test_a_reader_that_leaves_is_no_error(scene: Stage, command: str) -> None:
     """`ls | head -1` says nothing on standard error, whatever there was to list."""
     assert scene.run("sync").code == 0
-    argv = [sys.executable, "-m", "attachsync", "--config", str(scene.config), "ls", "--json"]
+    for number in range(300):
+        (scene.mirror / "files" / f"stray {number}").write_text("")
+    argv = [sys.executable, "-m", "attachsync", "--config", str(scene.config), command, "--json"]
     with subprocess.Popen(argv, env=environment(scene.home), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stderr is not None

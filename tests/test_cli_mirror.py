@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,12 +60,42 @@ def test_dry_run_lists_what_it_would_do_and_writes_nothing(scene: Stage) -> None
     assert scene.run("sync", "--dry-run").out == ""
 
 
+def test_dry_run_says_what_would_be_refused_and_why(scene: Stage) -> None:
+    """As many files and attachments as the pass then refuses; nothing of it is said to be sent or fetched."""
+    for name, text in (("report.txt", "fine"), ("deep/tool.exe", "MZ"), ("empty.txt", "")):
+        (scene.outbox / name).parent.mkdir(exist_ok=True)
+        scene.drop(name, text)
+    os.utime(scene.outbox / "empty.txt", (0, 0))
+    said = scene.run("sync", "--dry-run").out
+    assert f"would refuse         2 B  {scene.outbox}/deep/tool.exe: Sunshine takes no .exe files\n" in said
+    assert f"would refuse         0 B  {scene.outbox}/empty.txt: the file is empty\n" in said
+    assert re.findall(r"would send .*/(\S+)", said) == ["report.txt"]
+    rows = scene.run("sync", "--dry-run", "--json").documents
+    assert [row["key"] for row in rows if row["action"] == "refuse"] == ["deep/tool.exe", "empty.txt"]
+
+
 def test_dry_run_of_one_track_says_it_in_json(scene: Stage) -> None:
     """Only that track, no outbox; one object a line."""
     scene.drop("report.txt")
     rows = scene.run("sync", LIGHT, "--dry-run", "--json").documents
     assert {(row["action"], row["track"], row["account"]) for row in rows} == {("fetch", LIGHT, "ledger")}
     assert len(rows) == 4
+
+
+def test_a_path_is_known_from_wherever_it_is_named(mirrored: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the mirror, or to where one is, be that inside the mirror; or absolute."""
+    path = str(mirrored.first()["path"])
+    for folder in (mirrored.home, mirrored.mirror, mirrored.mirror / "files"):
+        monkeypatch.chdir(folder)
+        for name in (path, os.path.relpath(mirrored.mirror / path), mirrored.mirror / path):
+            assert mirrored.run("show", name, "--json").documents[0]["path"] == path
+            assert path in mirrored.run("explain", name).out
+
+
+def test_media_types_know_no_case(mirrored: Stage) -> None:
+    """As the services that state them."""
+    assert mirrored.run("ls", "--media-type", "IMAGE/Jpeg").out == mirrored.run("ls", "--media-type", "image/jpeg").out
+    assert mirrored.run("ls", "--media-type", "image/jpeg").out.count("\n") > 1
 
 
 def test_json_lines_of_a_pass(scene: Stage) -> None:
@@ -88,6 +119,9 @@ def test_json_lines_of_a_pass(scene: Stage) -> None:
     tracks = {row["track"]: row for row in by_event["track"]}
     assert len(tracks) == 4
     assert (tracks[LIGHT]["counts"], tracks[LIGHT]["error"]) == ({"stored": 4}, None)
+    (again,) = scene.run("sync", LIGHT, "--json").documents
+    assert again.keys() == tracks[LIGHT].keys()
+    assert (again["new"], again["mirrored"], again["bytes"]) == (0, 0, 0)
 
 
 def test_named_tracks_only(scene: Stage) -> None:

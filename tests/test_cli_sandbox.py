@@ -64,6 +64,8 @@ def test_demo_twice(tmp_path: Path) -> None:
     assert second.code == 0
     assert second.out.endswith("Nothing was new: all had been mirrored and sent before.\n")
     assert sorted((home / "mirror" / "files").rglob("*")) == before
+    (said,) = attachsync("demo", home, "--json", home=tmp_path).documents
+    assert (said["directory"], said["new"], said["tracks"]["signing/codes/TR99AQMY31"]) == (str(home), 0, {"stored": 1})
     for path in (home / "mirror" / "sha256").glob("*/*"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 

@@ -53,11 +53,25 @@ def test_outbox_retry(scene: Stage) -> None:
     done = scene.run("outbox", "retry", scene.outbox / "sub" / "report.txt")
     assert (done.code, done.err) == (0, "")
     assert "will be tried again" in done.out
+    done = scene.run("outbox", "retry", "--json", "none.txt")
+    assert (done.code, done.documents) == (1, [{"tried_again": []}])
     assert scene.run("sync").code == 0
     assert scene.tree("outbox", "sent") == ["sub/report.txt", "sub/report.txt.toml"]
     for name in ("none.txt", "../x", "/etc/passwd", ""):
         done = scene.run("outbox", "retry", name)
         assert (done.code, "neither failed nor held in any outbox" in done.err) == (1, True)
+
+
+def test_an_outbox_that_is_named_in_a_roundabout_way(scene: Stage) -> None:
+    """`..` in the config: its files are known by their plain paths."""
+    scene.edit(f'directory = "{scene.outbox}"', 'directory = "../outbox"')
+    scene.drop("tool.exe")
+    assert scene.run("sync").code == 1
+    (row,) = scene.run("outbox", "ls", "--json").documents
+    assert row["outbox"] == str(scene.outbox)
+    assert "refused for good" in scene.run("explain", scene.outbox / "failed" / "tool.exe").out
+    done = scene.run("outbox", "retry", "--json", scene.outbox / "tool.exe")
+    assert (done.code, done.documents) == (0, [{"tried_again": [str(scene.outbox / "tool.exe")]}])
 
 
 def test_outbox_retry_does_not_overwrite(scene: Stage) -> None:
@@ -75,6 +89,7 @@ def test_outbox_confirm(scene: Stage) -> None:
     """More than ten deletions at once wait; `outbox confirm` lets them go with the next pass."""
     scene.edit('settle = "50ms"', 'settle = "50ms"\npropagate_deletes = true')
     assert scene.run("outbox", "confirm").out == "no deletion waits\n"
+    assert scene.run("outbox", "confirm", "--json").documents == [{"confirmed": 0}]
     for number in range(11):
         scene.drop(f"{number}.txt")
     assert scene.run("sync").code == 0

@@ -145,3 +145,16 @@ def test_a_pass_and_its_listing(scene: Stage) -> None:
     shown = scene.run("show", rows[0]["path"], "--json").documents[0]
     assert '"media_url"' in str(shown).replace("'", '"')
     assert scene.run("verify").code == 0
+
+
+def test_dry_run_and_track_know_what_is_too_large(scene: Stage) -> None:
+    """Where the service states a size; before a pass, and after one that refused it."""
+    scene.edit("[mirror]\n", "[mirror]\nmax_size = 1\n")
+    for _ in range(2):
+        plan = scene.run("sync", "--dry-run", "--json").documents
+        refused = {row["key"] for row in plan if row["action"] == "refuse" and row["reason"] == "larger than max_size"}
+        assert refused == {row["key"] for row in plan if row["size"] is not None} != set()
+        assert {row["action"] for row in plan if row["key"] not in refused} == {"fetch"}
+        assert scene.run("sync").code == 1
+    found = scene.run("track", "support", f"conversation={CONVERSATION}", "name=again", "--json").documents[0]
+    assert (found["attachments"], found["bytes"]) == (len(plan) - len(refused), 0)

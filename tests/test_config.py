@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from attachsync import config as configs
 from attachsync import keys, tables
@@ -80,6 +81,10 @@ SINGLE = [
     ("M", ACCOUNT + 'base_url = "https://u:p@x.example"\n', "must hold no user, password, query or fragment"),
     ("M", ACCOUNT + 'media_hosts = ["https://x"]\n', "media_hosts: must be host names such as media.example.org"),
     ("M", ACCOUNT + 'ca_file = "none.pem"\n', "none.pem is not a readable file"),
+    ("M", ACCOUNT + 'ca_file = "token"\n', "token holds no certificates in PEM form"),
+    ("M", ACCOUNT + 'proxy = "socks5://x"\n', "accounts.ledger.proxy: must be an http or https URL, not 'socks5://x'"),
+    ("M", ACCOUNT + 'proxy = "http://u:p@x"\n', "accounts.ledger.proxy: must hold no user and no password"),
+    ("M", '[daemon]\nmetrics_textfile = "token/m.prom"\n', "token is not a folder"),
     ("M", ACCOUNT + 'client_id = "x"\n', "accounts.ledger.client_secret_file: is required with client_id"),
     ("M", ACCOUNT + 'key_id = "x"\n', "accounts.ledger.key_id: is a key of sunshine, not of datatrails"),
     ("M", '[accounts._x]\nservice = "datatrails"\n', "accounts._x: a name is 1 to 64 letters"),
@@ -92,7 +97,7 @@ SINGLE = [
     ("MA", TRACK + 'attributes = { a = "b" }\n', 'track[1].attributes: is for asset = "*"'),
     ("MA", TRACK.replace(ASSET, "*") + "attributes = { a = 1 }\n", "track[1].attributes: must be a table of texts"),
     ("MA", TRACK + 'interval = "0.5s"\n', "track[1].interval: must be at least 1s"),
-    ("MA", TRACK + 'retain = "always"\n', 'track[1].retain: must be a duration such as "90s", "5m" or "30d", not'),
+    ("MA", TRACK + 'retain = "always"\n', 'must be a duration such as "90s", "5m" or "30d", or "forever", not'),
     ("MA", TRACK + 'send = true\n', "track[1].send: is not a known key"),
     ("MA", TRACK + TRACK, "is another track's name too: give one of them its own"),
     ("MA", "[track]\n", "track: must be an array of tables: [[track]]"),
@@ -160,6 +165,139 @@ def test_all_faults_are_named_at_once_and_the_command_exits_78(folder: Path) -> 
     ]
 
 
+WRONG = f"""
+[mirror]
+directory = "token"
+lnik = "hardlink"
+max_size = "2 gigs"
+[daemon]
+interval = "0.5s"
+[mirorr]
+[accounts.ledger]
+service = "datatrails"
+token_file = "open"
+client_id = "x"
+key_id = "k"
+[accounts.Ledger]
+service = "rkvst"
+rate = 0
+[accounts.support]
+service = "sunshin"
+app_id = ""
+colour = "red"
+[accounts.chat]
+service = "sunshine"
+app_id = "a/b"
+key_id = "app_1"
+secret_file = "missing"
+[accounts.ids]
+service = "trinsic"
+token_file = "token"
+[accounts.signing]
+service = "auco"
+key_file = "token"
+[[track]]
+account = "leger"
+asset = "c04d"
+[[track]]
+account = "ledger"
+asset = "*"
+public = true
+retain = "always"
+[[track]]
+account = "Ledger"
+name = "same"
+asset = "{ASSET}"
+interval = "x"
+[[track]]
+account = "ids"
+name = "same"
+session = "x"
+sessions_file = "list"
+package = "p"
+[[track]]
+account = "signing"
+package = "a/b"
+code = "c"
+[[track]]
+account = "chat"
+conversation = "a/b"
+user = "u"
+[[outbox]]
+account = "chat"
+directory = "out"
+settle = "soon"
+send = true
+[[outbox]]
+account = "chatt"
+directory = "../box"
+send = 1
+[[outbox]]
+account = "ledger"
+directory = "../box/in"
+asset = "{ASSET}"
+ignore = "x"
+propagate_deletes = true
+[[hook]]
+on = ["mirored"]
+command = "x"
+url = "http://hook.example"
+"""
+SAID = """
+mirorr: is not a known key; did you mean 'mirror'?
+mirror.lnik: is not a known key; did you mean 'link'?
+mirror.max_size: must be a size
+daemon.interval: must be at least 1s
+accounts.ledger.key_id: is a key of sunshine, not of datatrails
+accounts.ledger.token_file: secret file FOLDER/open can be read by others; run: chmod 600 FOLDER/open
+accounts.ledger.client_secret_file: is required with client_id
+accounts.ledger.token_file: and client_id exclude each other
+accounts.Ledger: named twice, case ignored: also accounts.ledger
+accounts.Ledger.rate: must be a number above 0
+accounts.support.service: 'sunshin' is not a known service; did you mean 'sunshine'?
+accounts.support.colour: is not a known key
+accounts.support.app_id: must be an id
+accounts.chat.app_id: must be an id
+accounts.chat.secret_file: secret file FOLDER/missing does not exist
+track[1].account: 'leger' is not an account; did you mean 'ledger'?
+track[1].asset: must be a UUID
+track[2].retain: must be a duration
+track[2].public: is for one asset
+track[3].interval: must be a duration
+track[3].public: must be true: the account has neither token_file nor client_id
+track[4].package: is a key of auco, not of trinsic
+track[4].session: must be a UUID
+track[4].sessions_file: and session exclude each other
+track[4].results_key_file: is required with session
+track[4].name: 'same' is another track's name too
+track[5].package: must be an id
+track[5].code: and package exclude each other
+track[6].conversation: must be an id
+track[6].user: and conversation exclude each other
+outbox[1].settle: must be a duration
+outbox[1].send: needs conversation
+outbox[2].account: 'chatt' is not an account; did you mean 'chat'?
+outbox[2].send: must be true or false
+outbox[3].ignore: must be a list of strings
+outbox[3].propagate_deletes: must be false
+hook[1].on: 'mirored' is not an event; did you mean 'mirrored'?
+hook[1].command: must be a list of strings
+hook[1].url: must be https
+hook[1].command: one of command and url is required, not both
+mirror.directory: FOLDER/token is not a folder
+outbox[1].directory: FOLDER/out lies inside the config's folder
+outbox[3].directory: PARENT/box/in lies inside another outbox, outbox[2] of config.toml
+"""
+
+
+def test_one_fault_hides_no_other(folder: Path) -> None:
+    """Neither a wrong type what keys say together, nor a wrong account what is wrong with its tracks."""
+    (folder / "open").touch(mode=0o644)
+    found = faults(folder, WRONG)
+    said = SAID.replace("FOLDER", str(folder)).replace("PARENT", str(folder.parent)).strip().splitlines()
+    assert [fault[: len(one)] for fault, one in zip(found, said, strict=True)] == said
+
+
 def test_a_syntax_error_names_line_and_column(folder: Path) -> None:
     """And nothing else is said of a file that cannot be parsed."""
     (fault,) = faults(folder, MIRROR + "link = hardlink\n")
@@ -174,9 +312,9 @@ def test_a_syntax_error_at_the_end_names_line_and_column_too(folder: Path) -> No
 
 
 def test_text_that_is_not_utf8_is_a_fault(folder: Path) -> None:
-    """It is named, not thrown."""
-    (folder / "config.toml").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="not UTF-8"):
+    """It is named with its place, not thrown."""
+    (folder / "config.toml").write_bytes(b'[mirror]\na = "\xff"\n')
+    with pytest.raises(ConfigError, match=r"not UTF-8 text \(at line 2, column 6\)"):
         configs.load(folder / "config.toml", {})
 
 
@@ -185,6 +323,8 @@ def test_secret_files_must_be_there_and_private(folder: Path) -> None:
     assert faults(folder, MIRROR + ACCOUNT.replace('"token"', '"no"')) == [
         f"accounts.ledger.token_file: secret file {folder}/no does not exist"
     ]
+    (folder / "none").touch(0o600)
+    assert "none is empty" in faults(folder, MIRROR + ACCOUNT.replace('"token"', '"none"'))[0]
     (folder / "token").chmod(0o640)
     assert faults(folder, MIRROR + ACCOUNT) == [
         f"accounts.ledger.token_file: secret file {folder}/token can be read by others; run: chmod 600 {folder}/token"
@@ -246,11 +386,45 @@ def test_config_d_is_read_in_name_order_and_adds_only_what_it_may(folder: Path) 
     (beside / "note.txt").write_text("no TOML at all")
     config = loaded(folder, MIRROR + ACCOUNT + TRACK + 'name = "z"\n')
     assert [track.name for track in config.tracks] == ["z", "a", "b", "c"]
+    (beside / ".#c.toml").symlink_to("an-editor's-lock")
+    assert len(loaded(folder, MIRROR + ACCOUNT + TRACK).tracks) == 4
     (beside / "d.toml").write_text(MIRROR + "[daemon]\n")
     with pytest.raises(ConfigError) as caught:
         loaded(folder, MIRROR)
     said = [fault for fault in caught.value.faults if "d.toml" in fault]
-    assert [fault.split(": ")[1] for fault in said] == ["mirror", "daemon"]
+    assert [fault.split(": ", 1)[1] for fault in said] == [
+        f"{key}: is a key of config.toml, not of what is beside it" for key in ("mirror", "daemon")
+    ]
+
+
+def test_a_file_that_cannot_be_parsed_is_the_only_fault_of_what_it_would_say(folder: Path) -> None:
+    """A track whose account may be in it has no fault for that; what is wrong in any case is named all the same."""
+    (folder / "config.d").mkdir()
+    (folder / "config.d" / "a.toml").write_text(TRACK.replace(ASSET, "x") + 'intervall = "1s"\n')
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, MIRROR + "x")
+    assert [fault.split(": ")[:2] for fault in caught.value.faults] == [
+        [f"{folder}/config.toml", "not TOML"],
+        [f"{folder}/config.d/a.toml", "track[1].intervall"],
+        [f"{folder}/config.d/a.toml", "track[1].asset"],
+    ]
+
+
+def test_a_config_d_that_cannot_be_read_is_a_fault(folder: Path) -> None:
+    """What may be in it is not left out in silence; other faults are named, too."""
+    (folder / "config.d").symlink_to("config.d")
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, MIRROR + "lnik = 1\n")
+    assert caught.value.faults[0].startswith(f"{folder}/config.d: cannot be read: ")
+    assert "mirror.lnik" in caught.value.faults[1]
+
+
+def test_paths_lead_where_the_system_would_go(folder: Path, tmp_path: Path) -> None:
+    """`..` after a link leads to the parent of what the link stands for; other links stay as they are written."""
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (folder / "link").symlink_to(tmp_path / "far" / "away")
+    assert loaded(folder, MIRROR.replace('mirror"', 'link/../mirror"')).mirror.directory == tmp_path / "far" / "mirror"
+    assert loaded(folder, MIRROR.replace('mirror"', 'link/mirror"')).mirror.directory == folder / "link" / "mirror"
 
 
 def test_values_are_read_as_written(folder: Path) -> None:
@@ -303,7 +477,7 @@ def test_the_example_with_every_key_uncommented_is_sound_and_shows_the_defaults(
     text = uncommented().replace("/var/lib/attachsync", str(tmp_path / "var"))
     for name in re.findall(r'"(secrets/[^"]+)"', text):
         secret(tmp_path / "etc" / name)
-    (tmp_path / "etc" / "ca.pem").write_text("")
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "etc" / "ca.pem"))
     config = loaded(tmp_path / "etc", text)
     examples = {"directory", "state_directory", "metrics", "metrics_textfile"}
     for table, found in ((tables.Mirror, config.mirror), (tables.Daemon, config.daemon)):

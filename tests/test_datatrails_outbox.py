@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from attachsync import receipts, units
+from attachsync import keys, receipts, units
 from attachsync.adopting import Adopter
 from attachsync.clock import Clock
 from attachsync.credentials import Secret
@@ -353,7 +353,8 @@ def test_an_account_without_credentials_cannot_send() -> None:
         [(key, text)] = push.faults(OutboxKeys(UUID), keyless)
         assert key == "account"
         assert "token_file" in text
-        assert not list(push.faults(OutboxKeys(UUID), None))
+        faulty = Account("ledger", name, "https://x.example", AccountKeys(token_file=keys.FAULTY))  # said already
+        assert not list(push.faults(OutboxKeys(UUID), faulty))
 
 
 @pytest.mark.parametrize(

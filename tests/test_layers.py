@@ -47,6 +47,7 @@ LAYERS = [
         "folders",
         "receipts",
         "manifest",
+        "growing",
     },
 ]
 """From the top; a module in none of them is a helper that all may use."""

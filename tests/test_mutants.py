@@ -99,6 +99,14 @@ MUTANTS = (
         "self._is_outdated = self._changing > 0",
         "self._is_outdated = False",
     ),
+    Mutant(
+        "SHA256SUMS not noted as outdated",
+        "manifest.py",
+        "            self._index.database.note(_NOTE, _OUTDATED)\n",
+        "",
+        "tests/test_manifest.py::test_it_is_noted_as_current_only_when_nothing_is_under_way",
+    ),
+    Mutant("list seen before it is synced", "growing.py", "        os.fsync(file.fileno())\n", ""),
     Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
     Mutant("quarantine skipped", "incoming.py", _FAULT, "", MISMATCH),
     Mutant(
@@ -123,13 +131,6 @@ NOT_SEEN = (
         "        with self._keep.index.database.transaction(durable=True):  # or it would stay",
         "        if True:  # or it would stay",
         EVERY.format(1),
-    ),
-    Mutant(
-        "SHA256SUMS not noted as outdated",
-        "manifest.py",
-        "            self._index.database.note(_NOTE, _OUTDATED)\n",
-        "",
-        EVERY.format(0),
     ),
 )
 """Faults that no test sees yet."""

@@ -85,7 +85,7 @@ def test_fish_completes(tmp_path: Path) -> None:
     script.write_text(attachsync("completion", "fish", home=tmp_path).out)
     argv = ["fish", "--no-config", "-c", f"source {script}; complete -C 'attachsync sync --dry'"]
     done = subprocess.run(argv, env=scripts(tmp_path), capture_output=True, text=True, check=True)
-    assert done.stdout == "--dry-run\tList what would be fetched and sent; write nothing.\n"
+    assert done.stdout == "--dry-run\tList what would be fetched, sent and refused; write nothing.\n"
 
 
 # --- manual pages -------------------------------------------------------------------------------------------------

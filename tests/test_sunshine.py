@@ -105,6 +105,7 @@ def read(table, values, tmp_path):
 def test_account_keys(tmp_path):
     """app_id, key_id and secret_file are required; auth is basic unless said otherwise."""
     (tmp_path / "secret").touch(0o600)
+    (tmp_path / "secret").write_text("s3cr3t")
     values = {"app_id": "5d8c", "key_id": KEY, "secret_file": "secret"}
     found, _ = read(AccountKeys, values, tmp_path)
     assert found == AccountKeys("5d8c", KEY, Secret(tmp_path / "secret"), "basic")

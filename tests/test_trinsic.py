@@ -621,7 +621,7 @@ async def test_dry_run_and_check_exchange_nothing(ids: Ids) -> None:
     http = Http(account, SERVICES["trinsic"].credentials(account), Clock())
     try:
         source = pull.source(http)
-        assert "1 access keys" in await source.probe(config.tracks[0])
+        assert "1 access key in" in await source.probe(config.tracks[0])
         assert await source.probe(None) == "signed in"
     finally:
         await http.close()

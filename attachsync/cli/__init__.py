@@ -6,9 +6,11 @@ A command's module is imported when the command is used: `--version` and `--help
 import importlib
 import io
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -16,7 +18,7 @@ from attachsync import __version__
 from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
 from attachsync.units import printable
 
-INTERNAL, HELD, CONFIG, INTERRUPTED = 70, 75, 78, 130
+INTERNAL, HELD, CONFIG, INTERRUPTED, TERMINATED = 70, 75, 78, 130, 143
 
 COMMANDS = {
     "check": ("check", "Check the config, and name every fault at once."),
@@ -96,7 +98,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_guarded())
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    """What SIGTERM does where a command has not said otherwise: end at once; an exception might be lost on its way."""
+    os._exit(TERMINATED)
 
 
 def _guarded() -> int:

@@ -12,7 +12,7 @@ from attachsync import config as configs
 from attachsync import log
 from attachsync.cli.session import config_of, counted, json_option, print_json, printable, run
 from attachsync.clock import Clock
-from attachsync.errors import AttachsyncError
+from attachsync.errors import AttachsyncError, ConfigError
 from attachsync.http import Credentials, Http
 from attachsync.model import Account, Source
 from attachsync.reader import Config
@@ -32,8 +32,9 @@ def example() -> str:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@json_option
 @click.pass_context
-def init(context: click.Context, file: Path | None) -> None:
+def init(context: click.Context, file: Path | None, as_json: bool) -> None:
     """Write a commented config.
 
     It goes to FILE; an existing one is left alone, and the exit code is 1. Without FILE: to where --config says, else
@@ -50,6 +51,9 @@ def init(context: click.Context, file: Path | None) -> None:
         raise click.ClickException(f"{target} cannot be written: {error.strerror}") from None
     with open(descriptor, "w", encoding="utf-8") as written:
         written.write(example())
+    if as_json:
+        print_json({"config": os.path.abspath(target)})
+        return
     given = "" if target == configs.user_file(os.environ) else f" --config {shlex.quote(str(target))}"
     click.echo(f"{target} written. Edit it, then run: attachsync{given} check --online")
 
@@ -63,12 +67,17 @@ def check(context: click.Context, online: bool, as_json: bool) -> None:
 
     Exits 78 if there is one, and 1 if --online an account or a track could not be reached.
     """
-    config = config_of(context)
+    try:
+        config = config_of(context)
+    except ConfigError as error:
+        if as_json:
+            print_json({"ok": False, "faults": error.faults})
+        raise
     log.quietly()
     found = run(_probed(config)) if online else []
     failed = [row for row in found if not row["ok"]]
     if as_json:
-        print_json({"config": str(config.path), "ok": not failed, "online": found})
+        print_json({"config": str(config.path), "ok": not failed, "faults": [], "online": found})
     else:
         nouns = {"account": config.accounts, "track": config.tracks, "outbox": config.outboxes}
         has = ", ".join(counted(len(things), noun) for noun, things in nouns.items())

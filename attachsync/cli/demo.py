@@ -9,7 +9,7 @@ import click
 
 from attachsync import config as configs
 from attachsync import log
-from attachsync.cli.session import run
+from attachsync.cli.session import json_option, print_json, run
 from attachsync.cli.sync import report, synced
 from attachsync.cli.watching import Progress, Tally
 from attachsync.daemon import Summary
@@ -25,8 +25,9 @@ _NOTE = (
 @click.argument(
     "directory", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path("attachsync-demo")
 )
+@json_option
 @click.pass_context
-def demo(context: click.Context, directory: Path) -> None:
+def demo(context: click.Context, directory: Path, as_json: bool) -> None:
     """See the main job done, without any account.
 
     In DIR (default: ./attachsync-demo), mirrors the sandbox's attachments, sends a file, lets something happen
@@ -36,9 +37,13 @@ def demo(context: click.Context, directory: Path) -> None:
     log.quietly()
     try:
         home.mkdir(mode=0o755, parents=True, exist_ok=True)
-        summary, news = run(_demonstrate(home))
+        summary, news = run(_demonstrate(home, aloud=not as_json))
     except OSError as error:
         raise click.ClickException(f"{error.filename or home}: {error.strerror or error}") from None
+    if as_json:
+        counts = {name: dict(states) for name, states in summary.counts.items()}
+        print_json({"directory": str(home), "config": str(home / _CONFIG), "new": news, "tracks": counts})
+        context.exit(1 if summary.incomplete else 0)
     click.echo(f"\n{home}")
     for text in _tree(home, ""):
         click.echo(text)
@@ -49,17 +54,18 @@ def demo(context: click.Context, directory: Path) -> None:
     context.exit(1 if summary.incomplete else 0)
 
 
-async def _demonstrate(home: Path) -> tuple[Summary, int]:
+async def _demonstrate(home: Path, *, aloud: bool) -> tuple[Summary, int]:
     """One pass, and, the first time, another one after something happened upstream: summary, and how much was new."""
     news = 0
     if not (home / "mirror").exists():
-        _, news = await _pass(home, sample)
-        click.echo("\nMeanwhile, each service got something new:\n")
-    summary, more = await _pass(home, sample_later)
+        _, news = await _pass(home, sample, aloud=aloud)
+        if aloud:
+            click.echo("\nMeanwhile, each service got something new:\n")
+    summary, more = await _pass(home, sample_later, aloud=aloud)
     return summary, news + more
 
 
-async def _pass(home: Path, fill: Callable[[Sandbox], None]) -> tuple[Summary, int]:
+async def _pass(home: Path, fill: Callable[[Sandbox], None], *, aloud: bool) -> tuple[Summary, int]:
     """Serve, configure, drop a file unless it was sent before, make one pass: its summary, and how much was new."""
     box = Sandbox()
     fill(box)
@@ -70,9 +76,10 @@ async def _pass(home: Path, fill: Callable[[Sandbox], None]) -> tuple[Summary, i
         outbox = config.outboxes[0].directory
         if not (outbox / "sent" / "hello.txt").exists():
             (outbox / "hello.txt").write_text(_NOTE)
-        with Progress.here() or Tally() as observer:
+        with (aloud and Progress.here()) or Tally() as observer:
             summary = await synced(config, None, observer)
-        report(summary, observer, as_json=False)
+        if aloud:
+            report(summary, observer, as_json=False)
     finally:
         await runner.cleanup()
     mirrored = sum(tally["mirrored"] for tally in observer.tallies.values())

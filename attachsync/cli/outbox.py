@@ -43,23 +43,26 @@ def list_files(context: click.Context, as_json: bool) -> None:
 
 @outbox.command("retry")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@json_option
 @click.pass_context
-def try_again(context: click.Context, names: tuple[str, ...]) -> None:
+def try_again(context: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Try files again that failed or are held.
 
     NAME is the path within the outbox, or the whole path.
     """
     config = config_of(context)
-    missing = 0
+    known: dict[str, bool] = {}
     with opened(config) as index:
         for name in names:
             wanted = [(box, _within(str(box.directory), name)) for box in config.outboxes]
-            if any(retry(box, index.uploads, inner, time.time()) for box, inner in wanted if inner):
-                click.echo(printable(f"{name}: will be tried again"))
-            else:
+            known[name] = any(retry(box, index.uploads, inner, time.time()) for box, inner in wanted if inner)
+            if not known[name]:
                 click.echo(printable(f"{name}: neither failed nor held in any outbox"), err=True)
-                missing += 1
-    context.exit(1 if missing else 0)
+            elif not as_json:
+                click.echo(printable(f"{name}: will be tried again"))
+    if as_json:
+        print_json({"tried_again": [name for name in known if known[name]]})
+    context.exit(0 if all(known.values()) else 1)
 
 
 def _within(directory: str, name: str) -> str | None:
@@ -70,11 +73,15 @@ def _within(directory: str, name: str) -> str | None:
 
 
 @outbox.command()
+@json_option
 @click.pass_context
-def confirm(context: click.Context) -> None:
+def confirm(context: click.Context, as_json: bool) -> None:
     """Let deletions go that wait because there were many at once."""
     config = config_of(context)
     with opened(config) as index:
         count = sum(index.uploads.confirm(key(box)) for box in config.outboxes)
+    if as_json:
+        print_json({"confirmed": count})
+        return
     said = f"{counted(count, 'deletion')} confirmed: the next pass carries them out" if count else "no deletion waits"
     click.echo(said)

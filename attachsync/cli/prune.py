@@ -29,6 +29,8 @@ class _Wanted:
     older_than: float | None
     untracked: bool
     tracked: bool
+    now: float
+    """When it was asked (Unix time): what comes of age while somebody thinks about it stays."""
 
     def plan(self, config: Config, store: Store, index: Index) -> Plan:
         """What that is now. Raises UnknownError, AmbiguousError."""
@@ -36,8 +38,8 @@ class _Wanted:
         if self.names:
             return pruning.named(store, index, [(name, within(config, name)) for name in self.names])
         if self.older_than is not None:
-            return pruning.older(store, index, time.time() - self.older_than, tracks, tracked=self.tracked)
-        return pruning.untracked(store, index, tracks, time.time())
+            return pruning.older(store, index, self.now - self.older_than, tracks, tracked=self.tracked)
+        return pruning.untracked(store, index, tracks, self.now)
 
 
 def _duration(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -81,7 +83,7 @@ def prune(
         raise click.UsageError("--tracked goes with --older-than: what is named is removed in any case")
     config = config_of(context)
     log.quietly()
-    wanted = _Wanted(names, older_than, untracked, tracked)
+    wanted = _Wanted(names, older_than, untracked, tracked, time.time())
     holder = lock.holder(config.state_directory)
     if holder and not dry_run:
         raise MirrorHeldError(f"{config.mirror.directory} is held by {holder}; stop it, or wait")

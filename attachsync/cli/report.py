@@ -123,9 +123,7 @@ def show(context: click.Context, what: str, as_json: bool) -> None:
 
 def within(config: Config, what: str) -> str:
     """A path as the index knows it: relative to the mirror; of a stored file, its digest."""
-    mirror = config.mirror.directory
-    for root in (mirror, mirror.resolve()):
-        path = Path(os.path.abspath(what))
-        if path.is_relative_to(root):
-            what = str(path.relative_to(root))
-    return Path(what).name if what.startswith("sha256/") else what
+    mirror, path = config.mirror.directory, Path(os.path.abspath(what))
+    root = next((root for root in (mirror, mirror.resolve()) if path.is_relative_to(root)), None)
+    known = what if root is None else str(path.relative_to(root))
+    return Path(known).name if known.startswith("sha256/") else known

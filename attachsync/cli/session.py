@@ -14,7 +14,7 @@ from attachsync import config as configs
 from attachsync import ownership
 from attachsync.index import Index
 from attachsync.reader import Config
-from attachsync.units import printable
+from attachsync.units import counted, printable
 
 __all__ = [
     "config_of",
@@ -31,8 +31,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+_TERMINATED = 143
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-TERMINATED = 143
 
 
 def config_of(context: click.Context) -> Config:
@@ -73,7 +74,7 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end. SIGTERM ends it, tidily, and the command exits 143; Ctrl-C exits 130."""
-    terminated = False
+    terminated, before = False, signal.getsignal(signal.SIGTERM)
 
     async def under_signals() -> T:
         task = asyncio.ensure_future(work)
@@ -90,13 +91,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return in_loop(under_signals())
     except asyncio.CancelledError:
         if terminated:
-            raise click.exceptions.Exit(TERMINATED) from None
+            raise click.exceptions.Exit(_TERMINATED) from None
         raise
-
-
-def counted(count: int, noun: str) -> str:
-    """'1 track', '2 tracks', '2 outboxes'."""
-    return f"{count} {noun}" + ("" if count == 1 else "es" if noun.endswith("x") else "s")
+    finally:
+        signal.signal(signal.SIGTERM, before)  # the loop leaves the system's own way of ending behind
 
 
 def print_json(value: object) -> None:

@@ -20,7 +20,7 @@ from attachsync.units import human_size
 
 @click.command()
 @click.argument("tracks", nargs=-1, metavar="[TRACK]…")
-@click.option("--dry-run", is_flag=True, help="List what would be fetched and sent; write nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would be fetched, sent and refused; write nothing.")
 @json_option
 @click.pass_context
 def sync(context: click.Context, tracks: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
@@ -75,7 +75,7 @@ async def _dry_run(config: Config, tracks: list[Track], *, outboxes: bool, as_js
         async for one in planned(config, index, tracks, outboxes=outboxes):
             failed = failed or one.action == "error"
             if as_json:
-                print_json(dataclasses.asdict(one))
+                print_json({**dataclasses.asdict(one), "reason": one.reason or None})
             else:
                 click.echo(printable(_planned_line(one)), err=one.action == "error")
     return 1 if failed else 0
@@ -84,8 +84,9 @@ async def _dry_run(config: Config, tracks: list[Track], *, outboxes: bool, as_js
 def _planned_line(one: Planned) -> str:
     if one.action == "error":
         return f"{one.track}: {one.reason}"
-    what = one.path if one.action == "fetch" else f"{one.path}/{one.key}"
-    return f"would {one.action}  {human_size(one.size) if one.size is not None else '?':>10}  {what}"
+    what = one.path if one.track else f"{one.path}/{one.key}"
+    why = f": {one.reason}" if one.action == "refuse" else f" (the last time: {one.reason})" if one.reason else ""
+    return f"would {one.action}  {human_size(one.size) if one.size is not None else '?':>10}  {what}{why}"
 
 
 def _print_sent(outbox: str, sent: Sent, *, as_json: bool) -> None:
@@ -108,7 +109,8 @@ def _print_sent(outbox: str, sent: Sent, *, as_json: bool) -> None:
 def _print_track(tally: Mapping[str, int], name: str, summary: Summary, *, as_json: bool) -> None:
     counts, error = summary.counts[name], summary.errors.get(name, "")
     if as_json:
-        print_json({"event": "track", "track": name, **tally, "counts": dict(counts), "error": error or None})
+        told = {key: tally.get(key, 0) for key in ("listed", "new", "mirrored", "fetched", "bytes")}
+        print_json({"event": "track", "track": name, **told, **tally, "counts": dict(counts), "error": error or None})
         return
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no attachments"
     news = (

@@ -53,8 +53,8 @@ def track(context: click.Context, account: str, pairs: Sequence[str], offline: b
     if not offline:
         click.echo(printable(f"{added.name}: {about['found']}"))
         more = "" if about["counted"] else " or more"
-        size = human_size(int(str(about["bytes"])))
-        click.echo(f"it would mirror {counted(int(str(about['attachments'])), 'attachment')}{more}, {size} where known")
+        size = f", {human_size(int(str(about['bytes'])))} where known" if about["bytes"] else ""
+        click.echo(f"it would mirror {counted(int(str(about['attachments'])), 'attachment')}{more}{size}")
     click.echo(printable(f"{added.name}: added to {file}"))
 
 
@@ -101,7 +101,8 @@ async def _looked_up(config: Config, added: Track) -> dict[str, object]:
         async for one in planned(config, index, [added], outboxes=False):
             if one.action == "error":
                 raise click.ClickException(one.reason)
-            count, size = count + 1, size + (one.size or 0)
+            if one.action == "fetch":
+                count, size = count + 1, size + (one.size or 0)
             if count == _MOST:
                 break
     return {"found": found, "attachments": count, "counted": count < _MOST, "bytes": size}

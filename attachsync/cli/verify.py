@@ -19,7 +19,7 @@ from attachsync.errors import MirrorHeldError, StorageError
 from attachsync.index import Index
 from attachsync.reader import Config
 from attachsync.repairing import prepare, unmended
-from attachsync.store import Store, storage_errors
+from attachsync.store import Store
 from attachsync.units import human_size
 from attachsync.verifying import Finding, Verifier
 
@@ -134,7 +134,6 @@ def _verified(
     with ExitStack() as stack:
         stack.callback(store.close)
         index = stack.enter_context(peeked(config))
-        stack.enter_context(storage_errors(config.mirror.directory))
         verifier = Verifier(
             store,
             index,

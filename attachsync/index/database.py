@@ -54,9 +54,8 @@ class Database:
                 database = cls(sqlite3.connect(":memory:", isolation_level=None))
                 database._prepare()
                 return database
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10
-            )
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
             database = cls(connection)
             database._check_version()
             database._add("TEMP")
@@ -67,6 +66,11 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def pin(self) -> None:
+        """See the index as it is now until it is closed, whatever is written meanwhile, and in whatever thread."""
+        self.rows("BEGIN")
+        self.row("SELECT 1 FROM meta")
 
     def _prepare(self, *, check: bool = False) -> None:
         faults = self.row("PRAGMA quick_check(1)") if check else None

@@ -33,8 +33,8 @@ class Reports:
                  AND (?3 IS NULL OR coalesce(mirrored_at, listed_at) >= ?3) AND (?4 IS NULL OR state = ?4)
                  ORDER BY id"""
         for row in self._db.each(sql, wanted.account, wanted.track, wanted.since, wanted.state):
-            bare = (row["media_type"] or "").partition(";")[0]
-            if wanted.media_type is None or fnmatch.fnmatchcase(bare, wanted.media_type):
+            bare = (row["media_type"] or "").partition(";")[0].strip().lower()
+            if wanted.media_type is None or fnmatch.fnmatchcase(bare, wanted.media_type.lower()):
                 yield {
                     "account": row["account"],
                     "track": row["track"],
@@ -111,13 +111,13 @@ class Reports:
                  ORDER BY digest"""
         return (Digest(row["digest"]) for row in self._db.each(sql))
 
-    def outstanding(self, track: str) -> Iterator[tuple[str, str, int | None, str | None]]:
-        """(key, path, size, media type) of what is listed on a track, but not mirrored, and to be."""
-        sql = """SELECT attachment.key, name.path, size, media_type FROM attachment
+    def outstanding(self, track: str) -> Iterator[tuple[str, str, int | None, str | None, str]]:
+        """(key, path, size, media type, why not yet) of what is listed on a track, but not mirrored, and to be."""
+        sql = """SELECT attachment.key, name.path, size, media_type, reason FROM attachment
                  LEFT JOIN name ON name.owner = account || char(0) || attachment.key AND name.wanted = attachment.wanted
                  WHERE digest IS NULL AND kept AND track = ? ORDER BY id"""
         for row in self._db.each(sql, track):
-            yield row["key"], row["path"] or "", row["size"], row["media_type"]
+            yield row["key"], row["path"] or "", row["size"], row["media_type"], row["reason"]
 
     def contradictions(self) -> Iterator[tuple[str, Digest, str]]:
         """(path, digest, stated) of attachments whose bytes are not what the service states now."""

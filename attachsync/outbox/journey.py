@@ -18,6 +18,7 @@ from attachsync.filing import FAILED, SENT, Filing
 from attachsync.index.uploads import Upload, Uploads
 from attachsync.model import Digest, Draft, Outbox, Sender
 from attachsync.outbox import reactions
+from attachsync.outbox.foresight import refusal
 from attachsync.outbox.reactions import Reaction
 from attachsync.outbox.requests import Requests
 from attachsync.settle import Stamp
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _STRIKES = 5
 """Attempts of unknown outcome before a file is held for a person."""
-_HEAD = 512
 _PLACES = 100
 
 
@@ -92,15 +92,10 @@ class Journey:
         with file:
             if await in_thread(writers.being_written, file.fileno()):
                 return Ending.BUSY
-            refusal = self._refusal(name, stamp.size, file)
-            if refusal is not None:
-                return await self._refuse(name, stamp.size, file, *refusal)
+            refused = refusal(self._sender, name, stamp.size, file)
+            if refused is not None:
+                return await self._refuse(name, stamp.size, file, *refused)
             return await self._send(name, stamp, file)
-
-    def _refusal(self, name: str, size: int, file: BinaryIO) -> tuple[str, str] | None:
-        if size == 0:
-            return "empty", "the file is empty"
-        return self._sender.refusal(name.rpartition("/")[2], size, os.pread(file.fileno(), _HEAD, 0))
 
     async def _refuse(self, name: str, size: int, file: BinaryIO, code: str, reason: str) -> Ending:
         """To failed/ without a request. Its bytes are not hashed: name and size alone decided."""

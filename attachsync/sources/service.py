@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from attachsync.http import Credentials, Http  # slow to import, and reading a config makes no request
 
 Faults = Iterable[tuple[str, str]]
-"""(key, what would be right), for each fault."""
+"""(key, what would be right), for each fault. What is wrong by itself is said already; its value is `keys.FAULTY`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Pull:
     """How a service is mirrored from. `keys` is the dataclass that declares the keys of its tracks."""
 
     keys: type[Any]
-    faults: Callable[[object, Account | None], Faults]
+    faults: Callable[[object, Account], Faults]
     """Faults of a track's keys taken together, and with its account's."""
     folder: Callable[[object], str]
     """Where a track shows its attachments below `files/ACCOUNT`; also its default name."""
@@ -37,7 +37,7 @@ class Push:
     """How files are sent to a service. `keys` is the dataclass that declares the keys of its outboxes."""
 
     keys: type[Any]
-    faults: Callable[[object, Account | None], Faults]
+    faults: Callable[[object, Account], Faults]
     sender: "Callable[[Http, object], Sender]"
     mirrored: Callable[[object, object], bool] = lambda _outbox, _track: False
     """Whether a track (its keys) of the same account lists what an outbox (its keys) sends, by a SHA-256 stated."""

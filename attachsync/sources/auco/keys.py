@@ -38,7 +38,7 @@ class TrackKeys:
     users: tuple[str, ...] = keys.key(_users, 'only these signers of it, by id, such as ["01", "G8"]', ())
 
 
-def _track_faults(options: object, _account: Account | None) -> Faults:
+def _track_faults(options: object, _account: Account) -> Faults:
     assert isinstance(options, TrackKeys)
     if options.package is None and options.code is None:
         yield "package", "or code is required: which process"

@@ -57,35 +57,37 @@ class OutboxKeys:
 
 def _account_faults(options: object) -> Faults:
     assert isinstance(options, AccountKeys)
-    if options.client_id and not options.client_secret_file:
+    token, client, secret = map(keys.given, (options.token_file, options.client_id, options.client_secret_file))
+    if client and not secret:
         yield "client_secret_file", "is required with client_id"
-    if options.client_secret_file and not options.client_id:
+    if secret and not client:
         yield "client_id", "is required with client_secret_file"
-    if options.token_file and (options.client_id or options.client_secret_file):
+    if token and (client or secret):
         yield "token_file", "and client_id exclude each other: keep one way to sign in"
 
 
-def _track_faults(options: object, account: Account | None) -> Faults:
+def _track_faults(options: object, account: Account) -> Faults:
     assert isinstance(options, TrackKeys)
     if options.asset == EVERY and options.public:
         yield "public", 'is for one asset; there is no list of public assets (asset = "*")'
     if options.asset != EVERY and options.attributes:
         yield "attributes", 'is for asset = "*"'
-    if _signs_nothing(account) and not options.public:
+    if _signs_nothing(account) and not keys.given(options.public):
         yield (
             "public",
             "must be true: the account has neither token_file nor client_id, and can read public assets only",
         )
 
 
-def _outbox_faults(_options: object, account: Account | None) -> Faults:
+def _outbox_faults(_options: object, account: Account) -> Faults:
     if _signs_nothing(account):
         yield "account", "has neither token_file nor client_id: without them nothing can be sent"
 
 
-def _signs_nothing(account: Account | None) -> bool:
-    held = account.options if account else None
-    return isinstance(held, AccountKeys) and not (held.token_file or held.client_id)
+def _signs_nothing(account: Account) -> bool:
+    held = account.options
+    assert isinstance(held, AccountKeys)
+    return not any(map(keys.given, (held.token_file, held.client_id, held.client_secret_file)))
 
 
 def _source(http: "Http") -> Source:

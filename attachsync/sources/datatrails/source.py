@@ -22,6 +22,7 @@ from attachsync.retry import DAY
 from attachsync.sources.datatrails import records
 from attachsync.sources.datatrails.paging import parsed, since, walk, watermark
 from attachsync.sources.datatrails.rungs import Subject, rungs, subject
+from attachsync.units import counted
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -198,12 +199,14 @@ class TrailSource:
         target = self._target(track) if track else None
         if target and target.asset:
             asset = await self._asset(target, target.asset)
-            return f"asset {asset.display_name or asset.uuid!r} with {len(asset.found)} attachments of its own"
+            has = counted(len(asset.found), "attachment")
+            return f"asset {asset.display_name or asset.uuid!r} with {has} of its own"
         filters = target.attributes if target else ()
         query = [("tracked", "ANY"), *((f"attributes.{name}", value) for name, value in filters), ("page_size", "1")]
         reply = await self._http.get(self._http.url("/archivist/v2/assets", query))
         parsed(reply, lambda body: records.listing(body, "assets"))
-        return f"signed in; {reply.headers.get('X-Total-Count', 'an unknown number of')} assets in sight"
+        total = reply.headers.get("X-Total-Count", "")
+        return f"signed in; {counted(int(total), 'asset') if total.isdecimal() else 'assets'} in sight"
 
 
 class _Ask(Protocol[T_co]):

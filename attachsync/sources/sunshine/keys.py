@@ -54,17 +54,17 @@ class TrackKeys:
 
 def _account_faults(options: object) -> Faults:
     assert isinstance(options, AccountKeys)
-    if options.auth == "jwt" and options.key_id.startswith("svc_"):
+    if options.auth == "jwt" and str(options.key_id).startswith("svc_"):
         yield "auth", 'must be "basic" for this key: which scope a svc_ key would sign for is not established'
 
 
-def _outbox_faults(options: object, _account: Account | None) -> Faults:
+def _outbox_faults(options: object, _account: Account) -> Faults:
     assert isinstance(options, OutboxKeys)
     if options.send and options.conversation is None:
         yield "send", "needs conversation: where the messages are posted"
 
 
-def _track_faults(options: object, _account: Account | None) -> Faults:
+def _track_faults(options: object, _account: Account) -> Faults:
     assert isinstance(options, TrackKeys)
     said = [name for name, value in asdict(options).items() if value is not None]
     if not said:

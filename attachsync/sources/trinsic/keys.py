@@ -42,7 +42,7 @@ class TrackKeys:
     )
 
 
-def _track_faults(options: object, _account: Account | None) -> Faults:
+def _track_faults(options: object, _account: Account) -> Faults:
     assert isinstance(options, TrackKeys)
     ways = ("session", "sessions_file", "access_keys_file")
     given = [name for name in ways if getattr(options, name) is not None]
@@ -50,9 +50,9 @@ def _track_faults(options: object, _account: Account | None) -> Faults:
         yield "session", "is required, with results_key_file; or else sessions_file or access_keys_file"
     for name in given[1:]:
         yield name, f"and {given[0]} exclude each other: a track has one of {', '.join(ways)}"
-    if options.session and not options.results_key_file:
+    if options.session is not None and options.results_key_file is None:
         yield "results_key_file", "is required with session"
-    if options.results_key_file and not options.session:
+    if options.results_key_file is not None and options.session is None:
         yield "results_key_file", "is for a session: name it with session"
 
 

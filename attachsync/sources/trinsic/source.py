@@ -26,6 +26,7 @@ from attachsync.sources.trinsic.discretion import discreet
 from attachsync.sources.trinsic.finished import Finished
 from attachsync.sources.trinsic.lists import KeyLine, SessionLine
 from attachsync.sources.trinsic.tracks import Patience, Target
+from attachsync.units import counted
 
 _PROFILES = "/api/valpha/verification-profiles"
 _TROUBLE = (MalformedError, RefusedError, RejectedError, UnavailableError)
@@ -249,12 +250,12 @@ class TrinsicSource:
             sessions = await target.sessions.lines()
             if fault := target.sessions.fault(sessions):
                 raise fault
-            return f"signed in; {len(sessions.found)} sessions in {target.sessions.file.path}"
+            return f"signed in; {counted(len(sessions.found), 'session')} in {target.sessions.file.path}"
         if target and target.access_keys:
             keys = await target.access_keys.lines()
             if fault := target.access_keys.fault(keys):
                 raise fault
-            return f"signed in; {len(keys.found)} access keys in {target.access_keys.file.path}"
+            return f"signed in; {counted(len(keys.found), 'access key')} in {target.access_keys.file.path}"
         return "signed in"
 
 
