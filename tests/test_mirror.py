@@ -135,6 +135,19 @@ async def test_an_attachment_called_events_gives_way_to_the_folder(ledger: Ledge
     assert (ledger.files / asset.uuid / "events_.txt").read_bytes() == b"file"
 
 
+async def test_what_changes_while_it_is_tried_is_tried_again_in_the_same_pass(ledger: Ledgers) -> None:
+    """What failed before is taken up before it is listed again, and then names other content."""
+    trail = ledger.box.datatrails
+    ledger.tracks += "events = false\n"
+    asset = trail.add_asset({"a": {**attached(ledger, b"bad"), "arc_blob_hash_value": "0" * 64}})
+    assert (await ledger.sync())[0].incomplete
+    trail.add_event(asset, asset_attributes={"a": attached(ledger, b"good")})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert [row["state"] for row in ledger.rows()] == ["stored"]
+    assert ledger.stored() == {sha256(b"good")}
+
+
 async def test_changed_content_is_shown_and_the_old_is_kept(ledger: Ledgers) -> None:
     """files/ shows the new content under its new name; the store and the index keep both."""
     trail = ledger.box.datatrails
