@@ -148,6 +148,22 @@ async def test_what_changes_while_it_is_tried_is_tried_again_in_the_same_pass(le
     assert ledger.stored() == {sha256(b"good")}
 
 
+async def test_old_events_that_come_into_sight_are_found(ledger: Ledgers) -> None:
+    """A policy grants what an event carries long after it was listed: the feed is listed from the beginning again."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({})
+    event = trail.add_event(asset, {"shown": attached(ledger, b"shown")})
+    trail.add_event(asset, {"newer": attached(ledger, b"newer")}, accepted="2025-06-01T00:00:00Z")
+    await ledger.sync()
+    event.event_attributes["granted"] = attached(ledger, b"granted")
+    await ledger.sync()
+    assert sha256(b"granted") not in ledger.stored()
+    ledger.clock.ahead = 3700
+    await ledger.sync()
+    assert ledger.downloads() == 1
+    assert sha256(b"granted") in ledger.stored()
+
+
 async def test_changed_content_is_shown_and_the_old_is_kept(ledger: Ledgers) -> None:
     """files/ shows the new content under its new name; the store and the index keep both."""
     trail = ledger.box.datatrails
