@@ -44,7 +44,7 @@ def _why(config: Config, index: Index, about: Mapping[str, JSON], state: State) 
     elif about["path"]:
         yield f"until then {about['path']} shows what it was before"
     if about["failures"]:
-        yield f"it failed {about['failures']} times in a row"
+        yield f"failures in a row: {about['failures']}"
     yield from _naming(about)
     track = next((one for one in config.tracks if one.name == about["track"]), None)
     if track is None:

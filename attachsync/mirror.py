@@ -242,7 +242,7 @@ class Mirror:
         """Start rows as there is room, each once, until all is listed and nothing is left."""
         while True:
             self._more.clear()
-            last_look = turn.listed
+            last_look = turn.listed and not self._busy  # a row whose version changed under the worker is work again
             if await self._hand_out(start, self._batch(names, turn.number, once=True, urgent=True)):
                 continue
             if last_look:

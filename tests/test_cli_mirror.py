@@ -273,7 +273,14 @@ def test_show_by_digest_path_and_identity(mirrored: Stage) -> None:
     row = mirrored.first("--account", "archive", "--media-type", "application/pdf")
     stored = f"sha256/{row['sha256'][:2]}/{row['sha256']}"
     names = (row["sha256"], row["sha256"][:12].upper(), row["path"], mirrored.mirror / row["path"], row["key"], stored)
-    for what in names:
+    blob = mirrored.run("show", "--json", row["path"]).documents[0]["listing"]["value"]["arc_blob_identity"]
+    for what in (
+        *names,
+        blob,
+        blob.replace("blobs/", "attachments/"),
+        blob.partition("/")[2],
+        row["key"].partition("#")[0],
+    ):
         (document,) = mirrored.run("show", what, "--json").documents
         assert (document["key"], document["state"]) == (row["key"], "stored")
     assert document["listing"]["value"]["arc_blob_hash_value"] == row["sha256"]

@@ -125,12 +125,24 @@ def test_any_json_is_survived(value: Any) -> None:
 def test_the_cursor_keeps_an_overlap_and_never_passes_the_present() -> None:
     """specs/datatrails.md 1.4: late visibility, whole seconds, strictly greater; and stamps may lie."""
     now = 1_000_000.0
-    cursor = watermark(None, 999_000.0, now)
-    assert since(cursor) == "1970-01-12T13:20:00Z"
-    assert since(watermark(cursor, 999_000.0, now + OVERLAP)) == "1970-01-12T13:20:00Z"
+    cursor = watermark(None, 999_000.0, now, pages=1)
+    assert since(cursor, now) == "1970-01-12T13:20:00Z"
+    assert since(watermark(cursor, 999_000.0, now + OVERLAP), now) == "1970-01-12T13:20:00Z"
     swept = watermark(cursor, 999_000.0, now + OVERLAP + 1)  # a walk with the overlap was made so much later
-    assert since(swept) == "1970-01-12T13:29:58Z"
-    assert since(watermark(swept, 999_500.0, now + 5)) == "1970-01-12T13:28:20Z"
-    assert watermark(cursor, 2_000_000.0, now) == {"accepted": now, "reached": now, "swept": False}
+    assert since(swept, now) == "1970-01-12T13:29:58Z"
+    assert since(watermark(swept, 999_500.0, now + 5), now) == "1970-01-12T13:28:20Z"
+    ahead = {"accepted": now, "reached": now, "swept": False, "whole": now, "pages": 1}
+    assert watermark(cursor, 2_000_000.0, now) == ahead
     assert watermark(cursor, 998_000.0, now + 5) == cursor
-    assert since(watermark(None, None, now)) is None
+    assert since(watermark(None, None, now), now) is None
+
+
+@pytest.mark.parametrize(("pages", "rest"), [(1, 3600), (4, 3600), (100, 86_400), (10_000, 8_640_000)])
+def test_a_feed_is_listed_whole_again_at_a_hundred_pages_a_day(pages: int, rest: int) -> None:
+    """A policy may show more of old events at any time: all are listed again, more rarely the more there are."""
+    now = 1_000_000.0
+    cursor = watermark(watermark(None, 999_000.0, now, pages=pages), 999_500.0, now + 60)
+    assert since(cursor, now + rest - 1) is not None
+    assert since(cursor, now + rest) is None
+    assert since(cursor, now - 1) is None  # our clock was wrong then, or is now
+    assert since({"accepted": 999_000.0, "reached": now, "swept": True}, now) is None  # as earlier versions kept it

@@ -135,6 +135,35 @@ async def test_an_attachment_called_events_gives_way_to_the_folder(ledger: Ledge
     assert (ledger.files / asset.uuid / "events_.txt").read_bytes() == b"file"
 
 
+async def test_what_changes_while_it_is_tried_is_tried_again_in_the_same_pass(ledger: Ledgers) -> None:
+    """What failed before is taken up before it is listed again, and then names other content."""
+    trail = ledger.box.datatrails
+    ledger.tracks += "events = false\n"
+    asset = trail.add_asset({"a": {**attached(ledger, b"bad"), "arc_blob_hash_value": "0" * 64}})
+    assert (await ledger.sync())[0].incomplete
+    trail.add_event(asset, asset_attributes={"a": attached(ledger, b"good")})
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert [row["state"] for row in ledger.rows()] == ["stored"]
+    assert ledger.stored() == {sha256(b"good")}
+
+
+async def test_old_events_that_come_into_sight_are_found(ledger: Ledgers) -> None:
+    """A policy grants what an event carries long after it was listed: the feed is listed from the beginning again."""
+    trail = ledger.box.datatrails
+    asset = trail.add_asset({})
+    event = trail.add_event(asset, {"shown": attached(ledger, b"shown")})
+    trail.add_event(asset, {"newer": attached(ledger, b"newer")}, accepted="2025-06-01T00:00:00Z")
+    await ledger.sync()
+    event.event_attributes["granted"] = attached(ledger, b"granted")
+    await ledger.sync()
+    assert sha256(b"granted") not in ledger.stored()
+    ledger.clock.ahead = 3700
+    await ledger.sync()
+    assert ledger.downloads() == 1
+    assert sha256(b"granted") in ledger.stored()
+
+
 async def test_changed_content_is_shown_and_the_old_is_kept(ledger: Ledgers) -> None:
     """files/ shows the new content under its new name; the store and the index keep both."""
     trail = ledger.box.datatrails

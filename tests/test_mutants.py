@@ -55,7 +55,7 @@ MUTANTS = (
         "cursor past an unrecorded row",
         "sources/datatrails/source.py",
         _NEWS,
-        "            yield Page((), {_EVENTS: watermark(cursor, latest, now)})\n" + _NEWS,
+        "            yield Page((), {_EVENTS: watermark(cursor, latest, now, None if after else pages)})\n" + _NEWS,
         EVERY.format(4),
     ),
     Mutant("rename before fsync", "store.py", "            self._disk.sync_files([", "            list(["),

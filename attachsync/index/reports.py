@@ -50,6 +50,8 @@ class Reports:
     def find(self, what: str) -> list[int]:
         """Row ids that `what` names: a digest or a prefix of one, a path in the mirror, or an upstream identity."""
         ids = self._ids("key = ?1 OR path = ?1 OR track || '/' || key = ?1 OR content = ?1", what)
+        if not ids and "/" in what:  # the service's name for the content (`blobs/…`), or for what it is attached to
+            ids = self._ids("content = ?1 OR key >= ?2 AND key < ?3", what.rpartition("/")[2], f"{what}#", f"{what}$")
         if not ids and len(what) >= 4 and not set(what.lower()) - set("0123456789abcdef"):
             low, high = what.lower(), what.lower() + "g"
             past = "id IN (SELECT attachment FROM past WHERE digest >= ?1 AND digest < ?2)"

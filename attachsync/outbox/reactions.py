@@ -49,6 +49,8 @@ def reaction(error: AttachsyncError) -> Reaction:
 
 def _about_account(error: RejectedError) -> bool:
     """402, 403: do not burn files. A redirect (wrong base_url, captive portal) or a wrong app is no file's fault."""
+    if error.code == "too_large":
+        return False
     return error.status in (401, 402, 403) or error.status < 400 or error.code in _ACCOUNT_CODES
 
 

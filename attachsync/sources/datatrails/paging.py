@@ -11,6 +11,7 @@ from attachsync.errors import MalformedError
 from attachsync.http import Http, Query
 from attachsync.loops import Loop
 from attachsync.model import JSON
+from attachsync.retry import DAY
 from attachsync.sources.datatrails.records import Listing, listing
 
 T = TypeVar("T")
@@ -22,6 +23,9 @@ OVERLAP = 600.0
 """Seconds before the newest event that are listed again: an event may become visible late, while it is PENDING."""
 QUIET_OVERLAP = 2.0
 """The same, once nothing can come late any more: `since` is strictly greater, and stamps are whole seconds."""
+_WHOLE_REST, _PAGE_REST = 3600.0, DAY / 100
+"""Seconds until a feed is listed from the beginning again: at least, and for each of its pages (a hundred a day). When
+a policy is granted, old events come into sight, or more of what they carry (specs/datatrails.md 2)."""
 
 
 async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -> AsyncIterator[Listing]:
@@ -56,35 +60,32 @@ def parsed(reply: Reply, parse: Callable[[JSON], T]) -> T:
         raise MalformedError(str(error) if str(error).startswith(reply.where) else f"{where}{error}") from None
 
 
-def since(cursor: JSON) -> str | None:
+def since(cursor: JSON, now: float) -> str | None:
     """The `timestamp_accepted_since` that a cursor asks for; None to list from the beginning."""
-    accepted, _, swept = _parts(cursor)
-    if accepted is None:
+    known = cursor if isinstance(cursor, dict) else {}
+    accepted, began, pages = (_number(known.get(name)) for name in ("accepted", "whole", "pages"))
+    if accepted is None or not 0 <= now - (began or 0.0) < max((pages or 0.0) * _PAGE_REST, _WHOLE_REST):
         return None
-    overlap = QUIET_OVERLAP if swept else OVERLAP
+    overlap = QUIET_OVERLAP if known.get("swept") is True else OVERLAP
     return datetime.fromtimestamp(max(int(accepted - overlap), 0), UTC).isoformat().replace("+00:00", "Z")
 
 
-def watermark(cursor: JSON, latest: float | None, now: float) -> JSON:
+def watermark(cursor: JSON, latest: float | None, now: float, pages: int | None = None) -> JSON:
     """The cursor after a whole walk that saw an event accepted at `latest` (Unix time).
 
     Never later than `now`: a stamp from the future must not hide what is accepted until then. It is `swept` when a
     walk with the long overlap was made so long after the newest event was first seen that nothing can come late.
+    `pages`: how many there were, if it was a walk from the beginning.
     """
-    accepted, reached, swept = _parts(cursor)
+    known = dict(cursor) if isinstance(cursor, dict) else {}
+    if pages is not None:
+        known |= {"whole": now, "pages": pages}
+    accepted, reached = _number(known.get("accepted")), _number(known.get("reached")) or now
     newest = None if latest is None else min(latest, now)
     if newest is not None and (accepted is None or newest > accepted):
-        return {"accepted": newest, "reached": now, "swept": False}
-    reached = reached or now
-    return {"accepted": accepted, "reached": reached, "swept": swept or now - reached > OVERLAP}
+        return known | {"accepted": newest, "reached": now, "swept": False}
+    return known | {"reached": reached, "swept": known.get("swept") is True or now - reached > OVERLAP}
 
 
-def _parts(cursor: JSON) -> tuple[float | None, float, bool]:
-    if not isinstance(cursor, dict):
-        return None, 0.0, False
-    accepted, reached = cursor.get("accepted"), cursor.get("reached")
-    return (
-        float(accepted) if isinstance(accepted, int | float) else None,
-        float(reached) if isinstance(reached, int | float) else 0.0,
-        cursor.get("swept") is True,
-    )
+def _number(value: JSON) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

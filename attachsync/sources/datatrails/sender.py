@@ -72,13 +72,14 @@ class TrailSender:
         return parsed(reply, records.event)
 
     async def _found(self, blob: str, since: float) -> records.Event | None:
-        """The asset's event accepted since a moment that carries a blob. MalformedError if any was unsound (1.4)."""
+        """The asset's event that carries a blob: among those accepted since a moment, then, in case that the service's
+        clock has nothing to do with ours, on the newest page. MalformedError if any was unsound (1.4).
+        """
         query = [("timestamp_accepted_since", rfc3339(max(since, 0.0)) or "")]
         async for listing in walk(self._http, self._events(), query, "events", signed=True):
-            for event in listing.events:
-                if _carries(event, blob):
-                    return event
-        return None
+            if found := _carrier(listing, blob):
+                return found
+        return _carrier(await anext(walk(self._http, self._events(), [], "events", signed=True)), blob)
 
     def _events(self) -> URL:
         return self._http.url(f"/archivist/v2/assets/{self._asset}/events")
@@ -105,7 +106,7 @@ class TrailSender:
             if error.status == 404:
                 raise AccountError(f"{error}: {nothing_there}", status=404) from None
             if error.status == 402 and _OVERSIZE.search(error.detail):
-                raise RejectedError(str(error), status=413, code="too_large", detail=error.detail) from None
+                raise RejectedError(str(error), status=402, code="too_large", detail=error.detail) from None
             raise
 
 
@@ -130,6 +131,10 @@ def event_of(draft: Draft, blob: str) -> dict[str, JSON]:
         "behaviour": "RecordEvidence",
         "event_attributes": {attribute_of(draft.name): attachment},
     }
+
+
+def _carrier(listing: records.Listing, blob: str) -> records.Event | None:
+    return next((event for event in listing.events if _carries(event, blob)), None)
 
 
 def _carries(event: records.Event, blob: str) -> bool:

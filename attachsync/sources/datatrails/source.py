@@ -97,19 +97,23 @@ class TrailSource:
                     yield Page((), {_mark(uuid): True})
 
     async def _news(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
-        """Events accepted since the cursor, of one asset or of all; the cursor moves when all pages were taken."""
+        """Events accepted since the cursor, of one asset or of all; the cursor moves when all pages were taken.
+
+        Now and then all of them: a policy may have let the account see more of what was listed long ago (2).
+        """
         if not target.events:
             return
         cursor, now = cursors.get(_EVENTS), self._http.clock.now()
         latest: float | None = None
-        after = since(cursor)
+        pages, after = 0, since(cursor, now)
         async for listing in self._walk_events(
             target, target.asset, [("timestamp_accepted_since", after)] if after else []
         ):
+            pages += 1
             for event in listing.events:
                 latest = max(event.accepted or 0.0, latest or 0.0) or None
             yield _page_of_events(track, [event for event in listing.events if _is_ours(event.asset, target, cursors)])
-        yield Page((), {_EVENTS: watermark(cursor, latest, now)})
+        yield Page((), {_EVENTS: watermark(cursor, latest, now, None if after else pages)})
 
     def _walk_events(self, target: Target, asset: str | None, query: Query) -> AsyncIterator[records.Listing]:
         url = self._http.url(f"/archivist/v2/{target.kind}/{asset or '-'}/events")
