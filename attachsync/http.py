@@ -226,9 +226,9 @@ class Http:
             if own is not None and trusted and origin(target) == origin(url):
                 signature = own
             response = await self._once(method, target, content, signature)
+            self._note_date(response.headers.get("Date"))
             if 200 <= response.status < 300:
                 self._pace.answered()
-                self._note_date(response.headers.get("Date"))
                 return response
             async with response:
                 if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):

@@ -957,3 +957,23 @@ async def test_an_attachment_that_left_its_list_is_removed_alone(ids: Ids) -> No
     await ids.sync()
     assert ids.shown() == [f"sessions/{SESSION}/selfie.png", f"sessions/{OTHER}/selfie.png"]
     assert ids.stored() == {sha256(PNG)}
+
+
+async def test_retain_is_kept_where_nothing_is_asked_any_more(ids: Ids) -> None:
+    """Only then is the service asked for the time; while it gives none, all stays."""
+    trinsic = ids.box.trinsic
+    trinsic.add_attachment(trinsic.add_session(SESSION, "rak_1"), "selfie", JPEG)
+    ids.track_session(SESSION, "rak_1")
+    ids.tracks += 'retain = "90s"\n'
+    await ids.sync()
+    await ids.sync()
+    assert len(ids.box.requests) == 0
+    ids.clock.ahead = 100
+    ids.box.faults.add(Fault(path="*", kind="reset"))
+    await ids.sync()
+    assert ids.stored() == {sha256(JPEG)}
+    ids.box.faults.clear()
+    summary, recorder = await ids.sync()
+    assert (summary.incomplete, [one.state for one in recorder.outcomes]) == (False, [State.GONE])
+    assert (ids.stored(), ids.shown()) == (set(), [])
+    assert ids.box.count("POST", RESULTS) == 0
