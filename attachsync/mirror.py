@@ -133,7 +133,7 @@ class Mirror:
         await self._keep.manifest.publish()
 
     async def _ahead(self) -> float | None:
-        """By how much our clock is ahead of the service's. What is over is not asked about again: then it is asked now."""
+        """By how much our clock is ahead of the service's: where nothing was asked, as all is over, it is asked now."""
         if self._skew() is None:
             with suppress(AttachsyncError):
                 await self._source.probe(None)
