@@ -161,14 +161,15 @@ class Fetcher:
         A hash that only the listing states proves nothing: clients write it (contract 3).
         """
         store, attachment = self._keep.store, entry.attachment
-        candidates = [(Digest(facts.sha256), facts.size)] if facts.sha256 and facts.size is not None else []
+        stated = facts.media_type or attachment.media_type
+        candidates = [(Digest(facts.sha256), facts.size, stated)] if facts.sha256 and facts.size is not None else []
         if attachment.content:
             twin = self._keep.index.attachments.twin(entry.account, attachment.content)
-            candidates += [(twin[0], twin[1])] if twin else []
-        for digest, size in candidates:
+            candidates += [twin] if twin else []
+        for digest, size, media_type in candidates:
             if store.has(digest, size) and expected.fault(digest, size) is None:
                 store.partials.drop(kept_as(entry))
-                return Bytes(digest, size, facts.media_type or attachment.media_type, fetched=False)
+                return Bytes(digest, size, stated or media_type, fetched=False)
         return None
 
     async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes | None:

@@ -221,11 +221,9 @@ class Http:
             if own is not None and trusted and origin(target) == origin(url):
                 signature = own
             response = await self._once(method, target, content, signature)
+            self._note_date(response.headers.get("Date"))
             if 200 <= response.status < 300:
                 self._pace.answered()
-                date = response.headers.get("Date")
-                if date is None or date != self._date:  # one that was seen already says nothing new
-                    self._date, self.skew = date, skew(date, self.clock.now())
                 return response
             async with response:
                 if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):
@@ -240,6 +238,11 @@ class Http:
                     self._pace.limited(error, began)
                     if not patient:
                         raise error
+
+    def _note_date(self, date: str | None) -> None:
+        """Compare the clocks; a date that was seen already says nothing new."""
+        if date is None or date != self._date:
+            self._date, self.skew = date, skew(date, self.clock.now())
 
     async def _signature(self) -> Mapping[str, str]:
         """Headers that sign a request. Trouble with having them is the account's, and has been repeated already."""

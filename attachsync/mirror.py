@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from attachsync import retention, retry
 from attachsync.errors import (
     AccountError,
+    AttachsyncError,
     GoneError,
     MalformedError,
     NotReadyError,
@@ -129,8 +130,15 @@ class Mirror:
     async def _tidy(self, tracks: Iterable[Track]) -> None:
         """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
         for track in tracks:
-            await retention.enforce(self._keep, track, self._skew())
+            await retention.enforce(self._keep, track, self._ahead)
         await self._keep.manifest.publish()
+
+    async def _ahead(self) -> float | None:
+        """By how much our clock is ahead of the service's: where nothing was asked, as all is over, it is asked now."""
+        if self._skew() is None:
+            with suppress(AttachsyncError):
+                await self._source.probe(None)
+        return self._skew()
 
     def _tell_broken(self, turn: Turn, tracks: Iterable[Track]) -> None:
         """An error of the account or the disk is one of every track of the pass."""

@@ -69,6 +69,7 @@ class Boundary:
         self._written = self.base.scheme, self.base.raw_authority
         """The same as most URLs have it: quicker to compare."""
         self._media_hosts = frozenset(host.lower().rstrip(".") for host in media_hosts)
+        self._media_names = frozenset(host.partition(":")[0] for host in self._media_hosts)
         self._on_loopback = is_loopback(self.base.host)
         self._proxy_host = (URL(proxy).host or "").lower().rstrip(".") if proxy else None
 
@@ -77,14 +78,18 @@ class Boundary:
         return (url.scheme, url.raw_authority) == self._written or origin(url) == self._home
 
     def may_carry_credentials(self, url: URL) -> bool:
-        """Credentials go only to the account's own origin and, by https, to hosts that the account names."""
-        named = url.scheme == "https" and (url.host or "").lower().rstrip(".") in self._media_hosts
-        return self.is_home(url) or named
+        """Credentials go only to the account's own origin and, by https or on loopback, to hosts that it names."""
+        name = (url.host or "").lower().rstrip(".")
+        named = not self._media_hosts.isdisjoint((name, f"{name}:{url.port}"))
+        return self.is_home(url) or (named and (url.scheme == "https" or self._stays_on_loopback(url)))
+
+    def _stays_on_loopback(self, url: URL) -> bool:
+        return self._on_loopback and is_loopback(url.host)
 
     def trusts(self, host: str) -> bool:
         """Whether `host` may be at any address: the config names it, or the whole account is on loopback."""
         name = host.lower().rstrip(".")
-        return self._on_loopback or name in (self._home[1], self._proxy_host) or name in self._media_hosts
+        return self._on_loopback or name in (self._home[1], self._proxy_host) or name in self._media_names
 
     def check(self, url: URL) -> None:
         """Raise RefusedError (`address`) for a link that must not be followed. Resolved addresses are checked later."""
@@ -97,7 +102,7 @@ class Boundary:
             raise RefusedError(f"a link to {host} with a user name in it is not followed", code="address")
         if self.is_home(url):
             return
-        if url.scheme == "http" and not (self._on_loopback and is_loopback(host)):
+        if url.scheme == "http" and not self._stays_on_loopback(url):
             raise RefusedError(f"a plain http link to {host} is not followed", code="address")
         literal = _literal(host)
         private = is_loopback(host) or (literal is not None and not is_public(host))

@@ -4,6 +4,8 @@ Rows are marked first, then taken out of files/, and of the store when nothing e
 is cut short is found by its mark.
 """
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from attachsync.index import Entry
@@ -17,23 +19,28 @@ _MOST_SKEW = 3600.0
 """With this machine's clock further than this (seconds) from the service's, nothing is removed because of its age."""
 
 
-async def enforce(keep: Keeping, track: Track, skew: float | None) -> None:
+async def enforce(keep: Keeping, track: Track, ahead: Callable[[], Awaitable[float | None]]) -> None:
     """Remove what a track has kept for longer than it should, and what is marked; each is said. Raises StorageError.
 
-    `skew` is by how much our clock is ahead of the service's, None where that is not known: a clock that jumped must
-    not empty a mirror.
+    `ahead` tells by how much our clock is ahead of the service's, None where that cannot be known: a clock that jumped
+    must not empty a mirror. It is asked only where something is to leave.
     """
-    if track.retain is not None and skew is not None:
-        _mark_old(keep, track, track.retain, skew)
+    if track.retain is not None:
+        await _mark_old(keep, track, track.retain, ahead)
     await finish(keep)
 
 
-def _mark_old(keep: Keeping, track: Track, retain: float, skew: float) -> None:
-    if abs(skew) > _MOST_SKEW:
-        structlog.get_logger().warning("retain_held", track=track.name, clock_ahead_of_service=round(skew))
+async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[[], Awaitable[float | None]]) -> None:
+    before = keep.clock.now() - retain
+    if not keep.index.removals.is_outlived(track.name, before):
+        return
+    skew = await ahead()
+    if skew is None or abs(skew) > _MOST_SKEW:
+        told = "not known" if skew is None else round(skew)
+        structlog.get_logger().warning("retain_held", track=track.name, clock_ahead_of_service=told)
         return
     reason = f"kept for {human_duration(retain)}, as `retain` says, and removed"
-    keep.index.removals.outlive(track.name, keep.clock.now() - retain, reason)
+    keep.index.removals.outlive(track.name, before, reason)
 
 
 async def finish(keep: Keeping) -> None:

@@ -1,5 +1,6 @@
 """The config's tables that are the same for every service: key, parser, help, default (contract 2)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,8 +24,8 @@ def _base_url(value: object, place: keys.Place) -> str:
 def _hosts(value: object, place: keys.Place) -> tuple[str, ...]:
     hosts = keys.texts(value, place)
     for host in hosts:
-        if "/" in host or ":" in host or not host.strip("."):
-            raise ValueError(f"must be host names such as media.example.org, not {host!r}")
+        if not re.fullmatch(r"[^/:@\s]*[^/:@\s.][^/:@\s]*(:[0-9]{1,5})?", host):
+            raise ValueError(f"must be host names such as media.example.org, with or without a port, not {host!r}")
     return hosts
 
 

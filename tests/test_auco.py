@@ -321,6 +321,23 @@ async def test_with_an_etag_unchanged_content_is_not_downloaded(signing: Signing
     assert (signing.downloads(200), signing.downloads(304)) == (0, 2)
 
 
+async def test_a_host_that_heeds_no_condition_is_not_read_either(signing: Signing) -> None:
+    """Its ETag says as much as a 304: a body that is cut short does not matter; another ETag does."""
+    _, (one,) = signing.process("01")
+    file = signing.box.auco.add_file(one, "cedula", b"old")
+    signing.box.auco.conditions = False
+    await signing.sync()
+    signing.box.auco.set_status(one, "approved")
+    signing.box.faults.add(Fault(path=LINK, kind="truncate", after=1))
+    summary, recorder = await signing.sync()
+    assert (summary.incomplete, recorder.outcomes) == (False, [])
+    assert signing.downloads(200) == 1
+    signing.box.faults.clear()
+    signing.box.auco.upload(file, b"new")
+    await signing.sync()
+    assert signing.shown() == {"packages/p1/01/cedula.pdf": b"new"}
+
+
 async def test_without_etag_it_is_downloaded_while_a_new_upload_is_possible(signing: Signing) -> None:
     """Once more when its signer was approved, once when the process is over, and then not at all."""
     package, (one,) = signing.process("01")
@@ -566,6 +583,22 @@ async def test_trouble_with_a_signer_makes_no_pass_the_last(signing: Signing) ->
     summary, _ = await signing.sync()
     assert not summary.incomplete
     assert len(signing.shown()) == 2
+
+
+async def test_ids_and_labels_that_are_numbers_or_missing(signing: Signing) -> None:
+    """They name what they name; a file without a label is one, and holds up no other."""
+    _, (one,) = signing.process("01")
+    file = signing.box.auco.add_file(one, "cedula", b"x")
+    assert file.stored is not None
+    link = signing.box.auco.link(file.stored)
+    files = [{"name": label, "url": link} for label in ("cedula", 2026, None)] + [{"url": None}]
+    overview = {"finish": False, "signers": [{"userId": 7, "email": None, "name": None}]}
+    detail = {"signer": {"userId": 7, "status": "uploaded", "files": files}}
+    signing.box.faults.add(Fault(path=ASKED, query="*userId=7*", kind="json", value=detail))
+    signing.box.faults.add(Fault(path=ASKED, kind="json", value=overview))
+    summary, _ = await signing.sync()
+    assert not summary.incomplete
+    assert set(signing.shown()) == {f"packages/p1/7/{name}.pdf" for name in ("cedula", "2026", "unnamed")}
 
 
 async def test_a_status_that_cannot_be_asked_only_means_asking_again(signing: Signing) -> None:

@@ -24,7 +24,7 @@ async def test_a_message_is_posted_with_its_file(tmp_path):
 
 
 async def test_a_full_conversation_fails_the_file_but_keeps_the_address(tmp_path):
-    """423 to the post: failed/, and the record says where the upload is."""
+    """423 to the post: failed/, and the record says where the upload is. Tried again, there may be two of it."""
     async with rig(tmp_path) as one:
         conversation = one.box.sunshine.add_conversation()
         one.box.sunshine.message_limit = 0
@@ -33,6 +33,12 @@ async def test_a_full_conversation_fails_the_file_but_keeps_the_address(tmp_path
         said = one.document("failed/report.txt")
         assert (said["status"], said["code"]) == (423, "locked")
         assert said["media_url"].endswith("/report.txt")
+        one.box.sunshine.message_limit = 1
+        for orphan in (True, False):
+            one.drop()
+            await one.flush(conversation=conversation.id, send=orphan)
+            place = "sent/report.txt" if orphan else "sent/report-2.txt"
+            assert one.document(place)["possible_orphan"] is orphan
 
 
 async def test_a_lost_answer_to_the_post_does_not_post_twice(tmp_path):

@@ -151,6 +151,19 @@ def test_credentials_stay_at_home() -> None:
     assert not boundary.may_carry_credentials(URL("https://api.example.org:444/sc"))
     assert not boundary.may_carry_credentials(URL("http://api.example.org/sc"))
     assert not boundary.may_carry_credentials(URL("https://api.example.org.evil.test/sc"))
+    one_port = origins.Boundary("https://api.example.org/sc", ["Media.example.org:8443"])
+    assert one_port.may_carry_credentials(URL("https://media.example.org:8443/x"))
+    assert not one_port.may_carry_credentials(URL("https://media.example.org/x"))
+
+
+def test_credentials_on_loopback_go_where_they_are_sent() -> None:
+    """Plain http does not leave the machine there: hosts that the account names get them, others do not."""
+    boundary = origins.Boundary("http://127.0.0.1:8080/sc", ["localhost", "127.0.0.1:9090", "media.example.org"])
+    assert boundary.may_carry_credentials(URL("http://localhost:7070/x"))
+    assert boundary.may_carry_credentials(URL("http://127.0.0.1:9090/x"))
+    assert not boundary.may_carry_credentials(URL("http://127.0.0.1:9091/x"))
+    assert not boundary.may_carry_credentials(URL("http://media.example.org/x"))
+    assert not origins.Boundary("https://a.example", ["localhost"]).may_carry_credentials(URL("http://localhost/x"))
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,22 @@ async def test_the_legacy_way_by_media_token_and_cookie(chats: Chats) -> None:
     ]
 
 
+async def test_storage_that_takes_no_key_may_call_it_a_bad_request(chats: Chats) -> None:
+    """The cookie is what opens it; a bad request is one where nothing was sent that could be."""
+    chats.box.sunshine.legacy_urls = chats.box.sunshine.private = chats.box.sunshine.cookie_only = True
+    chats.account = "concurrency = 1"
+    chats.send(chats.conversation(), b"legacy")
+    chats.box.faults.add(Fault(path="/sunshine/apps/*", kind="status", status=400, times=1))
+    assert not (await chats.sync())[0].incomplete
+    assert list(chats.shown().values()) == [b"legacy"]
+    chats.send(chats.conversation(), b"more", "more.txt")
+    chats.box.faults.add(Fault(path="/sunshine/apps/*", kind="status", status=400))
+    assert (await chats.sync())[0].incomplete
+    (reason,) = chats.failures()
+    assert "HTTP 400" in reason
+    assert "credentials" not in reason
+
+
 async def test_the_legacy_way_is_left_where_there_are_no_tokens(chats: Chats) -> None:
     """It is said that credentials are the trouble; tokens are not asked for with each file."""
     chats.box.sunshine.legacy_urls = chats.box.sunshine.private = chats.box.sunshine.cookie_only = True

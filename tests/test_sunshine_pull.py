@@ -78,6 +78,8 @@ async def test_every_kind_of_content_and_nothing_of_kinds_that_are_not_known(cha
         "items/0",
         "items/2",
     ]
+    # What an author says of an item is no more than that: the answer tells its type.
+    assert {row["media_type"] for row in chats.rows() if "/items/" in str(row["key"])} == {"image/png"}
 
 
 async def test_names_never_leave_their_folder(chats: Chats) -> None:

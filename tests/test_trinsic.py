@@ -423,6 +423,18 @@ async def test_failed_sessions_are_settled_with_their_code(ids: Ids) -> None:
         assert index.tracks.removed(name) == 0
 
 
+@pytest.mark.parametrize("success", [{}, {"success": None}, {"success": False, "errorCode": "Other"}])
+async def test_what_a_session_holds_is_mirrored_however_it_ended(ids: Ids, success: dict[str, JSON]) -> None:
+    """Attachments in hand tell more than a word that is missing, or not."""
+    held = ids.box.trinsic.add_attachment(ids.box.trinsic.add_session(SESSION, "rak_1"), "selfie", JPEG)
+    listed = {"id": held.id, "type": "selfie", "contentType": "image/jpeg", "sizeBytes": len(JPEG)}
+    answer = {"session": {"id": SESSION, "done": True, **success}, "identityData": {"attachments": [listed]}}
+    ids.box.faults.add(Fault(path=RESULTS, kind="json", value=answer))
+    ids.track_session(SESSION, "rak_1")
+    summary, _ = await ids.sync()
+    assert (summary.incomplete, ids.stored()) == (False, {sha256(JPEG)})
+
+
 async def test_every_session_in_trouble_is_told(ids: Ids) -> None:
     """Of the list and of each session, with what may be wrong; the pending ones are still no failure."""
     trinsic = ids.box.trinsic
@@ -490,6 +502,11 @@ async def test_redacted_sessions_and_earlier_generations_are_told(ids: Ids) -> N
     summary, _ = await ids.sync()
     assert summary.incomplete
     assert ids.states() == {f"sessions/{SESSION}": "gone"}
+    sealed = {"session": {"id": OTHER, "done": True, "success": True}, "hpkeEncryptedIdentityData": "b3Bh"}
+    ids.box.faults.add(Fault(path=RESULTS, kind="json", value=sealed, times=1))
+    ids.secret("sessions_file", f"{OTHER} rak_2\n")
+    await ids.sync()
+    assert ids.states()[f"sessions/{OTHER}"] == "unsupported"
     for generation in ("A", "B2"):
         trinsic.speak(generation)  # type: ignore[arg-type]
         session = trinsic.add_session(None, "rak_3")
@@ -744,6 +761,18 @@ async def test_two_tracks_of_one_key_exchange_it_once(ids: Ids) -> None:
     assert ids.box.trinsic.exchanged(key) == 1
 
 
+async def test_what_one_track_got_of_a_key_has_its_type_in_another(ids: Ids) -> None:
+    """A name without an extension gets it in both."""
+    key = ids.box.trinsic.add_access_key(JPEG, uses=1)
+    ids.track_list("access_keys_file", f"{key.key} one")
+    ids.secret("others", f"{key.key} two\n")
+    ids.tracks += 'name = "a"\n[[track]]\naccount = "ids"\nname = "b"\naccess_keys_file = "others"\n'
+    summary, _ = await ids.sync()
+    assert not summary.incomplete
+    assert set(ids.shown()) == {"access-keys/one.jpg", "access-keys/two.jpg"}
+    assert {row["media_type"] for row in ids.rows()} == {"image/jpeg"}
+
+
 @pytest.mark.parametrize("kind", ["truncate", "reset"])
 async def test_a_key_is_never_exchanged_twice_within_a_pass(ids: Ids, kind: str) -> None:
     key = ids.box.trinsic.add_access_key(JPEG * 100, uses=1)
@@ -957,3 +986,23 @@ async def test_an_attachment_that_left_its_list_is_removed_alone(ids: Ids) -> No
     await ids.sync()
     assert ids.shown() == [f"sessions/{SESSION}/selfie.png", f"sessions/{OTHER}/selfie.png"]
     assert ids.stored() == {sha256(PNG)}
+
+
+async def test_retain_is_kept_where_nothing_is_asked_any_more(ids: Ids) -> None:
+    """Only then is the service asked for the time; while it gives none, all stays."""
+    trinsic = ids.box.trinsic
+    trinsic.add_attachment(trinsic.add_session(SESSION, "rak_1"), "selfie", JPEG)
+    ids.track_session(SESSION, "rak_1")
+    ids.tracks += 'retain = "90s"\n'
+    await ids.sync()
+    await ids.sync()
+    assert len(ids.box.requests) == 0
+    ids.clock.ahead = 100
+    ids.box.faults.add(Fault(path="*", kind="reset"))
+    await ids.sync()
+    assert ids.stored() == {sha256(JPEG)}
+    ids.box.faults.clear()
+    summary, recorder = await ids.sync()
+    assert (summary.incomplete, [one.state for one in recorder.outcomes]) == (False, [State.GONE])
+    assert (ids.stored(), ids.shown()) == (set(), [])
+    assert ids.box.count("POST", RESULTS) == 0

@@ -7,6 +7,7 @@ from attachsync.index.database import Database
 from attachsync.index.upkeep import Kept
 from attachsync.model import Digest
 
+_OLD = "track = ? AND kept AND state = 'stored' AND mirrored_at < ?"
 _GONE = "removed upstream, and so here, as `on_gone` says"
 _HELD = "SELECT 1 FROM attachment WHERE shown = ?1 AND kept UNION ALL SELECT 1 FROM past WHERE digest = ?1"
 
@@ -25,9 +26,13 @@ class Removals:
             end = key[:-1] + "0" if key.endswith("/") else key + "\0"
             self._mark("track = ? AND kept AND key >= ? AND key < ?", _GONE, track, key, end)
 
+    def is_outlived(self, track: str, before: float) -> bool:
+        """Whether anything was mirrored before a moment (Unix time)."""
+        return self._db.row(f"SELECT 1 FROM attachment WHERE {_OLD}", track, before) is not None
+
     def outlive(self, track: str, before: float, reason: str) -> None:
         """Mark what was mirrored before a moment (Unix time)."""
-        self._mark("track = ? AND kept AND state = 'stored' AND mirrored_at < ?", reason, track, before)
+        self._mark(_OLD, reason, track, before)
 
     def remove(self, items: Iterable[Kept], digests: Iterable[str], reason: str) -> None:
         """Mark these attachments, or older versions of them; these digests leave the store if nothing needs them."""

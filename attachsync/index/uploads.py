@@ -72,8 +72,15 @@ class Uploads:
         return 0 if row is None else int(row["n"])
 
     def begin(self, outbox: str, name: str, draft: Draft, now: float) -> Upload:
-        """Journal a new upload, durably, before its first request."""
-        return self._insert(outbox, name, draft, now, state="sending", attempts=1)
+        """Journal a new upload, durably, before its first request. The last one of these bytes may have left a copy."""
+        unknown = int(self._left_a_copy(outbox, name, draft))
+        return self._insert(outbox, name, draft, now, state="sending", attempts=1, unknown=unknown)
+
+    def _left_a_copy(self, outbox: str, name: str, draft: Draft) -> bool:
+        """Whether the last upload of a name was of the same bytes, and failed only when they were upstream."""
+        sql = """SELECT 1 FROM upload WHERE id = (SELECT max(id) FROM upload WHERE outbox = ? AND name = ?)
+                 AND state = 'failed' AND sha256 = ? AND json_extract(receipt, '$.uploaded_at') IS NOT NULL"""
+        return self._db.row(sql, outbox, name, draft.sha256) is not None
 
     def refuse(
         self, outbox: str, name: str, draft: Draft, now: float, *, receipt: Mapping[str, str], filed_as: str

@@ -33,6 +33,7 @@ class Auco:
         self.leaks: list[str] = []
         self.link_seconds = 300
         self.etags = True
+        self.conditions = True
         self.ranges = True
         self.new_path_on_upload = False
         # What the documents leave open, or tell in two ways (specs/auco.md 1.2, 5).

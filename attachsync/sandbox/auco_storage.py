@@ -65,7 +65,7 @@ class AucoStorage:
         headers = {"Content-Type": stored.media_type}
         if stored.etag:
             headers |= {"ETag": stored.etag, "Last-Modified": format_datetime(stored.at, usegmt=True)}
-            if _names(request.headers.get("If-None-Match", ""), stored.etag):
+            if self.state.conditions and _names(request.headers.get("If-None-Match", ""), stored.etag):
                 return Answer(304, headers=headers | {"Content-Type": ""})
         whole = Answer(200, stored.content, headers)
         return ranged(request, whole, self._refused("InvalidRange")) if self.state.ranges else whole

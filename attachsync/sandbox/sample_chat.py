@@ -21,7 +21,7 @@ def fill_sunshine(sunshine: Sunshine) -> None:
     sunshine.add_message(
         chat,
         sunshine.file_content(report, text="Here it is"),
-        {"type": "business", "subtypes": ["agent"], "displayName": "Sam"},
+        {"type": "business", "displayName": "Sam"},
         metadata={"ticket": 17},
         source="zd:agentWorkspace",
     )

@@ -127,12 +127,12 @@ class Sunshine:
         *,
         private: bool = False,
     ) -> Media:
-        """Store a file as if somebody had uploaded it."""
+        """Store a file as if somebody had uploaded it; a private one where files of its time were (4.1)."""
         scope = conversation.id if isinstance(conversation, Conversation) else conversation
         content = Held(data) if isinstance(data, bytes) else data
         ulid = self.ids.ulid("media", _milliseconds(self._tick()))
-        media = Media(ulid, self._path(ulid, name, scope), name, media_type or named(name), content, scope, purpose)
-        media.private = private
+        path = self._path(ulid, name, scope, legacy=private or self.legacy_urls)
+        media = Media(ulid, path, name, media_type or named(name), content, scope, purpose, private)
         self.media[media.path] = media
         return media
 
@@ -195,10 +195,10 @@ class Sunshine:
             del self.media[media.path]
         del self.conversations[conversation.id]
 
-    def _path(self, ulid: str, name: str, conversation: str) -> str:
+    def _path(self, ulid: str, name: str, conversation: str, *, legacy: bool) -> str:
         """Return the path of specs/sunshine.md 3.5, the legacy one if wanted."""
         encoded = quote(name, safe="!~*'()")
-        if not self.legacy_urls:
+        if not legacy:
             return f"/attachments/v2/{ulid}/{encoded}"
         scope = f"/conversations/{conversation}" if conversation else ""
         return f"/apps/{self.app_id}{scope}/{self.ids.letters('legacy', 24)}/{encoded}"

@@ -96,10 +96,9 @@ class SunshineService:
         if why:
             raise refused(415, why)
         state, name = self.state, part.file_name or ""
-        media = state.add_media(
-            part.data, name, part.media_type or named(name), query.get("conversationId", ""), query.get("for", "")
-        )
-        media.private = query["access"] == "private"
+        kind, private = part.media_type or named(name), query["access"] == "private"
+        where = query.get("conversationId", ""), query.get("for", "")
+        media = state.add_media(part.data, name, kind, *where, private=private)
         digest = hashlib.sha256(part.data).hexdigest()
         state.uploads.append(Upload(name, part.media_type, len(part.data), digest, part.data, query, media))
         answer = {"attachment": {"mediaUrl": media.url, "mediaType": media.media_type}}

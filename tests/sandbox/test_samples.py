@@ -85,6 +85,13 @@ async def test_sample_media(full: Sandbox, client: Client) -> None:
         assert (await client.public(f"/sunshine{media.path}")).body == b"".join(media.content.chunks())
 
 
+def test_official_clients_can_read_the_messages(full: Sandbox) -> None:
+    """They give up a whole page because of an author of a kind that they do not know (specs/sunshine.md 6)."""
+    messages = [message for chat in full.sunshine.conversations.values() for message in chat.messages]
+    assert {kind for one in messages for kind in one["author"].get("subtypes", ())} <= {"AI", "activity"}
+    assert {one["content"]["type"] for one in messages} <= {"text", "file", "image", "carousel"}
+
+
 def test_tiny_files_are_real() -> None:
     """The PNG's chunks check out and its pixels unpack; the PDF's table points at its objects."""
     image = png(1, 2, 3)

@@ -187,7 +187,12 @@ async def test_private_media(box: Sandbox, client: Client) -> None:
     assert (await client.get(url, headers=BASIC)).body == b"x"
     box.sunshine.private = False
     private = (await upload(client, "a.txt", b"x", "?access=private")).json["attachment"]["mediaUrl"]
+    assert private.startswith(f"{client.base}/sunshine/apps/{APP_ID}/")
     assert (await client.public(private)).status == 401
+    token = (await post(client, "token", {"paths": [f"/apps/{APP_ID}"]})).json["tokens"][f"/apps/{APP_ID}"]
+    reply = await client.get(f"{ATTACHMENTS}/cookie", headers={"Authorization": f"Bearer {token}"})
+    cookie = {"Cookie": reply.headers["Set-Cookie"].partition(";")[0]}
+    assert (await client.get(private, headers=cookie)).body == b"x"
 
 
 async def test_legacy_token_and_cookie(full: Sandbox, client: Client) -> None:

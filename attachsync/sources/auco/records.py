@@ -78,8 +78,8 @@ def process(body: JSON, target: Target) -> Process:
     rows = head.get("signers")
     if not isinstance(rows, list):
         raise MalformedError("no list of signers in it")
-    ids = [row.get("userId") if isinstance(row, Mapping) else None for row in rows]
-    users = [one for one in ids if isinstance(one, str) and one]
+    ids = [_word(row.get("userId")) if isinstance(row, Mapping) else "" for row in rows]
+    users = [one for one in ids if one]
     return Process(
         _text(head.get("name")), head.get("finish") is True, tuple(dict.fromkeys(users)), len(ids) - len(users)
     )
@@ -91,7 +91,7 @@ def signer(body: JSON, user: str) -> Signer:
     found = head.get("signer")
     if not isinstance(found, Mapping):
         raise MalformedError("no signer in it")
-    if found.get("userId", user) != user:
+    if _word(found.get("userId")) not in ("", user):
         raise MalformedError("it is another signer")
     files = found.get("files")
     if files is not None and not isinstance(files, list):
@@ -113,15 +113,19 @@ def _head(body: JSON) -> Mapping[str, JSON]:
 
 
 def _file(value: JSON) -> File:
-    label = value.get("name") if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or not isinstance(label, str):
-        raise MalformedError("a file without a name in it")
+    if not isinstance(value, Mapping):
+        raise MalformedError("a file that is no JSON object in it")
     link = value.get("url")
-    return File(label, link if isinstance(link, str) and link else None)
+    return File(_word(value.get("name")), link if isinstance(link, str) and link else None)
 
 
 def _text(value: JSON) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _word(value: JSON) -> str:
+    """An id or a label, which may look like a number and be written as one; empty where there is none."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
 
 
 # --- identity ---------------------------------------------------------------------------------------------------

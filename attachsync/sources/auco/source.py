@@ -15,6 +15,7 @@ from attachsync.errors import (
     AuthFailedError,
     GoneError,
     MalformedError,
+    NotModifiedError,
     NotReadyError,
     RefusedError,
     RejectedError,
@@ -171,6 +172,8 @@ class AucoSource:
                 if error.status not in _LINK_IS_OVER:
                     raise
                 body = await self._opened_anew(stack, track, attachment, link, headers, facts.held)
+            if headers and body.etag == etag:
+                raise NotModifiedError("the same ETag, from a host that heeds no condition: nothing to read")
             kept: dict[str, JSON] = {"etag": _strong(body.etag), "phase": attachment.meta.get("phase")}
             body = dataclasses.replace(body, record=kept)
             body.chunks = _telling(body, body.chunks)

@@ -15,6 +15,8 @@ from attachsync.origins import origin
 from attachsync.sources.sunshine.cookies import CookieBox
 
 _SIGNED, _COOKIE, _ANONYMOUS = "signed", "cookie", "anonymous"
+_REFUSALS = {_SIGNED: (400, 401, 403), _COOKIE: (401, 403), _ANONYMOUS: (401, 403)}
+"""What says that another way is worth trying. Storage that takes no such credentials calls them a bad request."""
 
 
 class Media:
@@ -40,7 +42,7 @@ class Media:
             except RejectedError as error:
                 if error.status in (404, 410):
                     raise GoneError(str(error)) from None
-                if error.status not in (401, 403):
+                if error.status not in _REFUSALS[way]:
                     raise
                 refused = refused or error
             else:

@@ -169,7 +169,9 @@ def _attachment(
 ) -> Attachment:
     position, part = where
     url = media_url(part)
-    kept, media_type = bare(url), part.get("mediaType")
+    kept = bare(url)
+    # Of a content the service states the type; of an item its author may state any (1.7).
+    media_type = part.get("mediaType") if position == "content" else None
     meta: dict[str, JSON] = {
         "conversation": conversation,
         "message": message.id,

@@ -47,12 +47,12 @@ def results(answer: Mapping[str, JSON]) -> Results:
     done, success = _ended(session)
     if not done:
         return Results(False)
-    if not success:
+    held = data.get("attachments") if isinstance(data, Mapping) else None
+    if not success and not held:
         return Results(True, _code(session), FAILED)
     if not isinstance(data, Mapping):
-        sealed = any(name.startswith("encrypted") and value for name, value in answer.items())
+        sealed = any("encrypted" in name.lower() and value for name, value in answer.items())
         return Results(True, problem=ENCRYPTED if sealed else REDACTED)
-    held = data.get("attachments")
     if isinstance(held, Mapping) or data.get("attachmentAccessKeys"):
         return Results(True, problem=EARLIER)
     if held is not None and not isinstance(held, list):
