@@ -11,6 +11,9 @@ from attachsync.model import JSON
 _REFERENCE = re.compile(
     r"(blobs|attachments)/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.IGNORECASE
 )
+_HEX = re.compile("[0-9A-Fa-f]{64}")
+_PREFIX = re.compile("^sha-?256[:=]", re.IGNORECASE)
+_SPELLING = re.compile(r"[-_\s]")
 _APPEND, _RESULT = "arc_append_attachments", "arc_attachments"
 _PRIMARY_IMAGE_IDENTITY = "arc_primary_image_identity"
 
@@ -107,10 +110,10 @@ def stated(algorithm: JSON, value: JSON) -> str | None:
     """
     if not isinstance(value, str) or not value.strip():
         return None
-    if isinstance(algorithm, str) and algorithm and re.sub(r"[-_\s]", "", algorithm).upper() != "SHA256":
+    if isinstance(algorithm, str) and algorithm and _SPELLING.sub("", algorithm).upper() != "SHA256":
         return None
-    text = re.sub(r"^sha-?256[:=]", "", value.strip(), flags=re.IGNORECASE)
-    if re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+    text = value if _HEX.fullmatch(value) else _PREFIX.sub("", value.strip())
+    if _HEX.fullmatch(text):
         return text.lower()
     try:
         decoded = base64.b64decode(text, validate=True)
