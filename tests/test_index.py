@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from attachsync.index import Index
+from attachsync.index.database import FILE
 
 QUESTIONS: dict[str, Callable[[Index], object]] = {
     "counts": lambda index: index.tracks.counts(["ledger/all"]),
@@ -36,3 +37,11 @@ def test_often_asked_questions_do_not_read_all_rows(tmp_path: Path, question: st
         assert "COVERING INDEX" in plan or question in READS_ROWS
     if question in ("counts", "shown"):
         assert not any("TEMP B-TREE" in plan for plan in plans)
+
+
+def test_a_first_start_that_is_under_way_is_no_trouble(tmp_path: Path) -> None:
+    """Whoever looks then sees that nothing is known yet; so, too, where that start was cut short."""
+    (tmp_path / FILE).touch()
+    index = Index.peek(tmp_path)
+    assert index.reports.totals() == (0, 0)
+    index.close()

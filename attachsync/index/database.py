@@ -50,18 +50,30 @@ class Database:
         """Open the index for reading beside a daemon; an empty one in memory if there is none yet."""
         path = folder / FILE
         try:
-            if not path.exists():
+            database = cls._reading(path)
+            if database is None:
                 database = cls(sqlite3.connect(":memory:", isolation_level=None))
                 database._prepare()
-                return database
-            uri = f"{path.absolute().as_uri()}?mode=ro"
-            connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
-            database = cls(connection)
-            database._check_version()
-            database._add("TEMP")
         except sqlite3.Error as error:
             raise StorageError(f"the index {path} cannot be read: {error}") from error
         return database
+
+    @classmethod
+    def _reading(cls, path: Path) -> "Database | None":
+        """None also where there is only the file yet: a first start is under way, or was cut short."""
+        if not path.exists():
+            return None
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        database = cls(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False))
+        if not database._is_made():
+            database.close()
+            return None
+        database._check_version()
+        database._add("TEMP")
+        return database
+
+    def _is_made(self) -> bool:
+        return bool(self.rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"))
 
     def close(self) -> None:
         """Close the file."""
@@ -77,7 +89,7 @@ class Database:
         if faults is not None and faults[0] != "ok":
             raise IndexDamagedError(f"the index is damaged ({faults[0].splitlines()[-1]}): {_REMEDY}")
         with self.transaction():
-            if not self.rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
+            if not self._is_made():
                 for statement in SCHEMA.split(";\n"):
                     self._connection.execute(statement)
                 self.note("schema", str(VERSION))
