@@ -222,9 +222,7 @@ class Fetcher:
             index.inspected(entry, again, self._check_at(again))
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
-        with self._keep.index.database.transaction(durable=True):  # or it would stay, and not be asked about again
-            index.inspected(entry, facts, None)
-            index.withdraw(entry, state, facts.reason, now + retry.DAY)
+        index.withdraw(entry, state, facts, now + retry.DAY)
         await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
