@@ -13,7 +13,6 @@ from attachsync import folders, writers
 from attachsync.errors import MirrorHeldError
 from attachsync.filing import Filing
 from attachsync.spool import Spool, digest, stamp_of
-from tests.commands import open_up
 
 
 @pytest.fixture
@@ -66,11 +65,12 @@ def test_names_that_are_not_utf8_are_reported(spool, root):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
-def test_a_folder_that_cannot_be_read_is_reported(tmp_path, root):
+def test_a_folder_that_cannot_be_read_is_reported(open_path):
     """The rest is scanned; the folder is named."""
+    root = open_path / "outbox"
+    root.mkdir()
     (root / "closed").mkdir(mode=0o700)
     (root / "x.txt").write_text("x")
-    open_up(root)
     code = f"""
 import os
 from pathlib import Path
