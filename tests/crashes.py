@@ -154,9 +154,10 @@ class Mirrored:
                 assert said["sha256"] == digest(path.read_bytes()), f"{name} has another file's receipt"
 
     def release_held(self) -> None:
-        """A file in whose turn attachsync was killed again and again is held for a person: here is one."""
+        """A file of which five tries in a row had no known end is held for a person: here is one."""
         with contextlib.closing(Index.open(self.mirror / ".attachsync")) as index:
-            for row in index.database.rows("SELECT outbox, name FROM upload WHERE state = 'held'"):
+            for row in index.database.rows("SELECT outbox, name, strikes FROM upload WHERE state = 'held'"):
+                assert row["strikes"] >= 5, f"{row['name']} is held too soon"
                 index.uploads.release(row["outbox"], row["name"], 0.0)
 
     # --- what must be so in the end ---------------------------------------------------------------------------------
