@@ -71,9 +71,23 @@ class Uploads:
         row = self._db.row("SELECT count(*) AS n FROM upload WHERE outbox = ? AND state = 'held'", outbox)
         return 0 if row is None else int(row["n"])
 
-    def begin(self, outbox: str, name: str, draft: Draft, now: float) -> Upload:
-        """Journal a new upload, durably, before its first request."""
-        return self._insert(outbox, name, draft, now, state="sending", attempts=1)
+    def begin(
+        self, outbox: str, name: str, draft: Draft, now: float, *, again: Upload | None = None, copies: int = 0
+    ) -> Upload:
+        """Journal a new upload, durably, before its first request.
+
+        `again`: the one of the same file that failed before, which is over; it may have left so many copies upstream.
+        """
+        with self._db.transaction(durable=True):
+            if again is not None:
+                self.end(again, "dropped", now, "it was tried again")
+            return self._insert(outbox, name, draft, now, state="sending", attempts=1, unknown=copies)
+
+    def failed(self, outbox: str, name: str, sha256: str) -> list[Upload]:
+        """Uploads of these bytes that failed, of a file that had this name, or has it in failed/."""
+        sql = """SELECT * FROM upload WHERE outbox = ?1 AND state = 'failed' AND sha256 = ?3
+                 AND (name = ?2 OR filed_as = 'failed/' || ?2) ORDER BY id"""
+        return [_upload(row) for row in self._db.rows(sql, outbox, name, sha256)]
 
     def refuse(
         self, outbox: str, name: str, draft: Draft, now: float, *, receipt: Mapping[str, str], filed_as: str
