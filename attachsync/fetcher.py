@@ -21,7 +21,6 @@ from attachsync.errors import (
     NotReadyError,
     RefusedError,
     RejectedError,
-    StorageError,
     UnavailableError,
     UnsupportedError,
 )
@@ -29,6 +28,7 @@ from attachsync.index import Entry
 from attachsync.keeping import Keeping
 from attachsync.model import Attachment, Digest, Facts, Source, Standing, State, Track
 from attachsync.observer import Outcome
+from attachsync.pins import Pin
 from attachsync.store import Expected
 from attachsync.units import human_size
 
@@ -118,15 +118,10 @@ class Fetcher:
     async def _mirrored(self, entry: Entry, facts: Facts) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
         try:
-            found = self._stored_already(entry, facts, expected) or await self._shown_before(entry, facts, expected)
-            found = found or await self._downloader.download(entry, facts, expected)
-            try:
-                await self._show(entry, found)
-            except StorageError:
-                if self._keep.store.has(found.digest):
-                    raise
-                # Another attachment, of the same bytes, took them to quarantine just now.
-                found = await self._downloader.download(entry, facts, expected)
+            with self._keep.store.pins.pinning() as pin:
+                found = self._stored_already(entry, facts, expected, pin)
+                found = found or await self._shown_before(entry, facts, expected, pin)
+                found = found or await self._downloader.download(entry, facts, expected, pin)
                 await self._show(entry, found)
         except _ITEM_ERRORS as error:
             return self._settle(entry, error)
@@ -139,7 +134,7 @@ class Fetcher:
 
     # --- bytes --------------------------------------------------------------------------------------------------
 
-    def _stored_already(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes | None:
+    def _stored_already(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes | None:
         """Bytes of the store that the service's own record states, or that this account fetched as the same blob.
 
         A hash that only the listing states proves nothing: clients write it (contract 3).
@@ -151,16 +146,20 @@ class Fetcher:
             candidates += [(twin[0], twin[1])] if twin else []
         for digest, size in candidates:
             if store.has(digest, size) and expected.fault(digest, size) is None:
+                pin.add(digest)
                 store.partials.drop(kept_as(entry))
                 return Bytes(digest, size, facts.media_type or attachment.media_type, fetched=False)
         return None
 
-    async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes | None:
+    async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes | None:
         """Bytes that this attachment showed before the index was lost, where the service has no record that tells."""
         if self._keep.salvage is None or facts.sha256:
             return None
         found = await self._keep.salvage.find(entry, expected)
-        return None if found is None else Bytes(found[0], found[1], found[2], fetched=False)
+        if found is None or not self._keep.store.has(found[0]):
+            return None
+        pin.add(found[0])
+        return Bytes(found[0], found[1], found[2], fetched=False)
 
     # --- names and rows -----------------------------------------------------------------------------------------
 
@@ -233,9 +232,10 @@ class Fetcher:
         """
         try:
             entry = _as_stated(entry, facts)
-            found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts))
-            if found.digest != entry.shown:
-                await self._show(entry, found)
+            with self._keep.store.pins.pinning() as pin:
+                found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts), pin)
+                if found.digest != entry.shown:
+                    await self._show(entry, found)
         except NotModifiedError:
             return facts
         except _ITEM_ERRORS as error:
@@ -261,14 +261,14 @@ class Fetcher:
         if not entry.withdrawn:
             return entry
         index, store, views = self._keep.index.attachments, self._keep.store, self._keep.views
+        path, shown = entry.path, entry.shown
         with self._keep.manifest.outdated():
-            if entry.path and entry.shown:
+            if path and shown:
                 async with self._leaving:
-                    path_is_shared, bytes_are_shared = index.shows(entry.path, entry.shown, entry.id)
-                    if not path_is_shared:
-                        await store.run(views.hide, entry.path)
-                    if entry.state is State.QUARANTINED and not bytes_are_shared:
-                        await store.run(store.quarantine, entry.shown)
+                    if not index.shows(path, shown, entry.id)[0]:
+                        await store.run(views.hide, path)
+                    if entry.state is State.QUARANTINED:
+                        await store.quarantine(shown, lambda: index.shows(path, shown, entry.id)[1])
             index.hidden(entry)
         return dataclasses.replace(entry, path=None, shown=None, withdrawn=False)
 

@@ -4,6 +4,8 @@ Rows are marked first, then taken out of files/, and of the store when nothing e
 is cut short is found by its mark.
 """
 
+from functools import partial
+
 import structlog
 
 from attachsync.index import Entry
@@ -25,7 +27,7 @@ async def enforce(keep: Keeping, track: Track, skew: float | None) -> None:
     """
     if track.retain is not None and skew is not None:
         _mark_old(keep, track, track.retain, skew)
-    await finish(keep)
+    await finish(keep, track.account)
 
 
 def _mark_old(keep: Keeping, track: Track, retain: float, skew: float) -> None:
@@ -36,10 +38,13 @@ def _mark_old(keep: Keeping, track: Track, retain: float, skew: float) -> None:
     keep.index.removals.outlive(track.name, keep.clock.now() - retain, reason)
 
 
-async def finish(keep: Keeping) -> None:
-    """Take away what is marked, whoever marked it, and say so: entries of `files/`, then bytes that nothing needs."""
+async def finish(keep: Keeping, account: str | None = None) -> None:
+    """Take away what is marked, and say so: entries of `files/`, then bytes that nothing needs. Raises StorageError.
+
+    Of entries, an account that is at work takes away its own: what others are just about to show is theirs.
+    """
     removals, store = keep.index.removals, keep.store
-    while batch := removals.marked(_BATCH):
+    while batch := removals.marked(_BATCH, account):
         with keep.manifest.outdated():
             for entry in batch:
                 if entry.path and not removals.is_in_use(entry.path):
@@ -47,8 +52,7 @@ async def finish(keep: Keeping) -> None:
                 removals.hidden(entry)
                 _tell(keep, entry)
     for digest in removals.leaving():
-        if not removals.is_held(digest):
-            await store.run(store.delete, digest)
+        await store.delete(digest, partial(removals.is_held, digest))
         removals.left(digest)
 
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError, UnavailableError
 from attachsync.model import Digest
 from attachsync.partials import Part, Partials
+from attachsync.pins import Pin, Pins
 from attachsync.threads import in_thread
 from attachsync.units import human_size
 
@@ -102,6 +103,7 @@ class Store:
         self.tmp = mirror / ".attachsync" / "tmp"
         self.quarantined = mirror / ".attachsync" / "quarantine"
         self.partials = Partials(mirror / ".attachsync" / "partial")
+        self.pins = Pins()
         self._file_mode = file_mode
         self._store_mode = store_mode
         self._min_free = min_free
@@ -142,14 +144,14 @@ class Store:
         return found.f_bavail * found.f_frsize
 
     async def add(
-        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
+        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, pin: Pin, part: Part | None = None
     ) -> tuple[Digest, int]:
-        """Store a body: (digest, size), durable when this returns. `chunks` follow what is held of `part`.
+        """Store a body: (digest, size), durable when this returns, and pinned. `chunks` follow what is held of `part`.
 
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
         `chunks` raises: what has come is then kept in `part`, if it can be continued.
         """
-        incoming = _Incoming(self, expected, part)
+        incoming = _Incoming(self, expected, pin, part)
         rest = max((expected.size or 0) - incoming.size, 0)
         self.check_room(rest)
         with self._reserved(rest, incoming):
@@ -198,9 +200,10 @@ class Store:
         """A name in `tmp/` that nothing uses."""
         return self.tmp / f"{os.getpid()}-{next(self._counter)}"
 
-    def place(self, temporary: Path, digest: str) -> None:
-        """Give written and synced bytes their name (blocking). Bytes that are there already stay."""
+    def place(self, temporary: Path, digest: str, pin: Pin) -> None:
+        """Give written and synced bytes their name, pinned (blocking). Bytes that are there already stay."""
         target = self.path(digest)
+        pin.add(digest)
         if self.has(digest, temporary.stat().st_size):
             temporary.unlink()
         else:
@@ -214,21 +217,38 @@ class Store:
         os.rename(temporary, self.quarantined / digest)
         fsync_folder(self.quarantined)
 
-    def quarantine(self, digest: str) -> None:
-        """Move stored bytes to quarantine (blocking): what turned bad in a scan."""
-        source = self.path(digest)
-        if source.exists():
-            os.rename(source, self.quarantined / digest)
-            os.chmod(self.quarantined / digest, 0o400)
-            fsync_folder(self.quarantined)
-            fsync_folder(source.parent)
+    async def quarantine(self, digest: str, is_needed: Callable[[], bool] = lambda: False) -> None:
+        """Move stored bytes to quarantine, unless they are needed: what turned bad, in a scan or on the disk."""
+        await self._take(digest, self.quarantined / digest, self._secure, is_needed)
 
-    def delete(self, digest: str) -> None:
-        """Delete stored bytes (blocking)."""
+    async def delete(self, digest: str, is_needed: Callable[[], bool]) -> None:
+        """Delete stored bytes, unless they are needed."""
+        await self._take(digest, self.temporary(), os.unlink, is_needed)
+
+    async def _take(self, digest: str, to: Path, then: Callable[[Path], None], is_needed: Callable[[], bool]) -> None:
+        """Move bytes out of `sha256/`, unless they are needed; not before all who have pinned them are done."""
         source = self.path(digest)
-        if source.exists():
-            source.unlink()
+        while source.exists() and not is_needed():
+            if self.pins.has(digest):
+                await self.pins.released()
+            elif self._moved(digest, source, to):  # on the event loop: what `is_needed` read in the index still holds
+                await self.run(then, to)
+                await self.run(fsync_folder, source.parent)
+
+    def _moved(self, digest: str, source: Path, to: Path) -> bool:
+        """Whether bytes could be moved; False, and back again, if a thread has come to pin them meanwhile."""
+        with storage_errors(self.mirror):
+            os.rename(source, to)
+            source.unlink(missing_ok=True)  # of one file in both places, as a crash may leave it, rename moves none
+            if not self.pins.has(digest):
+                return True
+            os.rename(to, source)
             fsync_folder(source.parent)
+            return False
+
+    def _secure(self, path: Path) -> None:
+        path.chmod(0o400)
+        fsync_folder(path.parent)
 
     def discard(self, path: str) -> None:
         """Delete a file that nothing accounts for, by its path in the mirror (blocking)."""
@@ -266,9 +286,10 @@ class Store:
 class _Incoming:
     """One body being received: a file, hashed as it is written. Its methods block."""
 
-    def __init__(self, store: Store, expected: Expected, part: Part | None) -> None:
+    def __init__(self, store: Store, expected: Expected, pin: Pin, part: Part | None) -> None:
         self._store = store
         self._expected = expected
+        self._pin = pin
         self._part = part
         self._continued = part is not None and part.held is not None
         self._hash = part.hash if part else hashlib.sha256()
@@ -300,7 +321,7 @@ class _Incoming:
         if fault:
             self._store.set_aside(self._path, digest)
         else:
-            self._store.place(self._path, digest)
+            self._store.place(self._path, digest, self._pin)
         self._path = None
         if self._part:
             self._part.forget()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from attachsync.errors import MismatchError, NoRoomError, StorageError
+from attachsync.pins import Pin
 from attachsync.sandbox import Fault
 from attachsync.sandbox.content import Held
 from attachsync.store import Expected, Store
@@ -188,7 +189,7 @@ async def test_min_free_counts_what_is_in_flight(tmp_path: Path) -> None:
         group.create_task(refused(store, first(), size))
         await begun.wait()
         with pytest.raises(NoRoomError, match="min_free"):
-            await store.add(second(), Expected(size=size), free)
+            await store.add(second(), Expected(size=size), free, Pin())
         go_on.set()
     await refused(store, second(), size)
     store.close()
@@ -197,7 +198,7 @@ async def test_min_free_counts_what_is_in_flight(tmp_path: Path) -> None:
 async def refused(store: Store, chunks: AsyncIterator[bytes], size: int) -> None:
     """There was room, and the bytes were not as many as stated."""
     with pytest.raises(MismatchError):
-        await store.add(chunks, Expected(size=size), size)
+        await store.add(chunks, Expected(size=size), size, Pin())
 
 
 # --- read-only, missing, another user's ---------------------------------------------------------------------------

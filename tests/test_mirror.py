@@ -14,6 +14,7 @@ import pytest
 from attachsync.index import Index
 from attachsync.index.attachments import entry_of
 from attachsync.model import Digest, State
+from attachsync.pins import Pin
 from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
 from attachsync.store import Store
@@ -536,7 +537,7 @@ def test_more_links_than_the_file_system_allows(tmp_path: Path) -> None:
     temporary = store.temporary()
     temporary.write_bytes(b"popular")
     digest = Digest(sha256(b"popular"))
-    store.place(temporary, digest)
+    store.place(temporary, digest, Pin())
     (tmp_path / "links").mkdir()
     with contextlib.suppress(OSError):
         for number in range(70_000):

@@ -45,7 +45,7 @@ _WITHDRAWN = """        with self._db.transaction(durable=True):
 _FAULT = """        if fault:
             self._store.set_aside(self._path, digest)
         else:
-            self._store.place(self._path, digest)
+            self._store.place(self._path, digest, self._pin)
 """
 
 MUTANTS = (
@@ -110,7 +110,9 @@ MUTANTS = (
         "self._is_outdated = False",
     ),
     Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
-    Mutant("quarantine skipped", "store.py", _FAULT, "        self._store.place(self._path, digest)\n", MISMATCH),
+    Mutant(
+        "quarantine skipped", "store.py", _FAULT, "        self._store.place(self._path, digest, self._pin)\n", MISMATCH
+    ),
     Mutant(
         "name claimed twice",
         "index/attachments.py",
