@@ -191,7 +191,7 @@ def stage(home: Path, *, full: bool = True) -> Iterator[Stage]:
         loop.close()
 
 
-def stop(running: "subprocess.Popen[str]", number: int = signal.SIGTERM, within: float = 5) -> int:
+def stop(running: "subprocess.Popen[str]", number: int = signal.SIGTERM, within: float = 30) -> int:
     """Send a signal, and wait for the end: the exit code."""
     running.send_signal(number)
     return running.wait(within)
