@@ -14,6 +14,7 @@ import structlog
 from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError
 from attachsync.incoming import Expected
 from attachsync.outbox import Notice
+from attachsync.pins import Pin
 from attachsync.spool import digest
 from attachsync.store import Store, storage_errors
 from attachsync.threads import in_thread
@@ -61,7 +62,7 @@ class Adopter:
                 if await in_thread(digest, sent.fileno()) != stated:  # else the store would set it aside as evidence
                     raise StorageError(f"{file} is not what was sent any more")
                 expected = Expected(frozenset({stated}), size)
-                await self._store.add(_chunks(sent.fileno()), expected, self._max_size)
+                await self._store.add(_chunks(sent.fileno()), expected, self._max_size, Pin())
         except (MismatchError, NoRoomError, RefusedError, StorageError) as error:
             log.warning("sent_not_kept", file=notice.filed_as, error=str(error), note="the mirror will download it")
 

@@ -9,6 +9,7 @@ from attachsync.hashing import BLOCK, hashed
 from attachsync.incoming import Expected
 from attachsync.keeping import Keeping
 from attachsync.model import Digest
+from attachsync.pins import Pin
 from attachsync.store import storage_errors
 from attachsync.threads import in_thread
 
@@ -20,7 +21,7 @@ async def lost(keep: Keeping, digest: str, *, corrupt: bool) -> list[int]:
     the attachments that did are work: their ids. An older version cannot be fetched again by anybody.
     """
     if corrupt:
-        await keep.store.run(keep.store.quarantine, digest)
+        await keep.store.quarantine(digest)
     if await _mended(keep, Digest(digest)):
         return []
     with keep.manifest.outdated():
@@ -51,7 +52,7 @@ async def _stored_from(keep: Keeping, file: Path, digest: Digest) -> bool:
         return False  # not there, a link, or as damaged: then it is of no help
     try:
         with storage_errors(file):
-            await keep.store.add(_chunks(descriptor), Expected(frozenset({digest}), size), size)
+            await keep.store.add(_chunks(descriptor), Expected(frozenset({digest}), size), size, Pin())
     except (MismatchError, NoRoomError, RefusedError):
         return False
     finally:

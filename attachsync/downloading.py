@@ -11,6 +11,7 @@ from attachsync.incoming import Bytes, Expected
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
 from attachsync.model import JSON, Attachment, Body, Facts, Source, Track
+from attachsync.pins import Pin
 from attachsync.units import human_size
 
 _DOWNLOADS = 3
@@ -35,10 +36,10 @@ class Downloader:
         await self._keep.store.land(found.incoming)
         return dataclasses.replace(found, incoming=None)
 
-    async def download(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
+    async def download(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes:
         """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8).
 
-        What comes is to be `landed`.
+        What comes is pinned, and to be `landed`.
         """
         differed = False
         repeatable = self._source.repeatable(self._tracks[entry.attachment.track])
@@ -47,8 +48,8 @@ class Downloader:
             for attempt in range(1, tries + 1):
                 try:
                     if not repeatable:
-                        return await unbroken(self._download_for_good(entry, facts, expected), _GRACE)
-                    return await self._download_once(entry, facts, expected)
+                        return await unbroken(self._download_for_good(entry, facts, expected, pin), _GRACE)
+                    return await self._download_once(entry, facts, expected, pin)
                 except MismatchError:
                     if differed or attempt == tries:
                         raise
@@ -59,16 +60,16 @@ class Downloader:
                     await self._keep.clock.sleep(retry.delay(attempt, base=0.2))
         raise AssertionError("the last attempt returns or raises")
 
-    async def _download_for_good(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
+    async def _download_for_good(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes:
         """What can be had only once is stored and noted: whatever fails from here on, the next try finds it."""
-        found = await self.landed(await self._download_once(entry, facts, expected))
+        found = await self.landed(await self._download_once(entry, facts, expected, pin))
         came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
         noted = dataclasses.replace(facts, record={**facts.record, **came})
         with self._keep.index.database.transaction(durable=True):
             self._keep.index.attachments.inspected(entry, noted, self._check_at(facts))
         return dataclasses.replace(found, record={**found.record, **came})
 
-    async def _download_once(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes:
+    async def _download_once(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes:
         """One reading; of what broke off before, the rest where the service gives it."""
         attachment, store = entry.attachment, self._keep.store
         track = self._tracks[attachment.track]
@@ -85,7 +86,7 @@ class Downloader:
                 chunks = self._counted(body.chunks)
                 if not expected.digests and expected.size is None and not _shows_html(attachment, facts):
                     chunks = _no_page(chunks, body)
-                incoming = await store.receive(chunks, expected, self._keep.max_size, into)
+                incoming = await store.receive(chunks, expected, self._keep.max_size, pin, into)
                 media_type = facts.media_type or attachment.media_type or body.media_type
         return Bytes(incoming.digest, incoming.size, media_type, True, body.record, None if into else incoming)
 

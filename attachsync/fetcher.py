@@ -21,7 +21,6 @@ from attachsync.errors import (
     NotReadyError,
     RefusedError,
     RejectedError,
-    StorageError,
     UnavailableError,
     UnsupportedError,
 )
@@ -31,6 +30,7 @@ from attachsync.keeping import Keeping
 from attachsync.lane import Lane
 from attachsync.model import Attachment, Digest, Facts, Source, Standing, State, Track
 from attachsync.observer import Outcome
+from attachsync.pins import Pin
 from attachsync.units import human_size
 
 _FORBIDDEN_WAIT = 6 * 3600.0
@@ -126,16 +126,11 @@ class Fetcher:
     async def _mirrored(self, entry: Entry, facts: Facts, lane: Lane) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
         try:
-            found = self._stored_already(entry, facts, expected) or await self._shown_before(entry, facts, expected)
-            found = found or await self._downloaded(entry, facts, expected, lane)
-            lane.leave()
-            try:
-                await self._show(entry, found)
-            except StorageError:
-                if self._keep.store.has(found.digest):
-                    raise
-                # Another attachment, of the same bytes, took them to quarantine just now.
-                found = await self._downloaded(entry, facts, expected, lane)
+            with self._keep.store.pins.pinning() as pin:
+                found = self._stored_already(entry, facts, expected, pin)
+                found = found or await self._shown_before(entry, facts, expected, pin)
+                found = found or await self._downloaded(entry, facts, expected, lane, pin)
+                lane.leave()
                 await self._show(entry, found)
         except _ITEM_ERRORS as error:
             if self._source.repeatable(self._tracks[entry.attachment.track]):
@@ -143,10 +138,10 @@ class Fetcher:
             return self._settle(entry, error)
         return None
 
-    async def _downloaded(self, entry: Entry, facts: Facts, expected: Expected, lane: Lane) -> Bytes:
+    async def _downloaded(self, entry: Entry, facts: Facts, expected: Expected, lane: Lane, pin: Pin) -> Bytes:
         """The bytes, fetched into the store. The lane is free for others as soon as they are here."""
         await lane.enter()
-        found = await self._downloader.download(entry, facts, expected)
+        found = await self._downloader.download(entry, facts, expected, pin)
         lane.leave()
         return await self._downloader.landed(found)
 
@@ -155,7 +150,7 @@ class Fetcher:
 
     # --- bytes --------------------------------------------------------------------------------------------------
 
-    def _stored_already(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes | None:
+    def _stored_already(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes | None:
         """Bytes of the store that the service's own record states, or that this account fetched as the same blob.
 
         A hash that only the listing states proves nothing: clients write it (contract 3).
@@ -168,16 +163,20 @@ class Fetcher:
             candidates += [twin] if twin else []
         for digest, size, media_type in candidates:
             if store.has(digest, size) and expected.fault(digest, size) is None:
+                pin.add(digest)
                 store.partials.drop(kept_as(entry))
                 return Bytes(digest, size, stated or media_type, fetched=False)
         return None
 
-    async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected) -> Bytes | None:
+    async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes | None:
         """Bytes that this attachment showed before the index was lost, where the service has no record that tells."""
         if self._keep.salvage is None or facts.sha256:
             return None
         found = await self._keep.salvage.find(entry, expected)
-        return None if found is None else Bytes(found[0], found[1], found[2], fetched=False)
+        if found is None or not self._keep.store.has(found[0]):
+            return None
+        pin.add(found[0])
+        return Bytes(found[0], found[1], found[2], fetched=False)
 
     # --- names and rows -----------------------------------------------------------------------------------------
 
@@ -232,9 +231,7 @@ class Fetcher:
             index.inspected(entry, again, self._check_at(again))
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
-        with self._keep.index.database.transaction(durable=True):  # or it would stay, and not be asked about again
-            index.inspected(entry, facts, None)
-            index.withdraw(entry, state, facts.reason, now + retry.DAY)
+        index.withdraw(entry, state, facts, now + retry.DAY)
         await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
@@ -245,10 +242,11 @@ class Fetcher:
         """
         try:
             entry = _as_stated(entry, facts)
-            found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts))
-            found = await self._downloader.landed(found)
-            if found.digest != entry.shown:
-                await self._show(entry, found)
+            with self._keep.store.pins.pinning() as pin:
+                found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts), pin)
+                found = await self._downloader.landed(found)
+                if found.digest != entry.shown:
+                    await self._show(entry, found)
         except NotModifiedError:
             return facts
         except _ITEM_ERRORS as error:
@@ -274,14 +272,14 @@ class Fetcher:
         if not entry.withdrawn:
             return entry
         index, store, views = self._keep.index.attachments, self._keep.store, self._keep.views
+        path, shown = entry.path, entry.shown
         with self._keep.manifest.outdated():
-            if entry.path and entry.shown:
+            if path and shown:
                 async with self._leaving:
-                    path_is_shared, bytes_are_shared = index.shows(entry.path, entry.shown, entry.id)
-                    if not path_is_shared:
-                        await store.run(views.hide, entry.path)
-                    if entry.state is State.QUARANTINED and not bytes_are_shared:
-                        await store.run(store.quarantine, entry.shown)
+                    if not index.shows(path, shown, entry.id)[0]:
+                        await store.run(views.hide, path)
+                    if entry.state is State.QUARANTINED:
+                        await store.quarantine(shown, lambda: index.shows(path, shown, entry.id)[1])
             index.hidden(entry)
         return dataclasses.replace(entry, path=None, shown=None, withdrawn=False)
 

@@ -73,7 +73,9 @@ class Filing:
                 folders.write_new(target, base, lambda copy: folders.copy(file.fileno(), copy), copy_mode)
             os.fsync(target)  # first: after a power loss the file is in both folders rather than in none
             if source is not None:
-                taken = folders.remove_only(source, old, wanted)
+                # A kill may have come between a copy to another disk and the removal of what it was made of.
+                original = folders.copied_from(source, old, file.fileno()) if there == wanted else None
+                taken = folders.remove_only(source, old, original or wanted)
                 os.fsync(source)
                 moved = moved or taken
         return moved

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,9 @@ _BLOCK = 1024 * 1024
 _RENAME_NOREPLACE = 1
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.EPERM, errno.EMLINK})
 """Refusals of O_TMPFILE, or of linking what it made, that mean: this file system (or a missing /proc) cannot do it."""
+
+_COARSE = 2_000_000_000
+"""Times of change are kept no more exactly than this (ns) by some disks (FAT)."""
 
 Identity = tuple[int, int]
 Fill = Callable[[int], object]
@@ -106,6 +110,27 @@ def remove_only(folder: int, base: bytes, wanted: Identity) -> bool:
     return True
 
 
+def copied_from(folder: int, base: bytes, copy: int) -> Identity | None:
+    """The file that an open one, on another disk, is a copy of: under its name, or on its way out (`remove_only`)."""
+    for name in (_hidden(base), base):
+        source = _opened(name, folder)
+        if source is not None:
+            try:
+                if _is_copy(source, copy):
+                    return identity(os.fstat(source))
+            finally:
+                os.close(source)
+    return None
+
+
+def _is_copy(source: int, copy: int) -> bool:
+    one, other = os.fstat(source), os.fstat(copy)
+    same_time = abs(one.st_mtime_ns - other.st_mtime_ns) < _COARSE
+    if one.st_dev == other.st_dev or one.st_size != other.st_size or not same_time:
+        return False
+    return all(left == right for left, right in itertools.zip_longest(blocks(source), blocks(copy)))
+
+
 def write_new(folder: int, base: bytes, fill: Fill, mode: int) -> None:
     """Make a file with what `fill` writes, durable before it has a name. FileExistsError if the name is taken."""
     try:
@@ -177,16 +202,24 @@ def copy(source: int, target: int) -> None:
 
 def read_small(folder: int, base: bytes, limit: int = 64 * 1024) -> bytes | None:
     """The bytes of a small regular file; None if it is none, too long, or not there."""
+    descriptor = _opened(base, folder)
+    if descriptor is None:
+        return None
+    try:
+        return os.pread(descriptor, limit, 0) if os.fstat(descriptor).st_size <= limit else None
+    finally:
+        os.close(descriptor)
+
+
+def _opened(base: bytes, folder: int) -> int | None:
+    """A descriptor of a regular file; None if it is none, or not there."""
     try:
         descriptor = os.open(base, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
             return None
         raise
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
-            return None
-        return os.pread(descriptor, limit, 0)
-    finally:
-        os.close(descriptor)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None

@@ -5,6 +5,7 @@ is cut short is found by its mark.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -27,7 +28,7 @@ async def enforce(keep: Keeping, track: Track, ahead: Callable[[], Awaitable[flo
     """
     if track.retain is not None:
         await _mark_old(keep, track, track.retain, ahead)
-    await finish(keep)
+    await finish(keep, track.account)
 
 
 async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[[], Awaitable[float | None]]) -> None:
@@ -43,10 +44,13 @@ async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[
     keep.index.removals.outlive(track.name, before, reason)
 
 
-async def finish(keep: Keeping) -> None:
-    """Take away what is marked, whoever marked it, and say so: entries of `files/`, then bytes that nothing needs."""
+async def finish(keep: Keeping, account: str | None = None) -> None:
+    """Take away what is marked, and say so: entries of `files/`, then bytes that nothing needs. Raises StorageError.
+
+    Of entries, an account that is at work takes away its own: what others are just about to show is theirs.
+    """
     removals, store = keep.index.removals, keep.store
-    while batch := removals.marked(_BATCH):
+    while batch := removals.marked(_BATCH, account):
         with keep.manifest.outdated():
             for entry in batch:
                 if entry.path and not removals.is_in_use(entry.path):
@@ -54,8 +58,7 @@ async def finish(keep: Keeping) -> None:
                 removals.hidden(entry)
                 _tell(keep, entry)
     for digest in removals.leaving():
-        if not removals.is_held(digest):
-            await store.run(store.delete, digest)
+        await store.delete(digest, partial(removals.is_held, digest))
         removals.left(digest)
 
 

@@ -21,6 +21,7 @@ from attachsync.groups import Groups
 from attachsync.incoming import Expected, Incoming
 from attachsync.model import Digest
 from attachsync.partials import Part, Partials
+from attachsync.pins import Pin, Pins
 from attachsync.threads import in_thread
 from attachsync.units import human_size
 
@@ -73,6 +74,7 @@ class Store:
         self.tmp = mirror / ".attachsync" / "tmp"
         self.quarantined = mirror / ".attachsync" / "quarantine"
         self.partials = Partials(mirror / ".attachsync" / "partial")
+        self.pins = Pins()
         self._file_mode = file_mode
         self._store_mode = store_mode
         self._min_free = min_free
@@ -125,19 +127,19 @@ class Store:
     # --- bodies -------------------------------------------------------------------------------------------------
 
     async def add(
-        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
+        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, pin: Pin, part: Part | None = None
     ) -> tuple[Digest, int]:
         """Store a body: (digest, size), durable when this returns. Raises as `receive` and `land` do."""
         self.check_room(expected.size or 0)
-        incoming = await self.receive(chunks, expected, limit, part)
+        incoming = await self.receive(chunks, expected, limit, pin, part)
         await self.land(incoming)
         return incoming.digest, incoming.size
 
     async def receive(
-        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, part: Part | None = None
+        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, pin: Pin, part: Part | None = None
     ) -> Incoming:
-        """Take a body, for which there is room: it is what was stated, and is to be landed. `chunks` follow what
-        is held of `part`.
+        """Take a body, for which there is room: it is what was stated, is pinned, and is to be landed. `chunks` follow
+        what is held of `part`.
 
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
         `chunks` raises: what has come is then kept in `part`, if it can be continued.
@@ -148,6 +150,7 @@ class Store:
             await self._receive(chunks, incoming, limit)
             if incoming.path or incoming.held > min(_SMALL, _IN_MEMORY - self._in_memory) or incoming.fault():
                 await self.run(incoming.complete)
+            pin.add(incoming.digest)
             if part:
                 await self._groups.add(incoming)  # while it is in our hand
             is_whole = True
@@ -232,21 +235,38 @@ class Store:
         os.rename(temporary, self.quarantined / digest)
         fsync_folder(self.quarantined)
 
-    def quarantine(self, digest: str) -> None:
-        """Move stored bytes to quarantine (blocking): what turned bad in a scan."""
-        source = self.path(digest)
-        if source.exists():
-            os.rename(source, self.quarantined / digest)
-            os.chmod(self.quarantined / digest, 0o400)
-            fsync_folder(self.quarantined)
-            fsync_folder(source.parent)
+    async def quarantine(self, digest: str, is_needed: Callable[[], bool] = lambda: False) -> None:
+        """Move stored bytes to quarantine, unless they are needed: what turned bad, in a scan or on the disk."""
+        await self._take(digest, self.quarantined / digest, self._secure, is_needed)
 
-    def delete(self, digest: str) -> None:
-        """Delete stored bytes (blocking)."""
+    async def delete(self, digest: str, is_needed: Callable[[], bool]) -> None:
+        """Delete stored bytes, unless they are needed."""
+        await self._take(digest, self.temporary(), os.unlink, is_needed)
+
+    async def _take(self, digest: str, to: Path, then: Callable[[Path], None], is_needed: Callable[[], bool]) -> None:
+        """Move bytes out of `sha256/`, unless they are needed; not before all who have pinned them are done."""
         source = self.path(digest)
-        if source.exists():
-            source.unlink()
+        while source.exists() and not is_needed():
+            if self.pins.has(digest):
+                await self.pins.released()
+            elif self._moved(digest, source, to):  # on the event loop: what `is_needed` read in the index still holds
+                await self.run(then, to)
+                await self.run(fsync_folder, source.parent)
+
+    def _moved(self, digest: str, source: Path, to: Path) -> bool:
+        """Whether bytes could be moved; False, and back again, if a thread has come to pin them meanwhile."""
+        with storage_errors(self.mirror):
+            os.rename(source, to)
+            source.unlink(missing_ok=True)  # of one file in both places, as a crash may leave it, rename moves none
+            if not self.pins.has(digest):
+                return True
+            os.rename(to, source)
             fsync_folder(source.parent)
+            return False
+
+    def _secure(self, path: Path) -> None:
+        path.chmod(0o400)
+        fsync_folder(path.parent)
 
     def discard(self, path: str) -> None:
         """Delete a file that nothing accounts for, by its path in the mirror (blocking)."""

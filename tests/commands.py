@@ -109,13 +109,6 @@ needs_two_users = pytest.mark.skipif(
 )
 
 
-def open_up(folder: Path) -> None:
-    """Let everybody pass through the folders above a test's own."""
-    for parent in folder.parents:
-        if parent.stat().st_mode & 0o011 != 0o011:
-            parent.chmod(parent.stat().st_mode & 0o7777 | 0o011)
-
-
 def until(condition: Callable[[], T], seconds: float = 10) -> T:
     """Look again and again until something is so; fail if it never is."""
     deadline = time.monotonic() + seconds
@@ -198,7 +191,7 @@ def stage(home: Path, *, full: bool = True) -> Iterator[Stage]:
         loop.close()
 
 
-def stop(running: "subprocess.Popen[str]", number: int = signal.SIGTERM, within: float = 5) -> int:
+def stop(running: "subprocess.Popen[str]", number: int = signal.SIGTERM, within: float = 30) -> int:
     """Send a signal, and wait for the end: the exit code."""
     running.send_signal(number)
     return running.wait(within)

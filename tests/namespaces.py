@@ -1,7 +1,10 @@
 """A mount namespace of one's own: small, read-only and missing disks that are real, without being root."""
 
+import contextlib
 import functools
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,20 @@ def within(script: str, *places: Path) -> tuple[str, ...]:
     """What goes before a command, to run it in a namespace made by `script`, in which $1 … are `places`."""
     names = [f'p{number}="${number}"' for number in range(1, len(places) + 1)]
     return (*_ENTER, f'{"; ".join(names)}; {script}; shift {len(places)}; exec "$@"', "sh", *map(str, places))
+
+
+@contextlib.contextmanager
+def other_disk(folder: Path) -> Iterator[None]:
+    """Another disk at `folder`, for this process too: skips the test where that cannot be."""
+    if os.geteuid() != 0:
+        pytest.skip("mounts a file system")
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", folder], check=False, capture_output=True).returncode:
+        pytest.skip("no mounts here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def seen_by(process: int, place: Path) -> Path:

@@ -118,10 +118,10 @@ async def crash_and_recover(base: Path, kills: int, seed: int) -> None:
             one.check_kept()
             upstream.grow(4, 1)
         box.faults.clear()
-        one.release_held()
         one.ledgers.clock.ahead += 1000.0  # past all retry times
         for _ in range(6):  # a message may be looked for first, and what it shows be mirrored in the next pass
             summary, _ = await one.sync()
+            one.release_held()
         assert not summary.incomplete
         one.check_whole()
         one.check_sent()

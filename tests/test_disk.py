@@ -17,10 +17,11 @@ import pytest
 
 from attachsync.errors import MismatchError, NoRoomError, StorageError
 from attachsync.incoming import Expected
+from attachsync.pins import Pin
 from attachsync.sandbox import Fault
 from attachsync.sandbox.content import Held
 from attachsync.store import Store
-from tests.commands import LIGHT, Done, Stage, environment, needs_two_users, open_up, stage, stop, until
+from tests.commands import LIGHT, Done, Stage, environment, needs_two_users, stage, stop, until
 from tests.namespaces import fill, needs_namespaces, seen_by, within
 
 MIB = 1024 * 1024
@@ -31,7 +32,20 @@ NOBODY = 65534
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Stage]:
     """A stage that tracks the light, and sends; its index is beside the mirror."""
-    with stage(tmp_path) as made:
+    with lit(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def open_scene(open_path: Path) -> Iterator[Stage]:
+    """The same, where other users can reach it."""
+    with lit(open_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def lit(home: Path) -> Iterator[Stage]:
+    with stage(home) as made:
         text = made.config.read_text()
         light = text.index("[[track]]", text.index("[[track]]") + 1)
         kept = text[: text.index("[[track]]")] + text[light : text.index("[[track]]", light + 1)]
@@ -176,7 +190,7 @@ async def test_min_free_counts_what_is_in_flight(tmp_path: Path) -> None:
         group.create_task(refused(store, first(), size))
         await begun.wait()
         with pytest.raises(NoRoomError, match="min_free"):
-            await store.add(second(), Expected(size=size), free)
+            await store.add(second(), Expected(size=size), free, Pin())
         go_on.set()
     await refused(store, second(), size)
     store.close()
@@ -185,7 +199,7 @@ async def test_min_free_counts_what_is_in_flight(tmp_path: Path) -> None:
 async def refused(store: Store, chunks: AsyncIterator[bytes], size: int) -> None:
     """There was room, and the bytes were not as many as stated."""
     with pytest.raises(MismatchError):
-        await store.add(chunks, Expected(size=size), size)
+        await store.add(chunks, Expected(size=size), size, Pin())
 
 
 # --- read-only, missing, another user's ---------------------------------------------------------------------------
@@ -309,8 +323,9 @@ def give_to_nobody(scene: Stage) -> None:
 
 
 @needs_two_users
-def test_files_of_another_user_are_refused_with_what_to_do(scene: Stage) -> None:
+def test_files_of_another_user_are_refused_with_what_to_do(open_scene: Stage) -> None:
     """A pass that root made long ago, say: all told at once, and nothing is lost."""
+    scene = open_scene
     scene.edit(f'state_directory = "{scene.home}/state"', "")
     assert scene.run("sync").code == 0
     kept = scene.tree("mirror", "sha256")
@@ -319,27 +334,18 @@ def test_files_of_another_user_are_refused_with_what_to_do(scene: Stage) -> None
     for part in parts:
         os.chown(part, 0, 0)
     news(scene, 1000)
-    with reachable(scene.home):
-        done = once(scene, "sync", before=as_nobody())
-        told = [f"{part} belongs to another user, root; run as root: chown -R nobody {part}" for part in parts]
-        assert (done.code, done.err.splitlines()) == (78, told)
-        give_to_nobody(scene)
-        assert once(scene, "sync", before=as_nobody()).code == 0
+    done = once(scene, "sync", before=as_nobody())
+    told = [f"{part} belongs to another user, root; run as root: chown -R nobody {part}" for part in parts]
+    assert (done.code, done.err.splitlines()) == (78, told)
+    give_to_nobody(scene)
+    assert once(scene, "sync", before=as_nobody()).code == 0
     assert set(kept) < set(scene.tree("mirror", "sha256"))
 
 
-@contextlib.contextmanager
-def reachable(folder: Path) -> Iterator[None]:
-    """Let everybody pass through the folders above; for good, as another test may be doing the same."""
-    open_up(folder)
-    yield
-
-
 @needs_two_users
-def test_an_outbox_that_cannot_be_written_is_refused(scene: Stage) -> None:
-    give_to_nobody(scene)
-    os.chown(scene.outbox, 0, 0)
-    with reachable(scene.home):
-        done = once(scene, "run", before=as_nobody())
+def test_an_outbox_that_cannot_be_written_is_refused(open_scene: Stage) -> None:
+    give_to_nobody(open_scene)
+    os.chown(open_scene.outbox, 0, 0)
+    done = once(open_scene, "run", before=as_nobody())
     assert done.code == 78
-    assert f"{scene.outbox} cannot be written by this user (drwx------): chown or chmod it" in done.err
+    assert f"{open_scene.outbox} cannot be written by this user (drwx------): chown or chmod it" in done.err

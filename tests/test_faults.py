@@ -602,8 +602,14 @@ async def test_page_tokens_of_all_assets_that_loop(make: MakeWorld) -> None:
 # --- below what the sandbox can do --------------------------------------------------------------------------------
 
 
+HASTY = Patience(quiet=0.3, window=0.3, whole=0.6, pause=0.001)
+"""For answers that do not end."""
+
+
 @contextlib.asynccontextmanager
-async def raw(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[Http]:
+async def raw(
+    answer: Callable[[asyncio.StreamWriter], Awaitable[None]], patience: Patience = HASTY
+) -> AsyncIterator[Http]:
     """A client of a server that says whatever it likes."""
 
     tasks: set[asyncio.Task[Any] | None] = set()
@@ -618,7 +624,7 @@ async def raw(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> Asyn
     server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     account = Account("one", "datatrails", f"http://127.0.0.1:{port}", object())
-    client = Http(account, Anonymous(), Clock(), patience=Patience(quiet=0.3, window=0.3, whole=0.6, pause=0.001))
+    client = Http(account, Anonymous(), Clock(), patience=patience)
     try:
         yield client
     finally:
@@ -664,7 +670,7 @@ async def test_what_an_error_says_is_read_whole() -> None:
             await writer.drain()
             await asyncio.sleep(0.01)
 
-    async with raw(answer) as client:
+    async with raw(answer, Patience(words=30)) as client:
         with pytest.raises(RejectedError) as caught:
             await client.get(client.url("/"))
     assert caught.value.detail == "it is not safe"
@@ -692,7 +698,7 @@ async def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
         await writer.drain()
 
-    async with raw(answer) as client:
+    async with raw(answer, Patience()) as client:
         tracemalloc.start()
         try:
             with pytest.raises(MalformedError, match="more than"):
@@ -711,7 +717,7 @@ async def test_only_200_brings_an_attachment(status: int) -> None:
         writer.write(b"HTTP/1.1 %d So\r\nContent-Length: 0\r\n\r\n" % status)
         await writer.drain()
 
-    async with raw(answer) as client:
+    async with raw(answer, Patience()) as client:
         with pytest.raises(MalformedError, match=str(status)):
             async with client.stream(client.url("/")):
                 raise AssertionError("there is nothing to read")

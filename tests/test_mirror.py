@@ -16,6 +16,7 @@ from attachsync.incoming import Expected
 from attachsync.index import Index
 from attachsync.index.attachments import entry_of
 from attachsync.model import Digest, State
+from attachsync.pins import Pin
 from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
 from attachsync.store import Store
@@ -568,7 +569,7 @@ async def test_more_links_than_the_file_system_allows(tmp_path: Path) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"popular"
 
-    digest, _ = await store.add(chunks(), Expected(), limit=100)
+    digest, _ = await store.add(chunks(), Expected(), 100, Pin())
     (tmp_path / "links").mkdir()
     with contextlib.suppress(OSError):
         for number in range(70_000):

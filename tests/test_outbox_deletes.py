@@ -8,7 +8,7 @@ import pytest
 from attachsync.errors import RefusedError
 from attachsync.outbox import key, retry, waiting
 from attachsync.sandbox import Fault
-from tests.outboxes import REMOVE, UPLOAD, rig
+from tests.outboxes import MESSAGES, REMOVE, UPLOAD, rig
 
 
 async def sent(one, count):
@@ -168,6 +168,41 @@ async def test_retry_brings_a_failed_file_back(tmp_path):
         assert one.tree() == ["a/report.txt"]
         assert retry(one.config, one.index.uploads, "a/report.txt", now) is False
         assert (await one.flush()).sent == 1
+
+
+REFUSALS = {
+    "its message": ([Fault(path=MESSAGES, method="POST", kind="status", status=423, times=1)], True),
+    "itself": ([Fault(path=UPLOAD, kind="status", status=415, times=1)], False),
+    "itself, after a try of unknown outcome": (
+        [
+            Fault(path=UPLOAD, kind="lost", times=1),
+            Fault(path=UPLOAD, kind="status", status=415, times=1),
+        ],
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSALS)
+async def test_a_file_that_came_back_admits_what_it_may_have_upstream(tmp_path, refused):
+    """Its first upload is nobody's any more; one dropped anew is a file of its own."""
+    faults, orphan = REFUSALS[refused]
+    async with rig(tmp_path) as one:
+        sending = {"conversation": one.box.sunshine.add_conversation().id, "send": True}
+        one.box.faults.add(*faults)
+        one.drop()
+        assert (await one.flush(**sending)).failed == 1
+        before = len(one.box.sunshine.uploads)
+        one.drop()
+        assert (await one.flush(**sending)).sent == 1
+        assert one.document("sent/report.txt")["possible_orphan"] is False
+        assert retry(one.config, one.index.uploads, "report.txt", one.clock.now()) is True
+        assert (await one.flush(**sending)).sent == 1
+        assert one.document("sent/report-2.txt")["possible_orphan"] is orphan
+        assert (before == 1, len(one.box.sunshine.uploads)) == (orphan, before + 2)
+        one.drop()
+        assert (await one.flush(**sending)).sent == 1
+        assert one.document("sent/report-3.txt")["possible_orphan"] is False
 
 
 async def test_retry_never_overwrites(tmp_path):

@@ -1,15 +1,17 @@
 """kill -9 between any two steps: what such a process leaves, and what the next pass makes of it."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from attachsync import receipts, units
+from attachsync import folders, receipts, units
 from attachsync.index import Upload
 from attachsync.model import Digest, Draft
 from attachsync.spool import digest
+from tests.namespaces import other_disk
 from tests.outboxes import MESSAGES, UPLOAD, Leaping, Rig, rig
 
 
@@ -191,6 +193,46 @@ async def test_killed_after_the_move_and_the_name_is_used_again(tmp_path):
         assert one.states() == ["sent", "sent"]
         assert (one.root / "sent/report-2.txt").exists()
         assert len(one.box.sunshine.uploads) == 1
+
+
+@pytest.mark.parametrize("step", ["copied", "on its way out"])
+@pytest.mark.parametrize("exact", [True, False])
+async def test_killed_after_the_copy_to_another_disk(tmp_path, step, exact):
+    """sent/ is on another disk, which may keep times to two seconds: what was copied leaves, and is not sent again."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        path = one.drop()
+        journaled(one, path, "filing", receipt=said, place="sent/report.txt")
+        with other_disk(one.root / "sent"):
+            shutil.copy2(path, one.root / "sent/report.txt")
+            if not exact:
+                time = path.stat().st_mtime_ns // 2_000_000_000 * 2_000_000_000
+                os.utime(one.root / "sent/report.txt", ns=(time, time))
+            if step != "copied":
+                path.rename(one.root / os.fsdecode(folders._hidden(b"report.txt")))
+            assert (await one.flush()).sent == 1
+            assert one.tree() == ["sent/report.txt", "sent/report.txt.toml"]
+            assert (one.states(), one.box.count("POST")) == (["sent"], 0)
+
+
+@pytest.mark.parametrize("what", ["the same bytes", "other bytes", "nothing"])
+async def test_killed_after_the_copy_and_the_name_is_used_again(tmp_path, what):
+    """A file of its own: sent as such."""
+    async with rig(tmp_path) as one:
+        said = await uploaded(one, "report.txt")
+        path = one.drop()
+        journaled(one, path, "filing", receipt=said, place="sent/report.txt")
+        with other_disk(one.root / "sent"):
+            shutil.copy2(path, one.root / "sent/report.txt")
+            path.unlink()
+            if what != "nothing":
+                one.drop(data=b"quarterly\n" if what == "the same bytes" else b"quarterly!")
+                os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 60))
+            await one.flush()
+            await one.flush()
+            assert one.states() == ["sent"] * (1 if what == "nothing" else 2)
+            assert one.box.count("POST") == (0 if what == "nothing" else 1)
+            assert not path.exists()
 
 
 async def test_somebody_took_the_place_meanwhile(tmp_path):

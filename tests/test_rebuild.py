@@ -5,17 +5,18 @@ import hashlib
 import os
 import sqlite3
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attachsync.index import Index
-from attachsync.sandbox import Fault, Sandbox, serve, write_config
+from attachsync.sandbox import Fault, Sandbox, write_config
 from attachsync.sandbox.content import Held
+from attachsync.sandbox.sample_ids import JPEG
 from tests.commands import Stage, stage, until
-from tests.test_trinsic import JPEG, PNG, RESULTS, SESSION, TOKEN, Ids, fingerprint
+from tests.identities import PNG, RESULTS, SESSION, Ids, fingerprint
 
 UPLOADS = "/sunshine/v2/apps/*/attachments"
 
@@ -178,17 +179,6 @@ def test_an_index_of_an_earlier_version_is_taken_over(scene: Stage) -> None:
 
 
 # --- services that state no digest -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def ids(tmp_path: Path) -> AsyncIterator[Ids]:
-    box = Sandbox()
-    box.trinsic.add_token(TOKEN)
-    runner, port = await serve(box)
-    try:
-        yield Ids(box, port, tmp_path)
-    finally:
-        await runner.cleanup()
 
 
 def lose(ids: Ids) -> None:

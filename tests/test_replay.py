@@ -34,6 +34,8 @@ DAY = 86_500.0
 """Seconds, and a little more: what was not scanned is asked about again."""
 AFTER = "2025-01-06T1{}:00:00Z"
 """Hours apart: an event that the cursor has left behind so far is not listed again."""
+WORLDS = (("first",), ("changed", "scanned again"), ("changed",))
+"""What may be upstream after a crash, by phase."""
 UNSEEN = {"config.toml", "token", "secret", "aside"}
 
 
@@ -95,13 +97,13 @@ def turn(box: Sandbox, scanned: Any) -> None:
     trail.set_scanned(sleeper, scanned)
 
 
-def world(box: Sandbox, phase: int) -> list[tuple[str, bytes]]:
-    """The ledger of a phase: 0 at first, 1 changed, 2 changed but for the scan, which was an error."""
+def world(box: Sandbox, which: str) -> list[tuple[str, bytes]]:
+    """The ledger: at `first`, `changed`, or changed but for the scan, which was an error (`scanned again`)."""
     first = begin(box)
-    if not phase:
+    if which == "first":
         return first
     second = [*go_on(box), *first[4:]]
-    if phase == 1:
+    if which == "changed":
         return second
     turn(box, "SCANNED_OK")
     return [*second, first[1], first[3]]
@@ -119,7 +121,10 @@ def free_port() -> int:
 
 
 async def record(base: Path) -> Recorded:
-    """Two passes, much time between them, and what they do to the disk."""
+    """Three passes, much time before the second, and what they do to the disk.
+
+    The third one shows what the second posted. After it nothing new comes that would have SHA256SUMS made anew.
+    """
     async with mirrored(base, free_port()) as one:
         sunshine = one.ledgers.box.sunshine
 
@@ -142,6 +147,10 @@ async def record(base: Path) -> Recorded:
         recording.phase = 1
         recording.settled()
         one.ledgers.clock.ahead += DAY
+        await one.sync()
+        dropped.append(dict(one.dropped))
+        recording.look()
+        recording.phase = 2
         await one.sync()
         recording.look()
         return Recorded(
@@ -183,8 +192,7 @@ async def recover(recorded: Recorded, count: int, crash: Crash) -> None:
     last = recorded.steps[count - 1]
     disk.leave(crash, chance, recorded.base)
     async with mirrored(recorded.base, recorded.port) as one:
-        phase = last.phase and chance.choice((1, 2))
-        shown = world(one.ledgers.box, phase)
+        shown = world(one.ledgers.box, chance.choice(WORLDS[last.phase]))
         take_back(one, recorded, last)
         one.check_whole()
         one.check_kept()

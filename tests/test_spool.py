@@ -13,7 +13,7 @@ from attachsync import folders, writers
 from attachsync.errors import MirrorHeldError
 from attachsync.filing import Filing
 from attachsync.spool import Spool, digest, stamp_of
-from tests.commands import open_up
+from tests.namespaces import other_disk
 
 
 @pytest.fixture
@@ -66,11 +66,12 @@ def test_names_that_are_not_utf8_are_reported(spool, root):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
-def test_a_folder_that_cannot_be_read_is_reported(tmp_path, root):
+def test_a_folder_that_cannot_be_read_is_reported(open_path):
     """The rest is scanned; the folder is named."""
+    root = open_path / "outbox"
+    root.mkdir()
     (root / "closed").mkdir(mode=0o700)
     (root / "x.txt").write_text("x")
-    open_up(root)
     code = f"""
 import os
 from pathlib import Path
@@ -185,13 +186,9 @@ def test_a_file_that_took_the_name_stays(spool, root):
     assert (root / "sent/y.txt").read_text() == "new"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
 def test_a_sub_folder_on_another_file_system(spool, root):
     """A mount inside the outbox: its file is copied to sent/, durably, and then removed."""
-    (root / "mounted").mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "none", root / "mounted"], check=False, capture_output=True).returncode:
-        pytest.skip("no mounts here")
-    try:
+    with other_disk(root / "mounted"):
         (root / "mounted/x.txt").write_text("other disk")
         assert set(spool.scan().files) == {"mounted/x.txt"}
         filing = Filing(spool.descriptor)
@@ -200,8 +197,6 @@ def test_a_sub_folder_on_another_file_system(spool, root):
             assert filing.move("mounted/x.txt", "sent/mounted/x.txt", file) is True
         assert (root / "sent/mounted/x.txt").read_text() == "other disk"
         assert os.listdir(root / "mounted") == []
-    finally:
-        subprocess.run(["umount", root / "mounted"], check=True)
 
 
 def test_renaming_never_overwrites(spool, root):

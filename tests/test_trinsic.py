@@ -5,28 +5,23 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import stat
 import tracemalloc
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachsync import config as configs
 from attachsync.answers import explain
 from attachsync.clock import Clock
 from attachsync.daemon import equipped, holding
 from attachsync.errors import MalformedError
 from attachsync.http import Http
 from attachsync.model import JSON, State
-from attachsync.plan import planned
-from attachsync.reader import Config
-from attachsync.sandbox import Fault, Sandbox, serve
+from attachsync.sandbox import Fault, Sandbox
 from attachsync.sandbox.content import Grown
 from attachsync.sandbox.rate import RateLimit
 from attachsync.sandbox.sample_ids import JPEG, admit_ids, fill_ids, sessions_text
@@ -38,24 +33,11 @@ from attachsync.sources.trinsic.content import is_json
 from attachsync.sources.trinsic.decoder import ContentDecoder
 from attachsync.sources.trinsic.discretion import without
 from attachsync.views import Views
-from tests.ledgers import Ledgers, Recorder
+from tests.identities import CANARY, EXCHANGE, PNG, RESULTS, SESSION, TOKEN, Ids, fingerprint, sha256
+from tests.ledgers import Recorder
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
-CANARY = "Tr1nsicC4nary"
-TOKEN = f"tok_{CANARY}"
-SESSION = "678c1ff6-2178-49e7-81d2-548afb6f85ec"
 OTHER = "9b2d7c3e-0a51-4a0e-8f1d-5d7a4f0c2b11"
-RESULTS = "/trinsic/api/v1/sessions/*/results"
 GET = "/trinsic/api/v1/sessions/*/attachments/*/get"
-EXCHANGE = "/trinsic/api/v1/attachments/*"
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def fingerprint(key: str) -> str:
-    return sha256(key.encode())[:12]
 
 
 # --- the decoder ----------------------------------------------------------------------------------------------------
@@ -275,67 +257,6 @@ def test_a_finished_session_is_asked_about_once_a_day_while_there_is_something_t
 
 
 # --- whole passes -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Ids(Ledgers):
-    """A mirror of the sandbox's Trinsic."""
-
-    account: str = ""
-    tracks: str = ""
-
-    @property
-    def files(self) -> Path:
-        return self.mirror / "files/ids"
-
-    def secret(self, name: str, text: str) -> Path:
-        path = self.root / name
-        path.write_text(text)
-        path.chmod(0o600)
-        return path
-
-    def track_session(self, session: str, key: str) -> None:
-        self.secret(f"{session}.key", key)
-        self.tracks += f'[[track]]\naccount = "ids"\nsession = "{session}"\nresults_key_file = "{session}.key"\n'
-
-    def track_list(self, kind: str, *lines: str) -> Path:
-        self.tracks += f'[[track]]\naccount = "ids"\n{kind} = "{kind}"\n'
-        return self.secret(kind, "".join(f"{line}\n" for line in lines))
-
-    def config(self) -> Config:
-        self.secret("token", TOKEN)
-        path = self.root / "config.toml"
-        path.write_text(
-            f'[mirror]\ndirectory = "mirror"\nmin_free = 0\n{self.mirror_keys}\n'
-            f'[accounts.ids]\nservice = "trinsic"\nbase_url = "http://127.0.0.1:{self.port}/trinsic"\n'
-            f'token_file = "token"\n{self.account}\n{self.tracks}'
-        )
-        return configs.load(path, os.environ)
-
-    def states(self) -> dict[str, str]:
-        return {str(row["key"]): str(row["state"]) for row in self.rows()}
-
-    def reasons(self) -> str:
-        with self.index() as index:
-            return "\n".join(str(row["reason"]) for row in index.database.each("SELECT reason FROM attachment"))
-
-    async def plan(self) -> list[str]:
-        config = self.config()
-        with self.index() as index:
-            return [
-                f"{one.action} {one.path}" async for one in planned(config, index, list(config.tracks), outboxes=False)
-            ]
-
-
-@pytest.fixture
-async def ids(tmp_path: Path) -> AsyncIterator[Ids]:
-    box = Sandbox()
-    box.trinsic.add_token(TOKEN)
-    runner, port = await serve(box)
-    try:
-        yield Ids(box, port, tmp_path)
-    finally:
-        await runner.cleanup()
 
 
 async def test_a_session_is_mirrored_whole_and_then_nothing_is_asked(ids: Ids) -> None:
@@ -732,13 +653,12 @@ async def test_a_one_use_key_is_exchanged_once_whatever_fails_after(ids: Ids, mo
 async def test_an_exchange_that_has_begun_is_not_broken_off(ids: Ids) -> None:
     """Stopped in its middle, it ends; the next pass finds what came."""
     key = ids.box.trinsic.add_access_key(JPEG, uses=1)
-    ids.box.faults.add(Fault(path=EXCHANGE, kind="drip", size=1, every=0.02))
+    ids.box.faults.add(Fault(path=EXCHANGE, kind="drip", size=10, every=0.1))
     ids.track_list("access_keys_file", key.key)
     config = ids.config()
     async with holding(config, "sync", ids.clock) as index, equipped(config, index, ids.clock, Recorder()) as plant:
         turn = asyncio.create_task(plant.mirrors["ids"].turn(list(config.tracks)))
         await ids.box.requests.until(1, "POST", EXCHANGE)
-        await ids.clock.sleep(0.1)
         turn.cancel()
         with pytest.raises(asyncio.CancelledError):
             await turn
@@ -876,7 +796,7 @@ async def test_the_daemon_polls_and_watches(ids: Ids) -> None:
         keeper = asyncio.create_task(plant.mirrors["ids"].keep(lambda _: 3600.0))
         try:
             async with asyncio.timeout(20):
-                await ids.box.requests.until(1, "POST", RESULTS)
+                await ids.box.requests.until(2, "POST", RESULTS)  # the first one was answered, then
                 trinsic.add_attachment(session, "selfie", JPEG)
                 trinsic.finish(session)
                 while not recorder.outcomes:

@@ -239,11 +239,12 @@ class Attachments:
         due = 0.0 if over else retry_at
         self._db.run(sql, state, reason, due, int(failed), int(not over), entry.id, entry.attachment.version)
 
-    def withdraw(self, entry: Entry, state: State, reason: str, retry_at: float) -> None:
+    def withdraw(self, entry: Entry, state: State, facts: Facts, retry_at: float) -> None:
         """The row's entry is to leave `files/`, durably; it is work again, under `state`. Undone only by `hidden`."""
-        sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, digest = NULL, withdrawn = 1 WHERE id = ?"""
+        sql = """UPDATE attachment SET state = ?, reason = ?, record = ?, retry_at = ?, check_at = NULL, digest = NULL,
+                 withdrawn = 1 WHERE id = ?"""
         with self._db.transaction(durable=True):
-            self._db.run(sql, state, reason, retry_at, entry.id)
+            self._db.run(sql, state, facts.reason, canonical(facts.record), retry_at, entry.id)
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""

@@ -9,7 +9,10 @@ from attachsync.model import Digest
 
 _OLD = "track = ? AND kept AND state = 'stored' AND mirrored_at < ?"
 _GONE = "removed upstream, and so here, as `on_gone` says"
-_HELD = "SELECT 1 FROM attachment WHERE shown = ?1 AND kept UNION ALL SELECT 1 FROM past WHERE digest = ?1"
+_HELD = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
+           UNION ALL SELECT 1 FROM attachment WHERE json_extract(record, '$.sha256') = ?1
+           AND json_extract(record, '$.size') IS NOT NULL AND digest IS NULL AND kept"""
+"""Shown, or to leave `files/` still; shown before; or fetched, to be shown: once only, or that would not be noted."""
 
 
 class Removals:
@@ -63,10 +66,11 @@ class Removals:
 
     # --- taking away --------------------------------------------------------------------------------------------
 
-    def marked(self, limit: int) -> list[Entry]:
-        """Attachments that are marked, and may be shown still."""
-        sql = "SELECT * FROM attachment WHERE kept = 0 AND withdrawn ORDER BY id LIMIT ?"
-        return [entry_of(row) for row in self._db.rows(sql, limit)]
+    def marked(self, limit: int, account: str | None = None) -> list[Entry]:
+        """Attachments (of one account, or of all) that are marked, and may be shown still."""
+        mine = "kept = 0 AND withdrawn AND (?2 IS NULL OR account = ?2)"
+        sql = f"SELECT * FROM attachment WHERE {mine} ORDER BY id LIMIT ?1"
+        return [entry_of(row) for row in self._db.rows(sql, limit, account)]
 
     def is_in_use(self, path: str) -> bool:
         """Whether something that is kept shows a path."""
@@ -86,7 +90,7 @@ class Removals:
         return [Digest(row["digest"]) for row in self._db.rows("SELECT digest FROM leaving")]
 
     def is_held(self, digest: str) -> bool:
-        """Whether something that is kept shows these bytes, or showed them before."""
+        """Whether something shows these bytes, showed them before, or is to show them and could not get them again."""
         return self._db.row(_HELD, digest) is not None
 
     def left(self, digest: str) -> None:

@@ -126,6 +126,9 @@ _INSERT = "INSERT INTO change (at, event, {}, path, sha256, size, reason)"
 ENSURED = f"""
 CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 AND withdrawn;
 
+CREATE INDEX IF NOT EXISTS attachment_came ON attachment (json_extract(record, '$.sha256'))
+    WHERE json_extract(record, '$.size') IS NOT NULL AND digest IS NULL AND kept;
+
 CREATE TRIGGER IF NOT EXISTS change_shown AFTER UPDATE OF shown ON attachment
 WHEN NEW.shown IS NOT NULL AND NEW.kept AND (OLD.shown IS NULL OR OLD.shown <> NEW.shown OR OLD.path <> NEW.path)
 BEGIN {_INSERT.format("attachment")}

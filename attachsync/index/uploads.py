@@ -71,16 +71,23 @@ class Uploads:
         row = self._db.row("SELECT count(*) AS n FROM upload WHERE outbox = ? AND state = 'held'", outbox)
         return 0 if row is None else int(row["n"])
 
-    def begin(self, outbox: str, name: str, draft: Draft, now: float) -> Upload:
-        """Journal a new upload, durably, before its first request. The last one of these bytes may have left a copy."""
-        unknown = int(self._left_a_copy(outbox, name, draft))
-        return self._insert(outbox, name, draft, now, state="sending", attempts=1, unknown=unknown)
+    def begin(
+        self, outbox: str, name: str, draft: Draft, now: float, *, again: Upload | None = None, copies: int = 0
+    ) -> Upload:
+        """Journal a new upload, durably, before its first request.
 
-    def _left_a_copy(self, outbox: str, name: str, draft: Draft) -> bool:
-        """Whether the last upload of a name was of the same bytes, and failed only when they were upstream."""
-        sql = """SELECT 1 FROM upload WHERE id = (SELECT max(id) FROM upload WHERE outbox = ? AND name = ?)
-                 AND state = 'failed' AND sha256 = ? AND json_extract(receipt, '$.uploaded_at') IS NOT NULL"""
-        return self._db.row(sql, outbox, name, draft.sha256) is not None
+        `again`: the one of the same file that failed before, which is over; it may have left so many copies upstream.
+        """
+        with self._db.transaction(durable=True):
+            if again is not None:
+                self.end(again, "dropped", now, "it was tried again")
+            return self._insert(outbox, name, draft, now, state="sending", attempts=1, unknown=copies)
+
+    def failed(self, outbox: str, name: str, sha256: str) -> list[Upload]:
+        """Uploads of these bytes that failed, of a file that had this name, or has it in failed/."""
+        sql = """SELECT * FROM upload WHERE outbox = ?1 AND state = 'failed' AND sha256 = ?3
+                 AND (name = ?2 OR filed_as = 'failed/' || ?2) ORDER BY id"""
+        return [_upload(row) for row in self._db.rows(sql, outbox, name, sha256)]
 
     def refuse(
         self, outbox: str, name: str, draft: Draft, now: float, *, receipt: Mapping[str, str], filed_as: str

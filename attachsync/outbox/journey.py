@@ -7,7 +7,7 @@ import asyncio
 import enum
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -122,13 +122,24 @@ class Journey:
         if before is not None:
             upload = self._uploads.again(before, now)
         else:
-            upload = self._uploads.begin(self._outbox, name, _draft(name, stamp.size, found), now)
+            upload = await self._begun(name, _draft(name, stamp.size, found), now)
         answer = await self._requests.upload(upload, file)
         if isinstance(answer, AttachsyncError):
             return await self._not_uploaded(upload, file, answer)
         if await in_thread(writers.being_written, file.fileno()) or not await in_thread(_unchanged, file, stamp, found):
             return await self._take_back(answer)
         return await self._onward(answer, file)
+
+    async def _begun(self, name: str, draft: Draft, now: float) -> Upload:
+        """A file that failed, and has come back from failed/, may have a copy upstream that its record told of."""
+        failed = self._uploads.failed(self._outbox, name, draft.sha256)
+        again = await in_thread(self._came_back, failed) if failed else None
+        copies = again.unknown + (receipts.UPLOADED_AT in again.receipt) if again else 0
+        return self._uploads.begin(self._outbox, name, draft, now, again=again, copies=copies)
+
+    def _came_back(self, failed: Sequence[Upload]) -> Upload | None:
+        """The one of these whose file is no longer in failed/."""
+        return next((one for one in failed if one.filed_as and not self._spool.has(one.filed_as)), None)
 
     async def _take_back(self, upload: Upload) -> Ending:
         """The file changed while it was sent, or is about to: what was sent is nobody's file. It settles anew."""
