@@ -12,6 +12,7 @@ import structlog
 from attachsync import lock, ownership, rebuilding, retention
 from attachsync.adopting import Adopter
 from attachsync.clock import Clock
+from attachsync.completeness import Completeness
 from attachsync.durable import make_folder
 from attachsync.errors import StorageError
 from attachsync.hooks import Hooks
@@ -57,6 +58,7 @@ class Summary:
 
     tracks: list[str]
     counts: Mapping[str, Mapping[str, int]]
+    completeness: Mapping[str, Completeness]
     errors: dict[str, str] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
     """By the outbox's folder."""
@@ -239,7 +241,7 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
             group.create_task(send(outgoing))
     await plant.hooks.drain()
     listed = [track.name for track in tracks]
-    summary = Summary(listed, index.tracks.counts(listed), sent=sent)
+    summary = Summary(listed, index.tracks.counts(listed), index.tracks.completeness(listed), sent=sent)
     for turn in turns:
         summary.errors.update(turn.errors)
     return summary

@@ -191,7 +191,8 @@ class Fetcher:
         if state is State.GONE:
             self._keep.store.partials.drop(kept_as(entry))
         due, over = self._keep.clock.now() + wait, isinstance(error, EndedError)
-        self._keep.index.attachments.settled(entry, state, str(error), due, failed=failed, over=over)
+        rule = error.code if isinstance(error, RefusedError) else ""
+        self._keep.index.attachments.settled(entry, state, str(error), due, failed=failed, over=over, rule=rule)
         self._tell(entry, state, str(error))
         return error if isinstance(error, UnavailableError) else None
 

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from attachsync.durable import fsync_folder, make_folder
@@ -24,6 +25,21 @@ from attachsync.units import rfc3339
 LOCK = "lock"
 MARKER = "marker"
 _COMING = "marker.new"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a mirror; `since` is RFC 3339. Nothing but that it is another one may be known of it."""
+
+    command: str = ""
+    pid: int | None = None
+    host: str = ""
+    since: str | None = None
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "another process"
+        return f"`attachsync {self.command}` (process {self.pid} on {self.host}, since {self.since})"
 
 
 @contextmanager
@@ -97,8 +113,8 @@ def _flock(descriptor: int, kind: int) -> None:
             raise
 
 
-def holder(state: Path) -> str | None:
-    """Who holds the lock in `state` now, in words; None when nobody does. Changes nothing."""
+def holder(state: Path) -> Holder | None:
+    """Who holds the lock in `state` now; None when nobody does. Changes nothing."""
     for path, flags in _parts(state):
         with suppress(OSError), _opened(path, flags & (os.O_DIRECTORY | os.O_NOFOLLOW)) as one:
             try:
@@ -108,12 +124,12 @@ def holder(state: Path) -> str | None:
     return None
 
 
-def _words(path: Path) -> str:
+def _words(path: Path) -> Holder:
     try:
         words = json.loads(path.read_text())
-        return f"`attachsync {words['command']}` (process {words['pid']} on {words['host']}, since {words['since']})"
+        return Holder(str(words["command"]), int(words["pid"]), str(words["host"]), words["since"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        return Holder()
 
 
 def recognised(mirror: Path, known: str | None) -> str | None:

@@ -25,7 +25,7 @@ from attachsync.errors import (
     UnavailableError,
 )
 from attachsync.fetcher import Fetcher
-from attachsync.index import Entry, Wanted
+from attachsync.index import Entry, Taken, Wanted
 from attachsync.keeping import Keeping
 from attachsync.lane import Lane
 from attachsync.model import Account, Source, Track
@@ -58,6 +58,8 @@ class Turn:
     listed: bool = False
     """Whether all listings of this pass have ended."""
     errors: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, Taken] = field(default_factory=dict)
+    """Track -> what its listing brought so far."""
     account_error: AccountError | None = None
     storage_error: StorageError | None = None
 
@@ -209,8 +211,9 @@ class Mirror:
     async def _list(self, track: Track, turn: Turn, *, thorough: bool) -> float | None:
         """Seconds until it is worth looking again, where something is not ready yet to be listed: no failure."""
         turn.errors.pop(track.name, None)
+        turn.seen[track.name] = Taken()
         try:
-            await self._list_whole(track, thorough=thorough)
+            await self._list_whole(track, turn, thorough=thorough)
         except NotReadyError as error:
             self._track_ended(turn, track, "")
             return error.after
@@ -220,7 +223,7 @@ class Mirror:
             self._track_ended(turn, track, "")
         return None
 
-    async def _list_whole(self, track: Track, *, thorough: bool) -> None:
+    async def _list_whole(self, track: Track, turn: Turn, *, thorough: bool) -> None:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
         identity, rules = self._pull.identity(track.options), self._pull.rules(track.options)
         index.tracks.begin(track.name, track.account, identity, rules, now())
@@ -230,6 +233,7 @@ class Mirror:
                 taken = index.attachments.take(self.account.name, track.name, page, now())
                 if track.on_gone == "delete":
                     index.removals.vanish(track.name, page.gone)
+            turn.seen[track.name] = turn.seen[track.name].plus(taken)
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)
             self._more.set()
             named += [] if page.census is None else [page.census]
@@ -241,7 +245,7 @@ class Mirror:
         if error:
             turn.errors[track.name] = error
         with suppress(StorageError):
-            self._keep.index.tracks.end(track.name, error, self._keep.clock.now())
+            self._keep.index.tracks.end(track.name, error, self._keep.clock.now(), turn.seen.get(track.name))
         self._keep.observer.track_ended(self.account.name, track.name, error)
 
     # --- fetching -----------------------------------------------------------------------------------------------

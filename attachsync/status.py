@@ -2,13 +2,16 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from attachsync import lock
+from attachsync.completeness import Completeness, together
 from attachsync.index import Index
 from attachsync.index.health import damage_found, progress
 from attachsync.index.upkeep import REBUILT
-from attachsync.model import JSON, NEEDS_A_PERSON, Outbox, State, Track
+from attachsync.model import JSON, Account, Outbox, State, Track
+from attachsync.needs import Need, needs
 from attachsync.outbox import key, waiting
 from attachsync.reader import Config
 from attachsync.units import rfc3339
@@ -18,68 +21,79 @@ from attachsync.units import rfc3339
 class Status:
     """A moment's state of everything a config names."""
 
-    holder: str | None
-    """Who holds the mirror, in words: the daemon, or a pass under way."""
+    holder: lock.Holder | None
+    """Who holds the mirror: the daemon, or a pass under way."""
     accounts: list[dict[str, JSON]]
     tracks: list[dict[str, JSON]]
     outboxes: list[dict[str, JSON]]
     store: dict[str, JSON]
-    needs_a_person: list[str]
+    completeness: Completeness
+    """Of all tracks together."""
+    needs: list[Need]
 
     @property
     def running(self) -> bool:
         """Whether it is a daemon that holds the mirror."""
         return _is_daemon(self.holder)
 
+    @property
+    def needs_a_person(self) -> list[str]:
+        """What is wrong, without what to do about it."""
+        return [need.what for need in self.needs]
+
     def document(self) -> dict[str, JSON]:
         """As `status --json` prints it."""
+        holder = self.holder
         return {
-            "daemon": {"running": self.running, "holder": self.holder},
+            "daemon": {
+                "running": self.running,
+                "holder": None if holder is None else str(holder),
+                "pid": holder.pid if holder else None,
+                "since": holder.since if holder else None,
+            },
             "accounts": list(self.accounts),
             "tracks": list(self.tracks),
             "outboxes": list(self.outboxes),
             "store": self.store,
+            "completeness": self.completeness.document(),
             "needs_a_person": list(self.needs_a_person),
+            "what_to_do": [{"what": need.what, "do": need.do} for need in self.needs],
         }
 
 
-def gathered(config: Config, index: Index, holder: str | None, now: float) -> Status:
+def gathered(config: Config, index: Index, holder: lock.Holder | None, now: float) -> Status:
     """Read the state of everything from the index and the folders; `now` is Unix time."""
-    counts = index.tracks.counts([track.name for track in config.tracks])
+    names = [track.name for track in config.tracks]
+    counts, complete = index.tracks.counts(names), index.tracks.completeness(names)
     running = _is_daemon(holder)
-    tracks = [_track(config, index, track, counts[track.name], now, running=running) for track in config.tracks]
+    tracks = [
+        {
+            **_track(config, index, track, counts[track.name], now, running=running),
+            "removed": complete[track.name].removed,
+            "completeness": complete[track.name].document(),
+        }
+        for track in config.tracks
+    ]
     outboxes = [_outbox(box, index) for box in config.outboxes]
-    accounts: list[dict[str, JSON]] = []
-    for account in config.accounts.values():
-        errors = [
-            one["last_error"] for one in (*tracks, *outboxes) if one["account"] == account.name and one["last_error"]
-        ]
-        failing = [track["error_since"] for track in tracks if track["account"] == account.name]
-        accounts.append(
-            {
-                "name": account.name,
-                "service": account.service,
-                "base_url": account.base_url,
-                "last_error": errors[0] if errors else None,
-                "error_since": min((since for since in failing if isinstance(since, str)), default=None),
-            }
-        )
-    needs = [f"{one['name']}: {one['last_error']} (since {one['error_since']})" for one in tracks if one["last_error"]]
-    needs += [f"{track['name']}: {line}; nothing was removed" for track in tracks for line in _suspicions(track)]
-    needs += [f"{track['name']}: no whole pass since {track['last_complete']}" for track in tracks if _is_stale(track)]
-    needs += [
-        f"{name}: {count} {state}"
-        for name, states in counts.items()
-        for state, count in states.items()
-        if count and State(state) in NEEDS_A_PERSON
-    ]
-    needs += [
-        f"{box['directory']}: {box[what]} {what}" for box in outboxes for what in ("failed", "held", "odd") if box[what]
-    ]
-    needs += [f"{box['directory']}: {box['last_error']}" for box in outboxes if box["last_error"]]
-    if damage := damage_found(index):
-        needs.append(f"store: {damage['count']} damaged; the last one: {damage['sha256']}, {damage['what']}; verify")
-    return Status(holder, accounts, tracks, outboxes, _store(config, index), needs)
+    accounts = [_account(account, tracks, outboxes) for account in config.accounts.values()]
+    found = needs(config.accounts, tracks, outboxes, damage_found(index), running=running)
+    whole = together(complete.values())
+    return Status(holder, accounts, tracks, outboxes, _store(config, index), whole, found)
+
+
+def _account(
+    account: Account, tracks: Sequence[Mapping[str, JSON]], outboxes: Sequence[Mapping[str, JSON]]
+) -> dict[str, JSON]:
+    mine = [track for track in tracks if track["account"] == account.name]
+    boxes = [box for box in outboxes if box["account"] == account.name]
+    failing = [track["error_since"] for track in mine]
+    return {
+        "name": account.name,
+        "service": account.service,
+        "base_url": account.base_url,
+        "last_error": next((one["last_error"] for one in (*mine, *boxes) if one["last_error"]), None),
+        "error_since": min((since for since in failing if isinstance(since, str)), default=None),
+    }
 
 
 def _track(
@@ -102,7 +116,6 @@ def _track(
         "account": track.account,
         "state": state,
         "counts": dict(counts),
-        "removed": index.tracks.removed(track.name),
         "last_pass": rfc3339(ended if isinstance(ended, float) else None),
         "last_complete": rfc3339(complete if isinstance(complete, float) else None),
         "next_pass": rfc3339(due),
@@ -112,25 +125,14 @@ def _track(
     }
 
 
-def _suspicions(track: Mapping[str, JSON]) -> Iterator[str]:
-    doubts = track["suspicious"]
-    for doubt in doubts if isinstance(doubts, list) else ():
-        if isinstance(doubt, Mapping):
-            yield f"{doubt['what']} (since {doubt['since']})"
-
-
 def _made_anew(index: Index) -> JSON:
     """When and why the index was made anew, and where the old one is; None if it never was."""
     about = json.loads(index.database.noted(REBUILT) or "{}")
     return {**about, "at": rfc3339(about["at"])} if about else None
 
 
-def _is_daemon(holder: str | None) -> bool:
-    return holder is not None and holder.startswith("`attachsync run`")
-
-
-def _is_stale(track: Mapping[str, JSON]) -> bool:
-    return track["state"] == "stale"
+def _is_daemon(holder: lock.Holder | None) -> bool:
+    return holder is not None and holder.command == "run"
 
 
 def _outbox(box: Outbox, index: Index) -> dict[str, JSON]:

@@ -154,7 +154,10 @@ def test_a_mismatch_exits_1_and_all_the_rest_is_done(scene: Stage) -> None:
     assert scene.run("status").code == 0
     checked = scene.run("status", "--check")
     assert checked.code == 1
-    assert f"needs a person:\n  ledger/assets/*: 1 mismatch\n  {LIGHT}: 1 mismatch\n" in checked.out
+    assert "\nstate     2 things need a person, see below\n" in f"\n{checked.out}"
+    told = checked.out.partition("needs a person:\n")[2].splitlines()
+    assert told[::2] == ["  ledger/assets/*: 1 mismatch", f"  {LIGHT}: 1 mismatch"]
+    assert told[1].endswith("; which: attachsync ls --state mismatch --track 'ledger/assets/*'")
     (row, *_) = scene.run("ls", "--json", "--state", "mismatch").documents
     assert row["sha256"] is None
 
@@ -198,14 +201,15 @@ def test_status_before_anything_was_mirrored(scene: Stage) -> None:
     done = scene.run("status", "--check")
     assert done.code == 0
     assert re.search(r"^daemon +not running$", done.out, re.MULTILINE)
-    assert re.search(rf"^{re.escape(LIGHT)} +never listed +none +- +-$", done.out, re.MULTILINE)
+    assert re.search(rf"^{re.escape(LIGHT)} +never listed +- +- +-$", done.out, re.MULTILINE)
+    assert re.search(r"^passes +\d+ of \d+ tracks never listed whole$", done.out, re.MULTILINE)
     assert done.out.endswith("\nnothing needs a person\n")
 
 
 def test_status_in_json(mirrored: Stage) -> None:
     """One document: daemon, accounts, tracks, outboxes, store."""
     (document,) = mirrored.run("status", "--json").documents
-    assert document["daemon"] == {"running": False, "holder": None}
+    assert document["daemon"] == {"running": False, "holder": None, "pid": None, "since": None}
     assert [account["name"] for account in document["accounts"]] == ["ledger", "archive", "public", "support"]
     track = next(track for track in document["tracks"] if track["name"] == LIGHT)
     assert (track["state"], track["counts"], track["last_error"], track["next_pass"]) == (
@@ -226,7 +230,7 @@ def test_status_in_json(mirrored: Stage) -> None:
     assert store["objects"] == len(mirrored.tree("mirror", "sha256"))
     assert store["bytes"] > 0
     assert store["free"] > 0
-    assert document["needs_a_person"] == []
+    assert document["needs_a_person"] == document["what_to_do"] == []
 
 
 def test_ls_filters(mirrored: Stage) -> None:

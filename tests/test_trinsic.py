@@ -341,7 +341,7 @@ async def test_failed_sessions_are_settled_with_their_code(ids: Ids) -> None:
     assert len(ids.box.requests) == 0
     with ids.index() as index:
         [name] = summary.tracks
-        assert index.tracks.removed(name) == 0
+        assert index.tracks.completeness([name])[name].removed == 0
 
 
 @pytest.mark.parametrize("success", [{}, {"success": None}, {"success": False, "errorCode": "Other"}])
@@ -862,7 +862,8 @@ async def test_a_redacted_session_is_removed_where_that_is_wanted(ids: Ids, stat
     assert {one.reason for one in recorder.outcomes} == {"removed upstream, and so here, as `on_gone` says"}
     assert (ids.mirror / "SHA256SUMS").read_text().count("\n") == len(ids.shown())
     with ids.index() as index:
-        assert [index.tracks.removed(f"ids/sessions/{one}") for one in (SESSION, OTHER)] == [2, 0]
+        complete = index.tracks.completeness([f"ids/sessions/{one}" for one in (SESSION, OTHER)])
+        assert [one.removed for one in complete.values()] == [2, 0]
     summary, _ = await ids.sync()
     assert not summary.incomplete
     assert not [one for one in ids.box.requests if SESSION in one.path]

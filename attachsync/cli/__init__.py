@@ -91,6 +91,8 @@ def cli(context: click.Context, config: Path | None) -> None:
     To begin: `attachsync demo` shows it at work without any account; `attachsync init` writes a config to edit.
     """
     context.obj = config
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        context.color = False  # no-color.org
 
 
 def main() -> None:

@@ -2,20 +2,36 @@
 
 import os
 import re
+import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from attachsync import keys, lock, units
 from attachsync.cli import screen
-from attachsync.cli.session import config_of, json_option, peeked, print_json, print_pairs, print_table, printable
+from attachsync.cli.columns import Cell, terminal_width
+from attachsync.cli.fullscreen import full_screen
+from attachsync.cli.session import (
+    config_of,
+    counted,
+    json_option,
+    peeked,
+    print_json,
+    print_pairs,
+    print_table,
+    printable,
+)
 from attachsync.index import Filter
-from attachsync.model import JSON, State
+from attachsync.model import JSON, NEEDS_A_PERSON, State
 from attachsync.reader import Config
-from attachsync.status import gathered
+from attachsync.status import Status, gathered
 
+_EVERY = 2.0
+_NARROW = 100
 _STATES = f"Only these: {', '.join(State)}."
 
 
@@ -27,19 +43,40 @@ _STATES = f"Only these: {', '.join(State)}."
 def status(context: click.Context, watch: bool, check: bool, as_json: bool) -> None:
     """Show whether all is well: tracks, outboxes, store, daemon."""
     config = config_of(context)
-    while True:
-        now = time.time()
-        with peeked(config) as index:
-            found = gathered(config, index, lock.holder(config.state_directory), now)
-        if as_json:
-            print_json(found.document())
-        else:
-            if watch:
-                click.clear()
-            screen.show(found, now)
-        if not watch:
-            context.exit(1 if check and found.needs_a_person else 0)
-        time.sleep(2)
+    if watch:
+        _watch(config, as_json=as_json)
+    found, now = _looked(config)
+    if as_json:
+        print_json(found.document())
+    else:
+        screen.show(found, now)
+    context.exit(1 if check and found.needs else 0)
+
+
+def _looked(config: Config) -> tuple[Status, float]:
+    """The state of everything, and when that was (Unix time)."""
+    now = time.time()
+    with peeked(config) as index:
+        return gathered(config, index, lock.holder(config.state_directory), now), now
+
+
+def _watch(config: Config, *, as_json: bool) -> NoReturn:
+    """Show it again and again: in place on a terminal, one after the other elsewhere."""
+    if as_json or not sys.stdout.isatty():
+        while True:
+            found, now = _looked(config)
+            if as_json:
+                print_json(found.document())
+            else:
+                screen.show(found, now)
+                click.echo()
+            sys.stdout.flush()
+            time.sleep(_EVERY)
+    with full_screen() as shown:
+        while True:
+            found, now = _looked(config)
+            shown.draw(list(screen.lines(found, now, terminal_width(), needs_first=True)))
+            shown.rest(_EVERY)
 
 
 def _since(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -78,16 +115,33 @@ def ls(
         rows = index.reports.listing(Filter(account, track, since, media_type, state))
         if as_json:
             for row in rows:
-                print_json(row)
+                print_json({name: value for name, value in row.items() if name != "reason"})
             return
-        headings = ("state", "size", "mirrored at", "sha256", "path")
-        print_table(headings, _ls_rows(rows))
+        _print_ls(list(rows), terminal_width())
 
 
-def _ls_rows(rows: Iterator[dict[str, JSON]]) -> Iterator[tuple[object, ...]]:
-    for row in rows:
-        digest = str(row["sha256"])[:12] if row["sha256"] else ""
-        yield row["state"], row["size"], row["mirrored_at"], digest, row["path"] or f"({row['account']}: {row['key']})"
+def _print_ls(rows: list[dict[str, JSON]], width: int | None) -> None:
+    """A line each; the digest is left out of narrow terminals, and a terminal gets the sum."""
+    headings = ["state", "size", "mirrored at", "sha256", "path"]
+    if width is not None and width < _NARROW:
+        headings.remove("sha256")
+    lines = (_ls_cells(row) for row in rows)
+    print_table(headings, ([cells[heading] for heading in headings] for cells in lines), right=("size",))
+    if width is not None:
+        states = Counter(str(row["state"]) for row in rows)
+        each = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+        click.echo(f"\n{counted(len(rows), 'attachment')}" + (f": {each}" if rows else ""))
+
+
+def _ls_cells(row: Mapping[str, JSON]) -> dict[str, object]:
+    where, state = row["path"] or f"({row['account']}: {row['key']})", State(str(row["state"]))
+    return {
+        "state": Cell(state, "green" if state is State.STORED else "red" if state in NEEDS_A_PERSON else "yellow"),
+        "size": units.human_size(row["size"]) if isinstance(row["size"], int) else "",
+        "mirrored at": row["mirrored_at"],
+        "sha256": str(row["sha256"])[:12] if row["sha256"] else "",
+        "path": f"{where}: {row['reason']}" if row["reason"] else where,
+    }
 
 
 @click.command()

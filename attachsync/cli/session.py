@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -102,35 +102,41 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """A table for people: aligned; folded to a terminal's width, and never cut where nobody looks."""
-    from rich.cells import cell_len
-    from rich.console import Console
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Collection[str] = (),
+    elastic: str | None = None,
+) -> None:
+    """A table for people: aligned, no wider than a terminal, and never cut where nobody looks."""
+    from attachsync.cli import columns
 
-    cells = [tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows]
-    console = Console()
-    if console.is_terminal:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in cells:
-            table.add_row(*map(Text, row))
-        console.print(table)
-        return
-    lines = [tuple(headings), *cells]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+    for line in columns.table(headings, rows, right=right, elastic=elastic, width=columns.terminal_width()):
+        click.echo(line)
 
 
-def print_pairs(pairs: Mapping[str, object]) -> None:
-    """`name  value` lines for people; what is not known is left out."""
-    shown = {name: value for name, value in pairs.items() if value not in (None, [], {})}
-    width = max(map(len, shown), default=0)
+def print_pairs(values: Mapping[str, object]) -> None:
+    """`name  value` lines for people; what is not known is left out, what has parts is shown by part."""
+    for line in _pairs({name.replace("_", " "): value for name, value in values.items()}, ""):
+        click.echo(line)
+
+
+def _pairs(values: Mapping[str, object], indent: str) -> Iterator[str]:
+    shown = {printable(name): value for name, value in values.items() if value not in (None, "", [], {}, ())}
+    width = max((len(name) for name, value in shown.items() if not _parts(value)), default=0)
     for name, value in shown.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{name.replace('_', ' '):<{width}}  {printable(text)}")
+        if parts := _parts(value):
+            for part in parts:
+                yield indent + name
+                yield from _pairs(part, indent + "  ")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{indent}{name:<{width}}  {printable(text)}"
+
+
+def _parts(value: object) -> list[Mapping[str, object]]:
+    """The mappings that a value is, or has; none where it has anything else."""
+    found: list[object] = value if isinstance(value, list) else [value]
+    parts = [part for part in found if isinstance(part, Mapping)]
+    return parts if len(parts) == len(found) else []

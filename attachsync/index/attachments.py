@@ -38,6 +38,10 @@ class Taken:
     new: int = 0
     changed: int = 0
 
+    def plus(self, other: "Taken") -> "Taken":
+        """What both pages brought."""
+        return Taken(self.listed + other.listed, self.new + other.new, self.changed + other.changed)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -231,13 +235,27 @@ class Attachments:
         return True
 
     def settled(
-        self, entry: Entry, state: State, reason: str, retry_at: float, *, failed: bool = True, over: bool = False
+        self,
+        entry: Entry,
+        state: State,
+        reason: str,
+        retry_at: float,
+        *,
+        failed: bool = True,
+        over: bool = False,
+        rule: str = "",
     ) -> None:
-        """The row stays work, or leaves `files/` (quarantine): state, why, and when to try again; never if `over`."""
+        """The row stays work, or leaves `files/` (quarantine): state, why, and when to try again; never if `over`.
+
+        `rule`: which one of ours keeps it out.
+        """
         sql = """UPDATE attachment SET state = ?, reason = ?, retry_at = ?, failures = failures + ?, kept = ?
                  WHERE id = ? AND version = ? AND kept"""
         due = 0.0 if over else retry_at
-        self._db.run(sql, state, reason, due, int(failed), int(not over), entry.id, entry.attachment.version)
+        with self._db.transaction():
+            self._db.run(sql, state, reason, due, int(failed), int(not over), entry.id, entry.attachment.version)
+            if rule:
+                self._db.run("INSERT OR REPLACE INTO refused VALUES (?, ?)", entry.id, rule)
 
     def withdraw(self, entry: Entry, state: State, facts: Facts, retry_at: float) -> None:
         """The row's entry is to leave `files/`, durably; it is work again, under `state`. Undone only by `hidden`."""

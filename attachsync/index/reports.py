@@ -28,7 +28,7 @@ class Reports:
         self._db = database
 
     def listing(self, wanted: Filter) -> Iterator[dict[str, JSON]]:
-        """The attachments that `ls` shows, in the order in which they were first seen (contract 4)."""
+        """The attachments that `ls` shows, in the order in which they were first seen (contract 4), and `reason`."""
         sql = """SELECT * FROM attachment WHERE (?1 IS NULL OR account = ?1) AND (?2 IS NULL OR track = ?2)
                  AND (?3 IS NULL OR coalesce(mirrored_at, listed_at) >= ?3) AND (?4 IS NULL OR state = ?4)
                  ORDER BY id"""
@@ -45,6 +45,7 @@ class Reports:
                     "media_type": row["media_type"],
                     "state": row["state"],
                     "mirrored_at": rfc3339(row["mirrored_at"]),
+                    "reason": row["reason"],
                 }
 
     def find(self, what: str) -> list[int]:

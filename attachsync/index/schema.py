@@ -116,6 +116,8 @@ LATER = {
     "untracked": "(kind TEXT, what TEXT, since REAL NOT NULL, PRIMARY KEY (kind, what)) WITHOUT ROWID",
     # Bytes that are to leave the store unless something shows them: by this a removal that was cut short is finished.
     "leaving": "(digest TEXT PRIMARY KEY) WITHOUT ROWID",
+    # Which rule keeps an attachment out, for as long as its state says that one does.
+    "refused": "(attachment INTEGER PRIMARY KEY, rule TEXT NOT NULL)",
     # What files/ showed when a lost index was made anew. `digest` is NULL where only the bytes themselves can tell.
     "found": "(path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID",
 }

@@ -4,11 +4,18 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
+from attachsync.completeness import Completeness, counted
 from attachsync.doubts import Doubts
-from attachsync.index.attachments import canonical
+from attachsync.index.attachments import Taken, canonical
 from attachsync.index.database import Database
+from attachsync.model import State
 
 _FULL_TURN = "turn"
+
+
+def _pass(track: str) -> str:
+    """The key of the fact under which it is kept what the last pass over a track listed."""
+    return f"pass/{track}"
 
 
 def _doubts(track: str) -> str:
@@ -60,15 +67,22 @@ class Tracks:
         known = self._db.row("SELECT fingerprint FROM track WHERE name = ?", name)
         return known is not None and known["fingerprint"] == canonical(identity)
 
-    def end(self, name: str, error: str, now: float) -> None:
-        """A pass over a track ended; `error` is empty when its listing was whole."""
-        self._db.run(
-            """UPDATE track SET ended_at = ?1, error = ?2, complete_at = CASE WHEN ?2 = '' THEN ?1 ELSE complete_at END,
-               error_since = CASE WHEN ?2 = '' THEN NULL ELSE coalesce(error_since, ?1) END WHERE name = ?3""",
-            now,
-            error,
-            name,
-        )
+    def end(self, name: str, error: str, now: float, seen: Taken | None = None) -> None:
+        """A pass over a track ended, and brought what was `seen`; `error` is empty when its listing was whole."""
+        with self._db.transaction():
+            self._db.run(
+                """UPDATE track SET ended_at = ?1, error = ?2, complete_at = iif(?2 = '', ?1, complete_at),
+                   error_since = iif(?2 = '', NULL, coalesce(error_since, ?1)) WHERE name = ?3""",
+                now,
+                error,
+                name,
+            )
+            if seen is not None and seen != self._seen(name):
+                self._db.note(_pass(name), canonical(dataclasses.asdict(seen)))
+
+    def _seen(self, name: str) -> Taken:
+        """What the last pass over a track listed."""
+        return Taken(**json.loads(self._db.noted(_pass(name)) or "{}"))
 
     def doubts(self, name: str) -> Doubts:
         """What is suspicious of what the service says of a track."""
@@ -96,11 +110,30 @@ class Tracks:
             found[row["track"]][row["state"]] = row["n"]
         return found
 
-    def removed(self, name: str) -> int:
-        """How many attachments of a track were removed on purpose."""
-        sql = "SELECT count(*) AS n FROM attachment WHERE track = ? AND kept = 0 AND state = 'gone'"
-        row = self._db.row(sql, name)
-        return 0 if row is None else row["n"]
+    def completeness(self, names: Sequence[str]) -> dict[str, Completeness]:
+        """Track -> what became of all that it ever listed."""
+        asked = json.dumps(list(names))
+        mine = "track IN (SELECT value FROM json_each(?))"
+        states = f"SELECT track, state, kept, count(*) AS n FROM attachment WHERE {mine} GROUP BY track, kept, state"
+        tried = f"""SELECT track, count(*) AS n FROM attachment INDEXED BY attachment_work
+                    WHERE {mine} AND digest IS NULL AND kept AND attempted > 0
+                    AND state = 'waiting' AND reason <> '' GROUP BY track"""
+        rules = f"""SELECT track, coalesce(rule, iif(state = 'refused', 'other', 'scan')) AS rule, count(*) AS n
+                    FROM attachment LEFT JOIN refused ON refused.attachment = id
+                    WHERE {mine} AND kept = 1 AND state IN ('refused', 'quarantined') GROUP BY 1, 2"""
+        with self._db.moment():
+            counts = {sql: self._db.rows(sql, asked) for sql in (states, tried, rules)}
+            seen = {name: self._seen(name) for name in names}
+        found = {}
+        for name in names:
+            rows, waits, kept_out = ([row for row in counts[sql] if row["track"] == name] for sql in counts)
+            found[name] = counted(
+                [(State(row["state"]), bool(row["kept"]), row["n"]) for row in rows],
+                {row["rule"]: row["n"] for row in kept_out},
+                sum(row["n"] for row in waits),
+                (seen[name].listed, seen[name].new + seen[name].changed),
+            )
+        return found
 
     def status(self, name: str) -> dict[str, object]:
         """started_at, ended_at, complete_at, error, error_since of a track; empty if it was never listed."""

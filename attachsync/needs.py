@@ -1,0 +1,119 @@
+"""What a person is needed for, and what to do about it (`status`). Pure."""
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from attachsync.credentials import Secret
+from attachsync.model import JSON, NEEDS_A_PERSON, Account, State
+
+Report = Mapping[str, JSON]
+"""A track, an outbox or an account as `status --json` prints it."""
+
+_STATES = {
+    State.MISMATCH: "ask the service: its bytes are not what it states; they are tried again daily",
+    State.REFUSED: "change the rule that refuses it, or leave it",
+    State.QUARANTINED: "a scan found it bad: look at it in .attachsync/quarantine/, with care",
+    State.UNSUPPORTED: "get it by other means: it cannot be read here",
+    State.GONE: "the service has it no more; what was mirrored stays",
+    State.FAILED: "it is tried again by itself, later and later",
+}
+_BOXES = {
+    "failed": "see failed/NAME.toml, mend the file, then: attachsync outbox retry NAME",
+    "held": "look upstream, then: attachsync outbox retry NAME, or outbox confirm for deletions",
+    "odd": "rename it; attachsync outbox ls says why",
+}
+_REMEDIES = (
+    (("chmod", "chown", "secret file"), "do what it says; it is tried again by itself"),
+    (("HTTP 403", "HTTP 402"), "ask the account's owner for the right to read this, or take the track out"),
+    (("HTTP 429",), "nothing: the service limits requests, and is waited for; `rate` lowers them"),
+    (("min_free", "No space", "disk is full"), "make room; it goes on by itself"),
+    (("mounted",), "mount the disk; it goes on by itself"),
+)
+_OTHERWISE = "nothing, if it passes: it is tried again by itself; else: attachsync check --online"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What is wrong, and what to do."""
+
+    what: str
+    do: str
+
+
+def needs(
+    accounts: Mapping[str, Account],
+    tracks: Sequence[Report],
+    outboxes: Sequence[Report],
+    damage: Mapping[str, object],
+    *,
+    running: bool,
+) -> list[Need]:
+    """Everything that needs a person, what reaches furthest first; `running`: whether a daemon runs."""
+    found = list(_failing(accounts, tracks))
+    for track in tracks:
+        found += _doubtful(track, running=running)
+    for track in tracks:
+        found += _stuck(track)
+    for box in outboxes:
+        found += [Need(f"{box['directory']}: {box[what]} {what}", do) for what, do in _BOXES.items() if box[what]]
+    for box in outboxes:
+        if box["last_error"]:
+            said = str(box["last_error"])
+            found.append(Need(f"{box['directory']}: {said}", _remedy(said, accounts.get(str(box["account"])))))
+    if damage:
+        what = f"store: {damage['count']} damaged; the last one: {damage['sha256']}, {damage['what']}"
+        found.append(Need(what, "attachsync verify --repair, with the daemon stopped; and look at the disk"))
+    return found
+
+
+def _failing(accounts: Mapping[str, Account], tracks: Iterable[Report]) -> Iterator[Need]:
+    """What keeps tracks from being listed, once for all tracks of an account that have the same trouble."""
+    groups: dict[tuple[str, str], list[Report]] = {}
+    for track in tracks:
+        if track["last_error"]:
+            groups.setdefault((str(track["account"]), str(track["last_error"])), []).append(track)
+    for (account, error), those in groups.items():
+        since = min(str(track["error_since"]) for track in those)
+        many = f"{account} ({len(those)} tracks)" if len(those) > 1 else str(those[0]["name"])
+        yield Need(f"{many}: {error} (since {since})", _remedy(error, accounts.get(account)))
+
+
+def _doubtful(track: Report, *, running: bool) -> Iterator[Need]:
+    doubts = track["suspicious"]
+    for doubt in doubts if isinstance(doubts, list) else ():
+        if isinstance(doubt, Mapping):
+            what = f"{track['name']}: {doubt['what']} (since {doubt['since']}); nothing was removed"
+            yield Need(what, "ask upstream: often it is a lost permission")
+    if track["state"] == "stale":
+        do = "is `interval` too long, or the service too slow?" if running else "is the daemon to run? systemctl status"
+        yield Need(f"{track['name']}: no whole pass since {track['last_complete']}", do)
+
+
+def _stuck(track: Report) -> Iterator[Need]:
+    counts = track["counts"]
+    for state, count in counts.items() if isinstance(counts, Mapping) else ():
+        if count and State(state) in NEEDS_A_PERSON:
+            which = f"attachsync ls --state {state} --track {shlex.quote(str(track['name']))}"
+            yield Need(f"{track['name']}: {count} {state}", f"{_STATES[State(state)]}; which: {which}")
+
+
+def _remedy(error: str, account: Account | None) -> str:
+    """What to do about an error that keeps an account from going on."""
+    for signs, do in _REMEDIES:
+        if any(sign in error for sign in signs):
+            return do
+    if "HTTP 401" in error:
+        files = " or ".join(str(file) for file in secret_files(account))
+        return f"put new credentials into {files or 'its secret file'}: it is read again by itself"
+    return _OTHERWISE
+
+
+def secret_files(account: Account | None) -> list[str]:
+    """Where an account's own secrets are kept."""
+    options = account.options if account else None
+    if not dataclasses.is_dataclass(options):
+        return []
+    values = (getattr(options, field.name) for field in dataclasses.fields(options))
+    return [str(value.path) for value in values if isinstance(value, Secret)]
