@@ -93,7 +93,7 @@ def counted(
         stored=kept[State.STORED],
         to_fetch=kept[State.WAITING] - not_ready,
         not_ready=not_ready,
-        refused={_RULES.get(rule, rule): count for rule, count in sorted(rules.items())},
+        refused=dict(sorted((_RULES.get(rule, rule), count) for rule, count in rules.items())),
         gone=kept[State.GONE],
         failed=sum(kept[state] for state in _FAILED),
         removed=removed,
@@ -110,4 +110,5 @@ def together(tracks: Iterable[Completeness]) -> Completeness:
     for one in whole:
         rules.update(one.refused)
     names = [field.name for field in dataclasses.fields(Completeness) if field.name != "refused"]
-    return Completeness(refused=dict(rules), **{name: sum(getattr(one, name) for one in whole) for name in names})
+    sums = {name: sum(getattr(one, name) for one in whole) for name in names}
+    return Completeness(refused=dict(sorted(rules.items())), **sums)

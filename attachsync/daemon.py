@@ -190,11 +190,14 @@ def _outgoing(
 
     def notify(notice: Notice) -> None:
         reason = str(notice.document.get("error", ""))
-        keeping.observer.filed(Filed(notice.event, notice.account, notice.outbox, notice.file, notice.filed_as, reason))
+        said = (notice.event, notice.account, notice.outbox, notice.file, notice.filed_as, reason, notice.size)
+        keeping.observer.filed(Filed(*said))
         adopt(notice)
 
     sender, uploads = push.sender(http, box.options), keeping.index.uploads
-    outgoing = Outgoing(box, sender, uploads, keeping.clock, width=account.concurrency, notify=notify)
+    queued = partial(keeping.observer.queued, account.name, str(box.directory))
+    width = account.concurrency
+    outgoing = Outgoing(box, sender, uploads, keeping.clock, width=width, notify=notify, queued=queued)
     outgoing.open()
     try:
         yield outgoing
@@ -222,6 +225,10 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
     tracks = [track for track in config.tracks if names is None or track.name in names]
     turns: list[Turn] = []
     sent: dict[str, Sent] = {}
+    listed = [track.name for track in tracks]
+    for track, counts in zip(tracks, index.tracks.counts(listed).values(), strict=True):
+        left = sum(count for state, count in counts.items() if state != State.STORED)
+        plant.keeping.observer.outstanding(track.account, track.name, left)
 
     async def mirror(one: Mirror) -> None:
         mine = [track for track in tracks if track.account == one.account.name]
@@ -240,7 +247,6 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
         for outgoing in plant.outgoing:
             group.create_task(send(outgoing))
     await plant.hooks.drain()
-    listed = [track.name for track in tracks]
     summary = Summary(listed, index.tracks.counts(listed), index.tracks.completeness(listed), sent=sent)
     for turn in turns:
         summary.errors.update(turn.errors)

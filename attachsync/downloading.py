@@ -11,6 +11,7 @@ from attachsync.incoming import Bytes, Expected
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
 from attachsync.model import JSON, Attachment, Body, Facts, Source, Track
+from attachsync.observer import Reading
 from attachsync.pins import Pin
 from attachsync.units import human_size
 
@@ -83,16 +84,18 @@ class Downloader:
                 if body.size is not None and body.size > self._keep.max_size:
                     raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
                 into = part if part and part.begins(body) else None
-                chunks = self._counted(body.chunks)
+                name = attachment.path[-1]
+                reading = Reading(entry.account, track.name, attachment.key, name, body.size, body.start)
+                chunks = self._counted(body.chunks, reading)
                 if not expected.digests and expected.size is None and not _shows_html(attachment, facts):
                     chunks = _no_page(chunks, body)
                 incoming = await store.receive(chunks, expected, self._keep.max_size, pin, into)
                 media_type = facts.media_type or attachment.media_type or body.media_type
         return Bytes(incoming.digest, incoming.size, media_type, True, body.record, None if into else incoming)
 
-    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _counted(self, chunks: AsyncIterator[bytes], reading: Reading) -> AsyncIterator[bytes]:
         async for chunk in chunks:
-            self._keep.observer.received(len(chunk))
+            self._keep.observer.received(reading, len(chunk))
             yield chunk
 
     def _check_at(self, facts: Facts) -> float | None:

@@ -20,7 +20,7 @@ from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError
 from attachsync.index import Index
 from attachsync.model import JSON
-from attachsync.observer import Filed, Observer, Outcome
+from attachsync.observer import Filed, Observer, Outcome, Reading
 from attachsync.reader import Config
 from attachsync.status import Status, gathered
 from attachsync.threads import in_thread
@@ -45,19 +45,27 @@ class Counting(Observer):
             "attachsync_passes", "Passes over a track that ended", ("account", "track", "outcome"), registry=registry
         )
 
+    def outstanding(self, account: str, track: str, count: int) -> None:
+        """Passed on."""
+        self._then.outstanding(account, track, count)
+
     def listed(self, account: str, track: str, listed: int, new: int) -> None:
         """Passed on."""
         self._then.listed(account, track, listed, new)
 
-    def received(self, count: int) -> None:
+    def received(self, reading: Reading, count: int) -> None:
         """Counted."""
         self._received.inc(count)
-        self._then.received(count)
+        self._then.received(reading, count)
 
     def settled(self, outcome: Outcome) -> None:
         """Counted."""
         self._settled.labels(outcome.account, outcome.track, outcome.state.value).inc()
         self._then.settled(outcome)
+
+    def queued(self, account: str, outbox: str, count: int) -> None:
+        """Passed on."""
+        self._then.queued(account, outbox, count)
 
     def filed(self, filed: Filed) -> None:
         """Passed on: the index counts what was sent."""

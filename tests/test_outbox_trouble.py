@@ -101,7 +101,7 @@ async def test_too_many_requests_pause_the_outbox(tmp_path):
         assert (outcome.sent, outcome.complete) == (3, True)
         assert clock.monotonic() - began >= 7
         assert all(one.document(f"sent/{number}.txt")["possible_orphan"] is False for number in range(3))
-        assert len(one.said("account_down")) == len(one.said("account_back")) == 1
+        assert len(one.said("account_down")) == len(one.said("account_up")) == 1
 
 
 async def test_a_long_wait_ends_a_single_pass(tmp_path):

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -41,14 +41,17 @@ def table(
     right: Collection[str] = (),
     elastic: str | None = None,
     width: int | None = None,
+    least: Mapping[str, int] = {},
 ) -> Iterator[str]:
     """Lines of a table. `right`: headings of numbers; `elastic`: of the column that is shortened to keep to `width`.
 
-    A last column that is not elastic is never cut: a path can be copied from it.
+    `least`: how wide a column is at least, for tables that are drawn again and again. A last column that is not elastic
+    is never cut: a path can be copied from it.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     titles = [Cell(heading) for heading in headings]
     widths = [max(cell_len(cell.text) for cell in column) for column in zip(titles, *cells, strict=True)]
+    widths = [max(cells_wide, least.get(heading, 0)) for cells_wide, heading in zip(widths, headings, strict=True)]
     if elastic is not None and width is not None:
         at = list(headings).index(elastic)
         over = sum(widths) + len(_GAP) * (len(widths) - 1) - width

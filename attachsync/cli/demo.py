@@ -9,9 +9,11 @@ import click
 
 from attachsync import config as configs
 from attachsync import log
+from attachsync.cli.live import LiveView
 from attachsync.cli.session import json_option, print_json, run
-from attachsync.cli.sync import report, synced
-from attachsync.cli.watching import Progress, Tally
+from attachsync.cli.summary import report
+from attachsync.cli.sync import synced
+from attachsync.cli.watching import Tally
 from attachsync.daemon import Summary
 from attachsync.sandbox import Sandbox, sample, sample_later, serve, write_config
 
@@ -76,7 +78,7 @@ async def _pass(home: Path, fill: Callable[[Sandbox], None], *, aloud: bool) -> 
         outbox = config.outboxes[0].directory
         if not (outbox / "sent" / "hello.txt").exists():
             (outbox / "hello.txt").write_text(_NOTE)
-        with (aloud and Progress.here()) or Tally() as observer:
+        with (aloud and LiveView.here()) or Tally() as observer:
             summary = await synced(config, None, observer)
         if aloud:
             report(summary, observer, as_json=False)

@@ -1,18 +1,18 @@
 """`sync`: one pass, then exit."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import click
 
 from attachsync import keys, log
+from attachsync.cli.live import LiveView
 from attachsync.cli.session import config_of, json_option, peeked, print_json, printable, run
-from attachsync.cli.watching import JsonLines, Lines, Progress, Tally
+from attachsync.cli.summary import report
+from attachsync.cli.watching import JsonLines, Lines
 from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
 from attachsync.model import Track
 from attachsync.observer import Observer
-from attachsync.outbox import Outcome as Sent
 from attachsync.plan import Planned, planned
 from attachsync.reader import Config
 from attachsync.units import human_size
@@ -36,19 +36,11 @@ def sync(context: click.Context, tracks: tuple[str, ...], dry_run: bool, as_json
     chosen = _chosen(config, tracks)
     if dry_run:
         context.exit(run(_dry_run(config, chosen, outboxes=not tracks, as_json=as_json)))
-    observer = JsonLines() if as_json else Progress.here() or Lines()
+    observer = JsonLines() if as_json else LiveView.here() or Lines()
     with observer:
         summary = run(synced(config, [track.name for track in chosen] if tracks else None, observer))
     report(summary, observer, as_json=as_json)
     context.exit(1 if summary.incomplete else 0)
-
-
-def report(summary: Summary, observer: Tally, *, as_json: bool) -> None:
-    """What a pass came to: what was sent, then a line a track."""
-    for outbox, sent in summary.sent.items():
-        _print_sent(outbox, sent, as_json=as_json)
-    for name in summary.tracks:
-        _print_track(observer.tallies.get(name, {}), name, summary, as_json=as_json)
 
 
 async def synced(config: Config, names: list[str] | None, observer: Observer) -> Summary:
@@ -87,36 +79,3 @@ def _planned_line(one: Planned) -> str:
     what = one.path if one.track else f"{one.path}/{one.key}"
     why = f": {one.reason}" if one.action == "refuse" else f" (the last time: {one.reason})" if one.reason else ""
     return f"would {one.action}  {human_size(one.size) if one.size is not None else '?':>10}  {what}{why}"
-
-
-def _print_sent(outbox: str, sent: Sent, *, as_json: bool) -> None:
-    """What keeps an outbox from being empty; each file sent was told as it happened."""
-    for name, reason in sent.odd.items():
-        click.echo(printable(f"{outbox}/{name}: left where it is: {reason}"), err=True)
-    if sent.trouble:
-        click.echo(printable(f"{outbox}: {sent.trouble}"), err=True)
-    left = {"waiting": len(sent.waiting | sent.busy), "later": len(sent.later), "held": sent.held}
-    left |= {"deleted": sent.deleted, "held_deletions": sent.held_deletions}
-    if as_json:
-        told = {"event": "outbox", "outbox": outbox, "sent": sent.sent, "failed": sent.failed}
-        print_json({**told, **left, "error": sent.trouble or None})
-    elif sent.sent or sent.failed or any(left.values()):
-        parts = [f"{sent.sent} sent", f"{sent.failed} failed"]
-        parts += [f"{count} {what.replace('_', ' ')}" for what, count in left.items() if count]
-        click.echo(f"{outbox}: {', '.join(parts)}")
-
-
-def _print_track(tally: Mapping[str, int], name: str, summary: Summary, *, as_json: bool) -> None:
-    counts, error = summary.counts[name], summary.errors.get(name, "")
-    if as_json:
-        told = {key: tally.get(key, 0) for key in ("listed", "new", "mirrored", "fetched", "bytes")}
-        print_json({"event": "track", "track": name, **told, **tally, "counts": dict(counts), "error": error or None})
-        return
-    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no attachments"
-    news = (
-        f"{tally.get('new', 0)} new, {tally.get('mirrored', 0)} mirrored, {human_size(tally.get('bytes', 0))} fetched"
-        + (f", {tally['gone']} gone" if tally.get("gone") else "")
-    )
-    click.echo(f"{name}: {news}; now {states}")
-    if error:
-        click.echo(printable(f"{name}: {error}"), err=True)

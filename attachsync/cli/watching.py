@@ -1,15 +1,12 @@
-"""Showing a pass as it goes: a progress bar on terminals, plain lines elsewhere, JSON lines on request."""
+"""Telling of a pass as it goes: plain lines where there is no terminal, JSON lines on request."""
 
 import dataclasses
-import sys
+import time
 from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from attachsync.cli.session import print_json, printable
 from attachsync.model import State
@@ -22,8 +19,15 @@ class Tally(Observer):
 
     def __init__(self) -> None:
         self.tallies: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._began = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the pass began."""
+        return time.monotonic() - self._began
 
     def __enter__(self) -> Self:
+        self._began = time.monotonic()
         return self
 
     def __exit__(
@@ -64,12 +68,12 @@ class Lines(Tally):
         super().filed(filed)
         click.echo(filed_line(filed))
 
-    def account_down(self, account: str, error: str) -> None:
+    def accountdown(self, account: str, error: str) -> None:
         """Errors go to standard error."""
-        click.echo(printable(_down(account, error)), err=True)
+        click.echo(printable(down(account, error)), err=True)
 
 
-def _down(account: str, error: str) -> str:
+def down(account: str, error: str) -> str:
     """An account's trouble for people, the account named once."""
     return error if error.startswith(f"{account}:") else f"{account}: {error}"
 
@@ -84,7 +88,8 @@ def line(outcome: Outcome) -> str:
     if outcome.state is State.STORED:
         word = "changed" if outcome.changed else "mirrored"
         return printable(f"{word}  {human_size(outcome.size or 0):>10}  {outcome.path}")
-    return printable(f"{outcome.state.value}  {outcome.account}: {outcome.key}: {outcome.reason}")
+    reason = outcome.reason.removeprefix(f"{outcome.account}: ")
+    return printable(f"{outcome.state.value}  {outcome.account}: {outcome.key}: {reason}")
 
 
 class JsonLines(Tally):
@@ -113,69 +118,9 @@ class JsonLines(Tally):
     def filed(self, filed: Filed) -> None:
         """The outcome, with `event` = `sent` or `failed`."""
         super().filed(filed)
-        print_json({**dataclasses.asdict(filed), "reason": filed.reason or None})
+        told = {name: value for name, value in dataclasses.asdict(filed).items() if name != "size"}
+        print_json({**told, "reason": filed.reason or None})
 
-    def account_down(self, account: str, error: str) -> None:
+    def accountdown(self, account: str, error: str) -> None:
         """Errors go to standard error."""
-        click.echo(printable(_down(account, error)), err=True)
-
-
-class Progress(Tally):
-    """A progress bar: attachments settled of those found new, and bytes."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[received]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("mirroring", total=0, received="")
-        self._console = console
-        self._received = 0
-
-    @classmethod
-    def here(cls) -> "Progress | None":
-        """A bar on standard output, if that is a terminal that can show one."""
-        console = Console()
-        return cls(console) if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal else None
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def listed(self, account: str, track: str, listed: int, new: int) -> None:
-        """More to do."""
-        super().listed(account, track, listed, new)
-        self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) + new, description=track[:40])
-
-    def received(self, count: int) -> None:
-        """More bytes."""
-        self._received += count
-        self._bar.update(self._task, received=human_size(self._received))
-
-    def settled(self, outcome: Outcome) -> None:
-        """One less to do; what could not be mirrored is printed above the bar."""
-        super().settled(outcome)
-        done = self._bar.tasks[0].completed + 1
-        self._bar.update(self._task, completed=done, total=max(done, self._bar.tasks[0].total or 0))
-        if outcome.state not in (State.STORED, State.WAITING):
-            self._bar.console.print(line(outcome), markup=False, highlight=False)
-
-    def filed(self, filed: Filed) -> None:
-        """Printed above the bar."""
-        super().filed(filed)
-        self._bar.console.print(filed_line(filed), markup=False, highlight=False)
-
-    def account_down(self, account: str, error: str) -> None:
-        """Printed above the bar."""
-        self._bar.console.print(printable(_down(account, error)), markup=False, highlight=False)
+        click.echo(printable(down(account, error)), err=True)

@@ -54,6 +54,7 @@ class Notice:
     file: str
     filed_as: str
     document: Mapping[str, object]
+    size: int = 0
 
 
 class Journey:
@@ -308,6 +309,7 @@ class Journey:
                 file=upload.name,
                 filed_as=upload.filed_as or "",
                 document=document,
+                size=upload.draft.size,
             )
         )
         return Ending.FAILED if failed else Ending.SENT

@@ -35,7 +35,7 @@ _DELETIONS_APART = 10.0
 
 
 class Outgoing:
-    """One outbox. `notify` is told of each file that was sent or failed (hooks).
+    """One outbox. `notify` is told of each file that was sent or failed, `queued` how many there are to send.
 
     `width`: uploads at once; one where each is also a message, so that messages keep their order.
     """
@@ -49,6 +49,7 @@ class Outgoing:
         *,
         width: int = 8,
         notify: Callable[[Notice], None] = lambda _notice: None,
+        queued: Callable[[int], None] = lambda _count: None,
         log: "FilteringBoundLogger | None" = None,
     ) -> None:
         self.config = config
@@ -56,6 +57,7 @@ class Outgoing:
         self._uploads = uploads
         self._clock = clock
         self._notify = notify
+        self._queued = queued
         import structlog
 
         bound: FilteringBoundLogger = structlog.get_logger() if log is None else log
@@ -71,6 +73,8 @@ class Outgoing:
         self._round: Round | None = None
         self._looked_at = self._deletions_at = -math.inf
         self._deletions_wait = False
+        self._down_at = 0.0
+        """When (monotonic) the account went down, if it is."""
         self._told: set[str] = set()
         self._odd: frozenset[str] = frozenset()
         self._made = False
@@ -248,6 +252,8 @@ class Outgoing:
         assert self._round is not None
         outcome = self._outcome
         if not (single or outcome.trouble or self._round.in_trouble):
+            if self._told:
+                self._log.info("outbox_well")
             self._told.clear()
         outcome.begin()
         jobs = await self._round.jobs(self._pace, outcome, lambda: self._crew.names, single=single)
@@ -256,6 +262,7 @@ class Outgoing:
             self._log.warning("odd_name", file=name, reason=outcome.odd[name])
         self._odd = frozenset(outcome.odd)
         self._crew.add(jobs)
+        self._queued(len(self._crew) + len(outcome.waiting | outcome.busy))
 
     def _room(self) -> int:
         """How many jobs may be under way. An account that was in trouble is tried with one."""
@@ -284,7 +291,7 @@ class Outgoing:
             self._outcome.note(job.name, ending)
             self._round.tried(job, ending, self._pace)
             if ending is Ending.SENT and self._pause.lift(began):
-                self._log.info("account_back")
+                self._log.info("account_up", down_for=round(self._clock.monotonic() - self._down_at, 1))
         if self._round.overtaken(job) or self._round.hungry(len(self._crew)):
             self._wake.set()
         if ending not in (Ending.SENT, Ending.FAILED):
@@ -292,6 +299,7 @@ class Outgoing:
 
     def _begin_pause(self, error: PausedError) -> None:
         if self._pause.begin(error, self._pace):
+            self._down_at = self._clock.monotonic()
             self._log.error("account_down", error=str(error), retry_in=round(self._pause.left(), 1))
 
     async def _propagate(self) -> None:
