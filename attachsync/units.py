@@ -55,6 +55,22 @@ def human_duration(span: float) -> str:
     return f"{span:.0f}s"
 
 
+def exact_duration(span: float) -> str:
+    """300 -> '5m', 90 -> '90s', 0.05 -> '50ms': as it would be written in a config."""
+    for unit in ("d", "h", "m", "s"):
+        if span >= _DURATIONS[unit] and span % _DURATIONS[unit] == 0:
+            return f"{span / _DURATIONS[unit]:.0f}{unit}"
+    return f"{span * 1000:.10g}ms" if 0 < span < 1 else f"{span:.10g}s"
+
+
+def exact_size(count: int) -> str:
+    """2147483648 -> '2GiB', 1500 -> '1500B': as it would be written in a config."""
+    for unit, factor in sorted(_SIZES.items(), key=lambda one: -one[1]):
+        if count >= factor and count % factor == 0:
+            return f"{count // factor}{unit}"
+    return f"{count}B"
+
+
 def rfc3339(moment: float | None) -> str | None:
     """Unix time -> '2026-08-01T12:00:00Z'; None stays None."""
     if moment is None:

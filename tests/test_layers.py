@@ -31,6 +31,7 @@ LAYERS = [
         "reference",
         "sections",
         "lock",
+        "difference",
         "log",
         "systemd",
         "hooks",
