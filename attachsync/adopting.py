@@ -64,7 +64,8 @@ class Adopter:
                 expected = Expected(frozenset({stated}), size)
                 await self._store.add(_chunks(sent.fileno()), expected, self._max_size, Pin())
         except (MismatchError, NoRoomError, RefusedError, StorageError) as error:
-            log.warning("sent_not_kept", file=notice.filed_as, error=str(error), note="the mirror will download it")
+            whose = {"account": notice.account, "outbox": notice.outbox, "file": notice.filed_as}
+            log.warning("sent_not_kept", **whose, error=str(error), note="the mirror will download it")
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:

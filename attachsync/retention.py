@@ -38,7 +38,8 @@ async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[
     skew = await ahead()
     if skew is None or abs(skew) > _MOST_SKEW:
         told = "not known" if skew is None else round(skew)
-        structlog.get_logger().warning("retain_held", track=track.name, clock_ahead_of_service=told)
+        whose = {"account": track.account, "track": track.name}
+        structlog.get_logger().warning("retain_held", **whose, clock_ahead_of_service=told)
         return
     reason = f"kept for {human_duration(retain)}, as `retain` says, and removed"
     keep.index.removals.outlive(track.name, before, reason)

@@ -9,7 +9,9 @@ import structlog
 
 from attachsync.clock import Clock
 from attachsync.daemon import Plant, equipped, holding
+from attachsync.difference import differences
 from attachsync.errors import ConfigError
+from attachsync.log import set_up
 from attachsync.metrics import Metrics
 from attachsync.observer import Observer
 from attachsync.reader import Config
@@ -41,6 +43,8 @@ async def serve(
     async with holding(config, "run", clock) as index, metrics.served():
         following: Config | None = config
         while following is not None:
+            if following.daemon.log_format != config.daemon.log_format:
+                set_up(following.daemon.log_format, daemon=True)
             metrics.config = config = following
             async with equipped(config, index, clock, metrics.observer) as plant:
                 notifier.ready(f"tracks: {len(config.tracks)}, outboxes: {len(config.outboxes)}")
@@ -100,7 +104,10 @@ async def _until_reloaded(
         if fresh == current:
             notifier.ready("config unchanged")
             continue
-        log.info("config_reloaded", config=str(fresh.path))
+        changes = list(differences(current, fresh))
+        for change in changes:
+            log.info("config_changed", **change.whose, change=change.what)
+        log.info("config_reloaded", config=str(fresh.path), changes=len(changes))
         found.append(fresh)
         raise _Stop
 
@@ -108,15 +115,18 @@ async def _until_reloaded(
 def _movable(current: Config, fresh: Config) -> Config:
     """The new config, but for what needs a restart, which is said and stays as it was."""
     for key in ("directory", "state_directory"):
-        if getattr(fresh.mirror, key) != getattr(current.mirror, key):
-            log.warning("restart_needed", key=f"mirror.{key}")
-    if fresh.daemon.metrics != current.daemon.metrics:
-        log.warning("restart_needed", key="daemon.metrics")
+        _restart_needed(f"mirror.{key}", getattr(current.mirror, key), getattr(fresh.mirror, key))
+    _restart_needed("daemon.metrics", current.daemon.metrics, fresh.daemon.metrics)
     mirror = dataclasses.replace(
         fresh.mirror, directory=current.mirror.directory, state_directory=current.mirror.state_directory
     )
     daemon = dataclasses.replace(fresh.daemon, metrics=current.daemon.metrics)
     return dataclasses.replace(fresh, mirror=mirror, daemon=daemon)
+
+
+def _restart_needed(key: str, now: object, saved: object) -> None:
+    if now != saved:
+        log.warning("restart_needed", key=key, now=str(now or "unset"), saved=str(saved or "unset"))
 
 
 async def _look_when_asked(plant: Plant, signals: Signals) -> None:

@@ -120,7 +120,10 @@ def test_a_second_one_is_held_off_and_readers_work(scene: Stage) -> None:
         for command in (["status"], ["ls"], ["check"], ["sync", "--dry-run"], ["outbox", "ls"], ["verify"]):
             done = scene.run(*command)
             assert (done.code, done.err) == (0, "")
-        assert re.search(rf"^daemon +running: `attachsync run` \(process {running.pid} ", scene.run("status").out, re.M)
+        shown = scene.run("status").out
+        assert re.search(
+            rf"^daemon +running for \d+s \(process {running.pid} on .*\); next pass in ", shown, re.MULTILINE
+        )
         assert state_of(scene, LIGHT)["next_pass"] is not None
         assert stop(running) == 0
     assert scene.run("sync").code == 0
@@ -171,6 +174,8 @@ def test_a_saved_config_is_taken_over_and_a_wrong_one_is_not(scene: Stage) -> No
     with daemon(scene) as running:
         scene.edit("[[outbox]]", third(scene) + "[[outbox]]")
         until(lambda: events(scene, "config_reloaded"), 3)
+        (change,) = events(scene, "config_changed")
+        assert (change["account"], change["track"], change["change"]) == ("public", "card", "added")
         until(lambda: mirrored(scene, "card"))
         scene.edit('name = "card"', 'nam = "card"')
         until(lambda: events(scene, "config_refused"), 3)
@@ -192,7 +197,11 @@ def test_sighup_re_reads_the_config(scene: Stage) -> None:
         scene.edit(f'directory = "{scene.mirror}"', f'directory = "{scene.home}/elsewhere"\nmax_size = "1GiB"')
         running.send_signal(signal.SIGHUP)
         until(lambda: events(scene, "config_reloaded"), 3)
-        assert events(scene, "restart_needed")[0]["key"] == "mirror.directory"
+        (needed,) = events(scene, "restart_needed")
+        assert (needed["key"], needed["now"]) == ("mirror.directory", str(scene.mirror))
+        assert needed["saved"] == f"{scene.home}/elsewhere"
+        (change,) = events(scene, "config_changed")
+        assert change["change"] == "mirror.max_size: 2GiB -> 1GiB"
         until(lambda: len(events(scene, "running")) == 2)
         assert stop(running) == 0
     assert not (scene.home / "elsewhere").exists()
@@ -270,12 +279,34 @@ def test_a_start_that_fails_never_says_ready(scene: Stage) -> None:
 
 
 def test_log_lines_for_the_journal(scene: Stage) -> None:
-    """With $JOURNAL_STREAM, a priority and logfmt, without times of our own."""
-    with scene.process("run", JOURNAL_STREAM="9:9") as running:
-        log = scene.home / "log"
-        until(lambda: log.exists() and "running" in log.read_text())
+    """Where standard error is the journal's stream, a priority and logfmt, without times of our own."""
+    log = scene.home / "log"
+    log.touch()
+    stream = f"{log.stat().st_dev}:{log.stat().st_ino}"
+    with scene.process("run", JOURNAL_STREAM=stream) as running:
+        until(lambda: "running" in log.read_text())
+        until(lambda: mirrored(scene))
         assert stop(running) == 0
-    assert all(re.match(r"<[3-7]>event=\w+ ", line + " ") for line in log.read_text().splitlines())
+    lines = log.read_text().splitlines()
+    assert all(re.match(r"<[3-7]>event=\w+ ", line + " ") for line in lines)
+    assert any(line.startswith("<6>event=mirrored account=ledger track=ledger/assets/") for line in lines)
+
+
+def test_a_stream_that_is_not_the_journal_gets_no_priorities(scene: Stage) -> None:
+    """$JOURNAL_STREAM is inherited by whoever is started with its standard error elsewhere."""
+    with daemon(scene, JOURNAL_STREAM="9:9") as running:
+        assert stop(running) == 0
+    assert events(scene, "stopped")[0]["level"] == "info"
+
+
+def test_another_log_format_is_taken_over(scene: Stage) -> None:
+    """Without a restart."""
+    with daemon(scene) as running:
+        scene.edit("[accounts.ledger]", '[daemon]\nlog_format = "console"\n[accounts.ledger]')
+        log = scene.home / "log"
+        until(lambda: re.search(r"^\[info +\] running ", log.read_text(), re.MULTILINE), 5)
+        assert stop(running) == 0
+    assert "daemon.log_format: auto -> console" in log.read_text()
 
 
 def test_what_it_makes_is_private(scene: Stage) -> None:

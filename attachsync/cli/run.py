@@ -29,7 +29,7 @@ def run(context: click.Context) -> None:
     starts a pass now.
     """
     config = config_of(context)
-    log.set_up(config.daemon.log_format, daemon=True, journal="JOURNAL_STREAM" in os.environ)
+    log.set_up(config.daemon.log_format, daemon=True)
     in_loop(_run(config))
 
 
