@@ -77,7 +77,8 @@ def _failing(accounts: Mapping[str, Account], tracks: Iterable[Report]) -> Itera
     for (account, error), those in groups.items():
         since = min(str(track["error_since"]) for track in those)
         many = f"{account} ({len(those)} tracks)" if len(those) > 1 else str(those[0]["name"])
-        yield Need(f"{many}: {error} (since {since})", _remedy(error, accounts.get(account)))
+        said = error.removeprefix(f"{account}: ")
+        yield Need(f"{many}: {said} (since {since})", _remedy(error, accounts.get(account)))
 
 
 def _doubtful(track: Report, *, running: bool) -> Iterator[Need]:
