@@ -97,7 +97,15 @@ def _stuck(track: Report) -> Iterator[Need]:
     for state, count in counts.items() if isinstance(counts, Mapping) else ():
         if count and State(state) in NEEDS_A_PERSON:
             which = f"attachsync ls --state {state} --track {shlex.quote(str(track['name']))}"
-            yield Need(f"{track['name']}: {count} {state}", f"{_STATES[State(state)]}; which: {which}")
+            rules = f" ({', '.join(_rules(track))})" if state == State.REFUSED else ""
+            yield Need(f"{track['name']}: {count} {state}{rules}", f"{_STATES[State(state)]}; which: {which}")
+
+
+def _rules(track: Report) -> list[str]:
+    """What keeps attachments of a track out."""
+    complete = track["completeness"]
+    rules = complete["refused_by"] if isinstance(complete, Mapping) else None
+    return list(rules) if isinstance(rules, Mapping) else []
 
 
 def _remedy(error: str, account: Account | None) -> str:

@@ -16,7 +16,7 @@ LEDGER = Account("ledger", "datatrails", "https://app.datatrails.ai", TOKEN)
 def track(name: str, **more: JSON) -> dict[str, JSON]:
     return {
         "name": name, "account": "ledger", "state": "ok", "counts": {}, "last_error": None, "error_since": None,
-        "last_complete": "2026-08-01T12:00:00Z", "suspicious": [], **more,
+        "last_complete": "2026-08-01T12:00:00Z", "suspicious": [], "completeness": {"refused_by": {"max_size": 2}}, **more,
     }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_an_account_that_is_down_is_one_thing() -> None:
 def test_what_could_not_be_mirrored_is_found_by_the_command_that_is_named() -> None:
     """Quoted for a shell; what waits or is stored needs nobody."""
     ((what, do),) = asked(track("ledger/assets/*", counts={"stored": 5, "waiting": 1, "refused": 2}))
-    assert what == "ledger/assets/*: 2 refused"
+    assert what == "ledger/assets/*: 2 refused (max_size)"
     assert do.endswith("attachsync ls --state refused --track 'ledger/assets/*'")
 
 

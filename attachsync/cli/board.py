@@ -78,7 +78,8 @@ class Board(Observer):
     _tracks: dict[str, _Lane] = field(default_factory=dict)
     _outboxes: dict[str, _Lane] = field(default_factory=dict)
     _coming: dict[tuple[str, str], _Coming] = field(default_factory=dict)
-    _bytes: int = 0
+    bytes: int = 0
+    """How many came, and were sent."""
     _began: float = 0.0
 
     def __post_init__(self) -> None:
@@ -112,7 +113,7 @@ class Board(Observer):
         if coming is None or coming.reading is not reading:
             coming = self._coming[reading.track, reading.key] = _Coming(reading, self.clock(), reading.start)
         coming.got += count
-        self._bytes += count
+        self.bytes += count
         self._track(reading.account, reading.track).meter.bytes += count
 
     def settled(self, outcome: Outcome) -> None:
@@ -130,7 +131,7 @@ class Board(Observer):
         lane = self._outbox(filed.account, filed.outbox)
         self.troubled += filed.event == "failed"
         lane.meter.bytes += filed.size
-        self._bytes += filed.size
+        self.bytes += filed.size
         self._one(lane)
 
     def _one(self, lane: _Lane) -> None:
@@ -183,8 +184,12 @@ class Board(Observer):
                 row.coming += max(coming.reading.size - coming.got, 0)
 
     def _longest(self, now: float) -> list[_Coming]:
-        """What has been on its way longest."""
-        found = [coming for coming in list(self._coming.values()) if now - coming.since >= _LONG]
+        """What has been on its way longest; what is all here only waits for the disk."""
+        found = [
+            coming
+            for coming in list(self._coming.values())
+            if now - coming.since >= _LONG and coming.got != coming.reading.size
+        ]
         return sorted(found, key=lambda coming: coming.since)[:_MOST_READINGS]
 
     def _file(self, coming: _Coming, width: int) -> Iterator[str]:
@@ -201,7 +206,7 @@ class Board(Observer):
         room = min(_LONGEST_BAR, width - cell_len(told) - 2)
         yield f"{self._bar(whole.done, of, room)}  {told}" if of and room >= 5 else told
         trouble = f"; {self.troubled:,} could not be mirrored or sent" if self.troubled else ""
-        yield f"{human_size(self._bytes)} in {rates.clock(now - self._began)}" + click.style(trouble, fg="red")
+        yield f"{human_size(self.bytes)} in {rates.clock(now - self._began)}" + click.style(trouble, fg="red")
 
     def _bar(self, done: int, of: int, width: int) -> str:
         full = width * done // of

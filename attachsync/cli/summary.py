@@ -26,7 +26,7 @@ def report(summary: Summary, tally: Tally, *, as_json: bool) -> None:
             _print_track(summary, name, _of(tally, name))
         return
     width = terminal_width()
-    for line in _lines(summary, tally) if width is None else _table(summary, tally, width):
+    for line in _lines(summary, tally) if width is None else screen(summary, tally, width):
         click.echo(line)
     for name in summary.tracks:
         if name in summary.errors:
@@ -81,7 +81,7 @@ def _lines(summary: Summary, tally: Tally) -> Iterator[str]:
 # --- on a terminal ------------------------------------------------------------------------------------------------
 
 
-def _table(summary: Summary, tally: Tally, width: int) -> Iterator[str]:
+def screen(summary: Summary, tally: Tally, width: int) -> Iterator[str]:
     """A row a track, with those places of attachments that any track has some in; then the sum, in words."""
     whole = together(summary.completeness.values())
     shown = [place for place in PLACES if place == "stored" or whole.places()[place]]
