@@ -94,9 +94,12 @@ class Downloader:
         return Bytes(incoming.digest, incoming.size, media_type, True, body.record, None if into else incoming)
 
     async def _counted(self, chunks: AsyncIterator[bytes], reading: Reading) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self._keep.observer.received(reading, len(chunk))
-            yield chunk
+        try:
+            async for chunk in chunks:
+                self._keep.observer.received(reading, len(chunk))
+                yield chunk
+        finally:
+            self._keep.observer.ended(reading)
 
     def _check_at(self, facts: Facts) -> float | None:
         return None if facts.again is None else self._keep.clock.now() + facts.again

@@ -58,6 +58,10 @@ class Counting(Observer):
         self._received.inc(count)
         self._then.received(reading, count)
 
+    def ended(self, reading: Reading) -> None:
+        """Passed on."""
+        self._then.ended(reading)
+
     def settled(self, outcome: Outcome) -> None:
         """Counted."""
         self._settled.labels(outcome.account, outcome.track, outcome.state.value).inc()

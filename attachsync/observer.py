@@ -59,6 +59,9 @@ class Observer:
     def received(self, reading: Reading, count: int) -> None:
         """So many more bytes of an attachment came."""
 
+    def ended(self, reading: Reading) -> None:
+        """No more of it comes: it is all here, or broke off."""
+
     def settled(self, outcome: Outcome) -> None:
         """An attachment was stored, or was not, and why."""
 

@@ -80,7 +80,9 @@ def test_bytes_on_their_way(board: Board, watch: Watch) -> None:
     board.received(again, 100)
     watch.now += 2
     assert any(re.search(r"cat\.iso +10% of 1000 B", line) for line in shown(board))
-    board.settled(stored("cats", "cat"))
+    board.ended(CAT)
+    assert any("cat.iso" in line for line in shown(board))  # it is read anew
+    board.ended(again)
     assert not any("cat.iso" in line for line in shown(board))
 
 

@@ -16,7 +16,8 @@ LEDGER = Account("ledger", "datatrails", "https://app.datatrails.ai", TOKEN)
 def track(name: str, **more: JSON) -> dict[str, JSON]:
     return {
         "name": name, "account": "ledger", "state": "ok", "counts": {}, "last_error": None, "error_since": None,
-        "last_complete": "2026-08-01T12:00:00Z", "suspicious": [], "completeness": {"refused_by": {"max_size": 2}}, **more,
+        "last_complete": "2026-08-01T12:00:00Z", "suspicious": [],
+        "completeness": {"refused_by": {"max_size": 2}}, **more,
     }  # fmt: skip
 
 

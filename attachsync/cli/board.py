@@ -116,9 +116,14 @@ class Board(Observer):
         self.bytes += count
         self._track(reading.account, reading.track).meter.bytes += count
 
+    def ended(self, reading: Reading) -> None:
+        """Nothing of it is on its way any more, unless it is being read anew."""
+        coming = self._coming.get((reading.track, reading.key))
+        if coming is not None and coming.reading is reading:
+            del self._coming[reading.track, reading.key]
+
     def settled(self, outcome: Outcome) -> None:
         """One less to do."""
-        self._coming.pop((outcome.track, outcome.key), None)
         self.troubled += outcome.state in NEEDS_A_PERSON
         self._one(self._track(outcome.account, outcome.track))
 
@@ -184,12 +189,8 @@ class Board(Observer):
                 row.coming += max(coming.reading.size - coming.got, 0)
 
     def _longest(self, now: float) -> list[_Coming]:
-        """What has been on its way longest; what is all here only waits for the disk."""
-        found = [
-            coming
-            for coming in list(self._coming.values())
-            if now - coming.since >= _LONG and coming.got != coming.reading.size
-        ]
+        """What has been on its way longest."""
+        found = [coming for coming in list(self._coming.values()) if now - coming.since >= _LONG]
         return sorted(found, key=lambda coming: coming.since)[:_MOST_READINGS]
 
     def _file(self, coming: _Coming, width: int) -> Iterator[str]:

@@ -84,6 +84,10 @@ class LiveView(Tally):
         """Shown."""
         self.board.received(reading, count)
 
+    def ended(self, reading: Reading) -> None:
+        """Shown."""
+        self.board.ended(reading)
+
     def settled(self, outcome: Outcome) -> None:
         """Counted, and shown; what could not be mirrored is said."""
         super().settled(outcome)

@@ -38,7 +38,7 @@ def list_files(context: click.Context, as_json: bool) -> None:
         )
         for row in rows
     )
-    print_table(("state", "size", "since", "file", "error"), cells)
+    print_table(("state", "size", "since", "file", "error"), cells, right=("size",))
 
 
 @outbox.command("retry")
