@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import aiohttp
 from yarl import URL
 
-from attachsync import __version__, ranges
+from attachsync import __version__, discretion, ranges
 from attachsync.answers import Reply, fault, skew
 from attachsync.clock import Clock
 from attachsync.errors import (
@@ -292,9 +292,8 @@ class Http:
     async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool) -> Exception:
         said = await self._beginning(response, where)
         error = fault(response.status, response.headers, said, where, self.clock.now())
-        if response.status == 401 and not carried:
-            return RejectedError(str(error), status=401)
-        return error
+        error = discretion.discreet(error, list(discretion.carried(response.request_info.headers)))
+        return RejectedError(str(error), status=401) if response.status == 401 and not carried else error
 
     async def _beginning(self, response: aiohttp.ClientResponse, where: str) -> bytes:
         """An error's body, or what has come of it when that takes too long."""

@@ -1,5 +1,7 @@
 """Over all services at once: no secret reaches the disk, an output or another host."""
 
+import base64
+import json
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from attachsync.index import Filter, Index
 from attachsync.log import LogObserver
 from attachsync.sandbox import Fault, Sandbox, sample, serve, write_config
 from attachsync.sandbox.sample_signing import BARE
+from attachsync.sandbox.sunshine import KEY_ID
 
 
 @dataclass
@@ -89,6 +92,33 @@ async def test_a_pass_over_all_services_and_a_second_one(everything: Everything)
     for name, text in everything.texts().items():
         assert not [secret for secret in everything.secrets() if secret in text], name
     assert everything.box.auco.leaks == []
+
+
+ECHOES = {
+    "/archivist/v2/assets*": "ledger",
+    "/rkvst/*/token": "archive",
+    "/sunshine/*": "support",
+    "/trinsic/*": "ids",
+    "/auco/*": "signing",
+}
+
+
+async def test_services_that_say_what_they_were_sent(everything: Everything) -> None:
+    """Their words are told without the credentials in them: in logs, in the index, and in the record of a file."""
+    folder, outbox = everything.config.path.parent / "secrets", everything.config.outboxes[0].directory
+    for path, account in ECHOES.items():
+        secret = (folder / f"{account}.secret").read_text().split()[-1]
+        sent = base64.b64encode(f"{KEY_ID}:{secret}".encode()).decode() if account == "support" else f"Bearer {secret}"
+        body = json.dumps({"message": f"{secret} is not {sent}"})
+        everything.box.faults.add(Fault(path=path, kind="status", status=400, body=body))
+    (outbox / "note.txt").write_text("hello")
+    assert (await everything.sync()).incomplete
+    assert "(a key) is not (a key)" in (outbox / "failed/note.txt.toml").read_text()
+    texts = everything.texts()
+    for account in ECHOES.values():
+        assert f"'{account}: " in texts["logs"].decode()
+    for name, text in texts.items():
+        assert not [secret for secret in everything.secrets() - {b"Bearer "} if secret in text], name
 
 
 def _is_download(path: str) -> bool:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from attachsync.answers import explain
 from attachsync.clock import Clock
 from attachsync.daemon import equipped, holding
+from attachsync.discretion import without
 from attachsync.errors import MalformedError
 from attachsync.http import Http
 from attachsync.model import JSON, State
@@ -31,7 +32,6 @@ from attachsync.sources import SERVICES
 from attachsync.sources.trinsic import finished, lists, schedule
 from attachsync.sources.trinsic.content import is_json
 from attachsync.sources.trinsic.decoder import ContentDecoder
-from attachsync.sources.trinsic.discretion import without
 from attachsync.views import Views
 from tests.identities import CANARY, EXCHANGE, PNG, RESULTS, SESSION, TOKEN, Ids, fingerprint, sha256
 from tests.ledgers import Recorder

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 
+from attachsync import discretion
 from attachsync.credentials import Secret
 from attachsync.errors import AuthFailedError, MalformedError, RejectedError
 from attachsync.http import Http
@@ -83,7 +84,8 @@ class ClientCredentials:
         secret = await self._secret.value()
         form = {"grant_type": "client_credentials", "client_id": self._client_id, "client_secret": secret}
         try:
-            reply = await http.post(http.url(_TOKEN_PATH), lambda: {"data": form}, signed=False, repeat=True)
+            with discretion.keeping(secret):
+                reply = await http.post(http.url(_TOKEN_PATH), lambda: {"data": form}, signed=False, repeat=True)
             answer = reply.object()
         except (RejectedError, MalformedError) as error:
             raise AuthFailedError(f"{error}; check client_id and {self._secret.path}") from None

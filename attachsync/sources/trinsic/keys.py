@@ -86,7 +86,6 @@ def _target(options: object) -> Target:
 
 
 def _source(http: "Http") -> Source:
-    from attachsync.sources.trinsic.credentials import TokenFile
     from attachsync.sources.trinsic.source import TrinsicSource
 
     options = http.account.options
@@ -99,9 +98,7 @@ def _source(http: "Http") -> Source:
             targets[of] = _target(of)
         return targets[of]
 
-    return TrinsicSource(
-        http, TokenFile(options.token_file), options.attachments_api, lambda track: target(track.options)
-    )
+    return TrinsicSource(http, options.attachments_api, lambda track: target(track.options))
 
 
 def _credentials(account: Account) -> "Credentials":

@@ -1,14 +1,14 @@
 """Listing and reading what one Trinsic account's tracks name (specs/trinsic.md 1.1, 1.4, 1.5, 2)."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from yarl import URL
 
+from attachsync import discretion
 from attachsync.errors import (
     AttachsyncError,
-    AuthFailedError,
     EndedError,
     GoneError,
     MalformedError,
@@ -21,8 +21,6 @@ from attachsync.errors import (
 from attachsync.http import Http
 from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
 from attachsync.sources.trinsic import content, finished, records
-from attachsync.sources.trinsic.credentials import TokenFile
-from attachsync.sources.trinsic.discretion import discreet
 from attachsync.sources.trinsic.finished import Finished
 from attachsync.sources.trinsic.lists import KeyLine, SessionLine
 from attachsync.sources.trinsic.tracks import Patience, Target
@@ -50,9 +48,8 @@ class _Request:
 class TrinsicSource:
     """One account of Trinsic. `target` tells what a track mirrors."""
 
-    def __init__(self, http: Http, token: TokenFile, attachments_api: str, target: Callable[[Track], Target]) -> None:
+    def __init__(self, http: Http, attachments_api: str, target: Callable[[Track], Target]) -> None:
         self._http = http
-        self._token = token
         self._api = attachments_api
         self._target = target
         self._patience = Patience()
@@ -97,7 +94,7 @@ class TrinsicSource:
         """How far a session has come: repeatable, as its results key, kept in `file`, is for polling (1.4, 1.8)."""
         url = self._http.url(f"/api/v1/sessions/{line.session}/results")
         carried = {"json": {"resultsAccessKey": line.results_key}, "headers": {"Accept": "application/json"}}
-        async with self._discretion(line.results_key):
+        with discretion.keeping(line.results_key):
             try:
                 reply = await self._http.post(url, lambda: carried, repeat=True)
             except RejectedError as error:
@@ -175,18 +172,14 @@ class TrinsicSource:
     async def read(self, track: Track, attachment: Attachment, facts: Facts) -> AsyncIterator[Body]:
         """The bytes. Of an access key this is the one exchange that it may be good for."""
         request = await self._request(track, attachment)
-        headers = {"Accept": "application/json"}
+        carried = {"json": request.body, "headers": {"Accept": "application/json"}}
+        by_session = not request.by_access_key
         try:
-            async with (
-                self._discretion(request.secret),
-                self._http.post_stream(
-                    request.url, lambda: {"json": request.body, "headers": headers}, repeat=not request.by_access_key
-                ) as raw,
-            ):
-                json_only = not request.by_access_key
-                body = await content.opened(raw, request.where, size=attachment.size, json_only=json_only)
-                self._patience.over(request.key)
-                yield body
+            with discretion.keeping(request.secret):
+                async with self._http.post_stream(request.url, lambda: carried, repeat=by_session) as raw:
+                    body = await content.opened(raw, request.where, size=attachment.size, json_only=by_session)
+                    self._patience.over(request.key)
+                    yield body
         except NotReadyError as error:
             raise self._not_ready(request, str(error), error.after) from None
         except UnavailableError as error:
@@ -195,17 +188,6 @@ class TrinsicSource:
             raise self._not_ready(request, str(error), error.retry_after) from None
         except RejectedError as error:
             raise _refusal(request, error) from None
-
-    @asynccontextmanager
-    async def _discretion(self, secret: str = "") -> AsyncIterator[None]:
-        """Whatever goes wrong inside, nothing that is said of it holds the secret, or the token."""
-        try:
-            yield
-        except AttachsyncError as error:
-            with suppress(AuthFailedError):
-                discreet(error, [secret, await self._token.token()])
-            discreet(error, [secret])
-            raise
 
     async def _request(self, track: Track, attachment: Attachment) -> _Request:
         line, path = await self._line(track, attachment), f"/api/v1/attachments/{self._api}"
@@ -232,10 +214,6 @@ class TrinsicSource:
     async def probe(self, track: Track | None) -> str:
         """Sign in, and look up a session; no results key and no access key is sent."""
         target = self._target(track) if track else None
-        async with self._discretion():
-            return await self._looked_up(target)
-
-    async def _looked_up(self, target: Target | None) -> str:
         if target and target.session:
             reply = await self._http.get(self._http.url(f"/api/v1/sessions/{target.session}"))
             found = records.results({**reply.object(), "identityData": None})

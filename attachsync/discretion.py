@@ -1,7 +1,10 @@
 """What may be said of trouble with a request that carried a secret: services echo what they were sent. Pure."""
 
+import base64
+import binascii
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from attachsync.errors import AttachsyncError
@@ -11,6 +14,19 @@ E = TypeVar("E", bound=AttachsyncError)
 _TOLD = "(a key)"
 _SHORTEST = 4
 """So many characters of a secret at the end of a text that was cut short are taken for the secret."""
+
+
+def carried(headers: Mapping[str, str]) -> Iterator[str]:
+    """The secrets in the headers of a request: keys, tokens, what Basic stands for, and cookies."""
+    for value in headers.get("Authorization", "").split(None, 1):
+        if value.lower() not in ("basic", "bearer"):
+            yield value
+            try:
+                yield base64.b64decode(value, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                continue
+    for pair in headers.get("Cookie", "").split(";"):
+        yield pair.partition("=")[2].strip()
 
 
 def without(text: str, secrets: Collection[str]) -> str:
@@ -33,3 +49,13 @@ def discreet(error: E, secrets: Collection[str]) -> E:
         if isinstance(said, str):
             setattr(error, name, without(said, secrets))
     return error
+
+
+@contextmanager
+def keeping(secret: str) -> Iterator[None]:
+    """Whatever goes wrong inside, nothing that is said of it holds the secret."""
+    try:
+        yield
+    except AttachsyncError as error:
+        discreet(error, [secret])
+        raise
