@@ -59,7 +59,6 @@ class Groups(Generic[T]):
             work.add_done_callback(partial(self._ended, group))
 
     def _ended(self, group: Sequence[_Place[T]], work: "asyncio.Future[Sequence[Exception | None]]") -> None:
-        self._begin()  # while these hear of what came of theirs
         try:
             errors = list(work.result())
             self._after([place.item for place, befell in zip(group, errors, strict=True) if befell is None])
@@ -70,3 +69,4 @@ class Groups(Generic[T]):
                 place.end.set_result(None)
             else:
                 place.end.set_exception(befell)
+        self._begin()

@@ -1,7 +1,7 @@
 """Bytes of the store that somebody is about to record: until that is done, nobody takes them away.
 
-Which bytes a fetch has come to, it learns in a thread, where they get their name or are found to have it already. From
-then on, and until there is a row that needs them, nothing but its pin says so.
+From the moment a fetch knows which bytes it has come to, before they get their name or are counted on to have it, and
+until there is a row that needs them, nothing but its pin says so.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ class Pin:
         self._digests: list[str] = []
 
     def add(self, digest: str) -> None:
-        """Pin these too. In a thread, before they are looked for there: the event loop may be taking them away."""
+        """Pin these too: before they get their name, and in one step with finding that they have it."""
         self._digests.append(digest)
 
     def has(self, digest: str) -> bool:
