@@ -112,13 +112,7 @@ def _plain(value: object) -> str:
         case Secret():
             return str(value.path)
         case str():
-            return _address(value) if "://" in value else value
+            return value
         case tuple():
             return f"[{', '.join(map(_plain, value))}]"
     return str(value)
-
-
-def _address(value: str) -> str:
-    """Without who signs in there."""
-    url = URL(value)
-    return str(url.with_user(None)) if url.user or url.password else value

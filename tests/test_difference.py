@@ -19,7 +19,7 @@ max_size = "2GiB"
 [accounts.ledger]
 service = "datatrails"
 token_file = "token"
-proxy = "http://someone:hidden@proxy.example:3128"
+proxy = "http://proxy.example:3128"
 
 [[track]]
 account = "ledger"
@@ -87,7 +87,7 @@ def test_the_same_config_differs_in_nothing(folder: Path) -> None:
         (('name = "all"', 'name = "all"\nattributes = { a = "b" }'), "ledger all", "attributes: [] -> [[a, b]]"),
         (('--password", "hidden', '--password", "hidden2'), "notify", "command: changed"),
         (("hidden/path", "hidden/way"), "https://hooks.example", "url: changed"),
-        (("someone:hidden", "someone:hidden2"), "ledger", "proxy: changed"),
+        (("3128", "80"), "ledger", "proxy: http://proxy.example:3128 -> http://proxy.example:80"),
     ],
 )  # fmt: skip
 def test_a_key_that_changes(folder: Path, edit: tuple[str, str], whose: str, what: str) -> None:
