@@ -244,25 +244,20 @@ class Store:
         await self._take(digest, self.temporary(), os.unlink, is_needed)
 
     async def _take(self, digest: str, to: Path, then: Callable[[Path], None], is_needed: Callable[[], bool]) -> None:
-        """Move bytes out of `sha256/`, unless they are needed; not before all who have pinned them are done."""
+        """Move bytes out of `sha256/`, unless they are needed; not before all who have pinned them are done.
+
+        On the event loop, where they are pinned and their rows are written: what was looked up still holds.
+        """
         source = self.path(digest)
         while source.exists() and not is_needed():
             if self.pins.has(digest):
                 await self.pins.released()
-            elif self._moved(digest, source, to):  # on the event loop: what `is_needed` read in the index still holds
-                await self.run(then, to)
-                await self.run(fsync_folder, source.parent)
-
-    def _moved(self, digest: str, source: Path, to: Path) -> bool:
-        """Whether bytes could be moved; False, and back again, if a thread has come to pin them meanwhile."""
-        with storage_errors(self.mirror):
-            os.rename(source, to)
-            source.unlink(missing_ok=True)  # of one file in both places, as a crash may leave it, rename moves none
-            if not self.pins.has(digest):
-                return True
-            os.rename(to, source)
-            fsync_folder(source.parent)
-            return False
+                continue
+            with storage_errors(self.mirror):
+                os.rename(source, to)
+                source.unlink(missing_ok=True)  # of one file in both places, as a crash may leave it, rename moves none
+            await self.run(then, to)
+            await self.run(fsync_folder, source.parent)
 
     def _secure(self, path: Path) -> None:
         path.chmod(0o400)

@@ -132,6 +132,13 @@ MUTANTS = (
         _WITHDRAWN.replace("durable=True", ""),
         EVERY.format(1),
     ),
+    Mutant(
+        "bytes taken away that are about to be shown",
+        "pins.py",
+        "        return any(pin.has(digest) for pin in self._pins)\n",
+        "        return False\n",
+        "tests/test_removals.py::test_bytes_that_are_about_to_be_shown_stay",
+    ),
 )
 QUICK = {"rename before fsync", "receipt after move"}
 
@@ -157,6 +164,8 @@ def outcome(place: Path, test: str) -> tuple[int, str]:
         "-n0",
         "-p",
         "no:cacheprovider",
+        "--basetemp",
+        str(place / "tmp"),
         "-o",
         "timeout=900",
         "-m",

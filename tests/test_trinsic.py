@@ -381,6 +381,29 @@ async def test_every_session_in_trouble_is_told(ids: Ids) -> None:
     assert error.endswith("(and trouble with 2 more sessions)")
 
 
+async def test_a_401_is_a_keys_where_the_token_is_good(ids: Ids) -> None:
+    """It holds up nothing else; where the token is refused it is the account's, and no more is asked."""
+    trinsic = ids.box.trinsic
+    trinsic.add_session(SESSION, "rak_1")
+    trinsic.add_attachment(trinsic.add_session(OTHER, "rak_2"), "selfie", JPEG)
+    keys = [trinsic.add_access_key(PNG + b"%d" % n, uses=1) for n in range(2)]
+    ids.box.faults.add(Fault(path=f"*/{SESSION}/results", kind="status", status=401))
+    ids.box.faults.add(Fault(path=EXCHANGE, kind="status", status=401, times=1))
+    ids.account = "concurrency = 1"
+    ids.track_list("sessions_file", f"{SESSION} rak_1", f"{OTHER} rak_2")
+    ids.track_list("access_keys_file", *(key.key for key in keys))
+    summary, recorder = await ids.sync()
+    [error] = summary.errors.values()
+    assert f"{SESSION}/results: HTTP 401" in error
+    assert "is its results key" in error
+    assert sorted(ids.states().values()) == ["failed", "stored", "stored"]
+    trinsic.revoke_tokens()
+    summary, recorder = await ids.sync()
+    assert len(summary.errors) == 2
+    assert "HTTP 401" in recorder.down[0]
+    assert [outcome for outcome in recorder.outcomes if outcome.state is not State.STORED] == []
+
+
 async def test_results_that_are_accepted_but_not_there_are_pending(ids: Ids) -> None:
     """202 is how earlier generations say so (specs/trinsic.md 2)."""
     trinsic = ids.box.trinsic

@@ -1,7 +1,7 @@
 """Listing and reading what one Trinsic account's tracks name (specs/trinsic.md 1.1, 1.4, 1.5, 2)."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from yarl import URL
@@ -9,6 +9,7 @@ from yarl import URL
 from attachsync import discretion
 from attachsync.errors import (
     AttachsyncError,
+    AuthFailedError,
     EndedError,
     GoneError,
     MalformedError,
@@ -97,6 +98,8 @@ class TrinsicSource:
         with discretion.keeping(line.results_key):
             try:
                 reply = await self._http.post(url, lambda: carried, repeat=True)
+            except AuthFailedError as error:
+                raise _explained(await self._of_a_key(error), file) from None
             except RejectedError as error:
                 raise _explained(error, file) from None
         if reply.status == 202:
@@ -186,8 +189,18 @@ class TrinsicSource:
             if error.status != 503:
                 raise
             raise self._not_ready(request, str(error), error.retry_after) from None
+        except AuthFailedError as error:
+            raise _refusal(request, await self._of_a_key(error)) from None
         except RejectedError as error:
             raise _refusal(request, error) from None
+
+    async def _of_a_key(self, error: AuthFailedError) -> RejectedError:
+        """A 401 where the token is accepted elsewhere: it is the results or access key's; else it is raised again."""
+        with suppress(RejectedError, UnavailableError):
+            if error.status is not None:
+                await self._http.get(self._profiles())
+                return RejectedError(str(error), status=error.status)
+        raise error
 
     async def _request(self, track: Track, attachment: Attachment) -> _Request:
         line, path = await self._line(track, attachment), f"/api/v1/attachments/{self._api}"
@@ -220,7 +233,7 @@ class TrinsicSource:
             ended = f"ended: {found.error_code or 'no error code'}" if found.problem == records.FAILED else "done"
             return f"session {target.session} is {ended if found.done else 'pending'}"
         try:
-            await self._http.get(self._http.url(_PROFILES, [("page", "1"), ("pageSize", "1")]))
+            await self._http.get(self._profiles())
         except RejectedError as error:
             if error.status != 404:  # the list of profiles is not stable ("valpha"); who is not signed in gets 401
                 raise
@@ -235,6 +248,10 @@ class TrinsicSource:
                 raise fault
             return f"signed in; {counted(len(keys.found), 'access key')} in {target.access_keys.file.path}"
         return "signed in"
+
+    def _profiles(self) -> URL:
+        """What anybody who is signed in may ask."""
+        return self._http.url(_PROFILES, [("page", "1"), ("pageSize", "1")])
 
 
 def _feed(session: str) -> str:
@@ -262,7 +279,7 @@ def _explained(error: RejectedError, file: str) -> RejectedError:
     """A refused request for results, with what it may mean: a key is good for its own session only."""
     if error.status in (404, 410):
         why = "this account has no such session, or it was redacted"
-    elif error.status in (400, 403, 422):
+    elif error.status in (400, 401, 403, 422):
         why = f"is its results key, in {file}, the one of this session?"
     else:
         return error
