@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from attachsync.clock import Clock
-from attachsync.outbox import retry
+from attachsync.outbox import confirm, retry
 from attachsync.sandbox import Fault
 from tests.outboxes import MESSAGES, UPLOAD, Leaping, rig, until
 
@@ -110,6 +110,24 @@ async def test_the_daemon_sends_what_is_dropped(tmp_path):
         (tmp_path / "folder").rename(one.root / "folder")
         await until((one.root / "sent/later.txt").exists)
         await until((one.root / "sent/folder/inner.txt").exists)
+        outgoing.finish()
+        await keeping
+
+
+async def test_the_daemon_looks_when_a_person_lets_something_go_on(tmp_path):
+    """`outbox retry` of what is held, `outbox confirm`: neither waits for the next look, half a minute away."""
+    async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:
+        one.box.faults.add(Fault(path=UPLOAD, kind="lost", times=1))
+        one.drop()
+        outgoing = one.outgoing(settle=0.05, on_unknown="hold")
+        keeping = group.create_task(outgoing.keep())
+        await until(lambda: one.states() == ["held"])
+        assert retry(one.config, one.index.uploads, "report.txt", one.clock.now())
+        await until((one.root / "sent/report.txt").exists)
+        one.index.uploads.hold(str(one.root), {"a"}, one.clock.now())
+        before = (one.root).stat().st_mtime_ns
+        assert confirm(one.config, one.index.uploads) == 1
+        assert (one.root).stat().st_mtime_ns > before
         outgoing.finish()
         await keeping
 

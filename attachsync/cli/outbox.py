@@ -4,8 +4,8 @@ import time
 
 import click
 
+from attachsync import outbox as outboxes
 from attachsync.cli.session import config_of, counted, json_option, opened, peeked, print_json, print_table, printable
-from attachsync.outbox import key, retry, waiting
 from attachsync.units import human_size
 
 
@@ -23,7 +23,7 @@ def list_files(context: click.Context, as_json: bool) -> None:
     rows: list[dict[str, object]] = []
     with peeked(config) as index:
         for box in config.outboxes:
-            rows += [{"outbox": str(box.directory), **row} for row in waiting(box, index.uploads)]
+            rows += [{"outbox": str(box.directory), **row} for row in outboxes.waiting(box, index.uploads)]
     if as_json:
         for row in rows:
             print_json(row)
@@ -55,7 +55,7 @@ def try_again(context: click.Context, names: tuple[str, ...], as_json: bool) -> 
     with opened(config) as index:
         for name in names:
             wanted = [(box, _within(str(box.directory), name)) for box in config.outboxes]
-            known[name] = any(retry(box, index.uploads, inner, time.time()) for box, inner in wanted if inner)
+            known[name] = any(outboxes.retry(box, index.uploads, inner, time.time()) for box, inner in wanted if inner)
             if not known[name]:
                 click.echo(printable(f"{name}: neither failed nor held in any outbox"), err=True)
             elif not as_json:
@@ -79,7 +79,7 @@ def confirm(context: click.Context, as_json: bool) -> None:
     """Let deletions go that wait because there were many at once."""
     config = config_of(context)
     with opened(config) as index:
-        count = sum(index.uploads.confirm(key(box)) for box in config.outboxes)
+        count = sum(outboxes.confirm(box, index.uploads) for box in config.outboxes)
     if as_json:
         print_json({"confirmed": count})
         return

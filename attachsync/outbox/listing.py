@@ -85,6 +85,7 @@ def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
         if spool is None:
             return False
         if uploads.release(key(config), name, now):
+            _wake(config)
             return True
         try:
             return Filing(spool.descriptor).bring_back(bare)
@@ -92,6 +93,20 @@ def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
             raise RefusedError(
                 f"{config.directory} already has another {bare}: rename it first", code="exists"
             ) from None
+
+
+def confirm(config: Outbox, uploads: Uploads) -> int:
+    """`outbox confirm`: let the deletions that wait go; how many."""
+    count = uploads.confirm(key(config))
+    if count:
+        _wake(config)
+    return count
+
+
+def _wake(config: Outbox) -> None:
+    """A daemon's watcher sees its outbox change, and looks at once, not only when it would anyway."""
+    with contextlib.suppress(OSError):
+        os.utime(config.directory)
 
 
 @contextlib.contextmanager
