@@ -70,13 +70,19 @@ def _naming(about: Mapping[str, JSON]) -> Iterator[str]:
         yield f"the service calls it {wanted[-1]!r}: that name was another attachment's first"
 
 
-def of_file(config: Config, index: Index, path: Path) -> dict[str, JSON] | None:
-    """A file in an outbox, or one that was sent from it or failed; None where there is, and was, none."""
+def of_file(config: Config, index: Index, what: str) -> dict[str, JSON] | None:
+    """A file in an outbox, or one that was sent from it or failed; None where there is, and was, none.
+
+    `what` is its path, or its name within an outbox, as `outbox ls` shows it.
+    """
+    path = Path(os.path.abspath(what))
     for box in config.outboxes:
         for place in (path, path.parent.resolve() / path.name):
             if place.is_relative_to(box.directory) and place != box.directory:
                 return _in_outbox(box, index, str(place.relative_to(box.directory)))
-    return None
+    if os.path.isabs(what) or not what or what.startswith(".") or os.path.normpath(what) != what:
+        return None
+    return next(filter(None, (_in_outbox(box, index, what) for box in config.outboxes)), None)
 
 
 def _in_outbox(box: Outbox, index: Index, name: str) -> dict[str, JSON] | None:

@@ -141,4 +141,6 @@ def test_why_a_dropped_file_is_where_it_is(scene: Stage) -> None:
     assert "no links" in why(scene, outbox / "link") or "regular" in why(scene, outbox / "link")
     assert "nothing has written to it" in why(scene, outbox / "w.txt")
     assert scene.run("explain", outbox / "none").code == 1
+    assert scene.run("explain", "none").code == 1
+    assert scene.run("explain", "w.txt").out == scene.run("explain", outbox / "w.txt").out
     assert json.loads(scene.run("explain", outbox / "w.txt", "--json").out)[0]["state"] == "waiting"

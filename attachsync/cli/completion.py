@@ -20,4 +20,6 @@ def completion(shell: str) -> None:
     """
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(made(cli, {}, "attachsync", "_ATTACHSYNC_COMPLETE").source())
+    script = made(cli, {}, "attachsync", "_ATTACHSYNC_COMPLETE").source()
+    # click's script for fish ends an explanation at its first comma.
+    click.echo(script.replace('string split "," $completion', 'string split --max 1 "," $completion'))

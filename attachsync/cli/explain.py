@@ -1,8 +1,5 @@
 """`explain`: why something is, or is not, where one would expect it (contract 4)."""
 
-import os
-from pathlib import Path
-
 import click
 
 from attachsync import explaining
@@ -19,12 +16,12 @@ _MOST = 20
 def explain(context: click.Context, what: str, as_json: bool) -> None:
     """Say why an attachment or a dropped file is, or is not, where you expect it.
 
-    WHAT is a path in an outbox or in the mirror, a SHA-256 (or a unique prefix of it), or an upstream identity. Exits 1
-    if nothing is known by it.
+    WHAT is a path in an outbox or in the mirror, a name as `outbox ls` shows it, a SHA-256 (or a unique prefix of it),
+    or an upstream identity. Exits 1 if nothing is known by it.
     """
     config = config_of(context)
     with peeked(config) as index:
-        file = explaining.of_file(config, index, Path(os.path.abspath(what)))
+        file = explaining.of_file(config, index, what)
         ids = [] if file else index.reports.find(what) or index.reports.find(within(config, what))
         found = [file] if file else [explaining.of_attachment(config, index, one) for one in ids[:_MOST]]
     if not found:
