@@ -9,6 +9,7 @@ from pathlib import Path
 from attachsync import keys
 from attachsync.errors import ConfigError
 from attachsync.reader import Config, Reader
+from attachsync.units import printable
 
 __all__ = ["Config", "files", "load", "search", "user_file"]
 
@@ -59,7 +60,7 @@ def load(path: Path, environment: Mapping[str, str], extra: Mapping[Path, Mappin
     place = keys.Place(path.parent, Path(credentials) if credentials else None)
     config = Reader(documents, place, faults).config()
     if faults or config is None:
-        raise ConfigError(faults)
+        raise ConfigError([printable(line) for line in faults])
     return config
 
 

@@ -174,16 +174,17 @@ class Reader:
 
     def _tracks(self, accounts: Mapping[str, _Owner | None]) -> list[Track]:
         found: list[Track] = []
-        names: set[object] = set()
+        names: set[str] = set()
         for table in self._entries("track"):
             owner = self._owner(table, accounts)
             if owner is None:
                 table.examine(tables.Track, (one.pull.keys for one in SERVICES.values() if one.pull), "account")
             track = _track(table, owner) if owner else None
             name = track.name if track else table.values.get("name")
-            if isinstance(name, str) and name in names:
-                table.fault("name", f"{name!r} is another track's name too: give one of them its own")
-            names.add(name)
+            if isinstance(name, str):
+                if name in names:
+                    table.fault("name", f"{name!r} is another track's name too: give one of them its own")
+                names.add(name)
             found += [track] if track else []
         return found
 

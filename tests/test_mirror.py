@@ -60,6 +60,24 @@ async def test_a_thousand_attachments_then_none_then_one(ledger: Ledgers) -> Non
     assert all("timestamp_accepted_since" in query for query in ledger.requests("/events"))
 
 
+async def test_a_listing_that_broke_off_is_taken_up_where_it_did(ledger: Ledgers) -> None:
+    """The cursor does not move past a page that did not come: its events are found by the next pass."""
+    trail = ledger.box.datatrails
+    trail.page_limit = 1
+    asset = trail.add_asset({})
+    await ledger.sync()
+    for hour in (1, 2):
+        trail.add_event(asset, {"a": attached(ledger, b"%d" % hour, f"{hour}.txt")}, {}, f"2025-01-06T1{hour}:00:00Z")
+    ledger.box.faults.add(Fault(path="*/events", query="*page_token=*", kind="status", status=500))
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert ledger.stored() == {sha256(b"2")}
+    ledger.box.faults.clear()
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"1"), sha256(b"2")}
+
+
 async def test_every_form_of_the_sample_is_mirrored(ledger: Ledgers) -> None:
     """All that is deliberately not refused; the bytes are those of the name, read-only."""
     sample(ledger.box)

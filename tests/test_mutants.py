@@ -37,7 +37,7 @@ _PUT = """        self._filing.put(upload.filed_as, document, file)
 _JOURNAL = """        with self._db.transaction(durable=durable):
             self._db.run(f"UPDATE upload"""
 _BEGUN = """        with self._db.transaction(durable=True):
-            marks = ", ".join"""
+            if again is not None:"""
 _FAULT = """        if fault and self.path:
             self._place.set_aside(self.path, self.digest)
             self.named()
@@ -58,7 +58,7 @@ MUTANTS = (
         "sources/datatrails/source.py",
         _NEWS,
         "            yield Page((), {_EVENTS: watermark(cursor, latest, now, None if after else pages)})\n" + _NEWS,
-        EVERY.format(4),
+        "tests/test_mirror.py::test_a_listing_that_broke_off_is_taken_up_where_it_did",
     ),
     Mutant("rename before fsync", "store.py", "            self._disk.sync_files([", "            list(["),
     Mutant("rename of a large one before fsync", "incoming.py", "            os.fsync(self.descriptor)\n", ""),
