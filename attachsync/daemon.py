@@ -19,6 +19,7 @@ from attachsync.hooks import Hooks
 from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.keeping import Keeping
+from attachsync.linking import Modes
 from attachsync.manifest import Manifest
 from attachsync.mirror import Mirror, Turn
 from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
@@ -30,7 +31,7 @@ from attachsync.reader import Config
 from attachsync.showing import Showing
 from attachsync.sources import SERVICES
 from attachsync.store import Store, storage_errors
-from attachsync.views import Modes, Views
+from attachsync.views import Views
 
 log = structlog.get_logger()
 

@@ -61,7 +61,7 @@ def write_out(descriptor: int, start: int, size: int) -> None:
 class Disk:
     """The file system that a folder is on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str) -> None:
         self._folder = folder
 
     @functools.cached_property
@@ -89,12 +89,12 @@ class Disk:
         try:
             if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
                 code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code), str(self._folder))
+                raise OSError(code, os.strerror(code), self._folder)
         finally:
             os.close(descriptor)
 
 
-def _kind(folder: Path) -> int:
+def _kind(folder: str) -> int:
     """The magic number of a folder's file system: the first word that statfs answers. 0 where it cannot be had."""
     answer = ctypes.create_string_buffer(256)
     if ctypes.CDLL(None).statfs(os.fsencode(folder), answer):

@@ -12,6 +12,7 @@ from attachsync.durable import write_out
 from attachsync.errors import MismatchError
 from attachsync.folders import write_all
 from attachsync.model import JSON, Digest
+from attachsync.objects import Landing
 from attachsync.partials import Part
 
 _LARGE = 1024 * 1024
@@ -120,7 +121,7 @@ class Incoming:
             self._hash.update(chunk)
 
     def complete(self) -> None:
-        """All has come: have it in a file that is ready for its name; a large one durable, too. Done twice, it is once.
+        """All has come: have it in a file; a large one is durable then, and ready for its name.
 
         Raises MismatchError for what is not what was stated; it is in quarantine then.
         """
@@ -129,17 +130,22 @@ class Incoming:
         fault = self.fault()
         if fault and self._continued:
             raise MismatchError(f"{fault}, continued from what was kept")  # of two readings: no evidence of anything
-        self._place.read_only(self.descriptor)
         if fault or self._part or self.size > _LARGE:
+            self._place.read_only(self.descriptor)
             os.fsync(self.descriptor)
             self.is_durable = True
         if fault and self.path:
             self._place.set_aside(self.path, self.digest)
-            self.named()
+            self._let_go()
             raise MismatchError(fault)
 
-    def named(self) -> None:
-        """The file has got its name, or another: it is not ours any more."""
+    def landing(self) -> Landing:
+        """What is to get the name of its digest."""
+        path = None if self.path is None else str(self.path)
+        return Landing(self.digest, self.size, tuple(self._held), path, self.is_durable)
+
+    def _let_go(self) -> None:
+        """The file is not ours any more."""
         self.path = None
         if self._part:
             self._part.forget()
@@ -152,14 +158,14 @@ class Incoming:
                 self.path = None
 
     def discard(self) -> None:
-        """Close the file and, unless it got its name or is kept, remove it."""
+        """Let go of it. The file is removed, unless it got its name or is kept."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
         if self.path is not None:
             with contextlib.suppress(OSError):  # a disk that became read-only: what is left is swept at the next start
                 self.path.unlink()
-            self.named()
+            self._let_go()
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ class Mirror:
         for track in tracks:
             await retention.enforce(self._keep, track, self._ahead)
         await self._keep.manifest.publish()
+        self._keep.store.worker.rest()
 
     async def _ahead(self) -> float | None:
         """By how much our clock is ahead of the service's: where nothing was asked, as all is over, it is asked now."""

@@ -107,7 +107,11 @@ def _digest(store: Store, index: Index, prefix: str) -> str:
     if len(low) >= 4 and not set(low) - set("0123456789abcdef"):
         found = index.upkeep.digests_like(low, low + "g")
         with contextlib.suppress(FileNotFoundError):
-            found |= {one for one in os.listdir(store.objects / low[:2]) if one.startswith(low) and _is_digest(one)}
+            found |= {
+                one
+                for one in os.listdir(f"{store.objects.folder}/{low[:2]}")
+                if one.startswith(low) and _is_digest(one)
+            }
     if not found:
         raise UnknownError(f"nothing is known by {prefix!r}: it is no digest, path or identity of an attachment here")
     if len(found) > 1:

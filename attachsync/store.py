@@ -7,23 +7,23 @@ nothing is still being written and no descriptor is reused under a writer.
 import asyncio
 import contextlib
 import errno
-import itertools
 import os
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from attachsync.durable import Disk, fsync_folder, make_folder, make_folders
+from attachsync.durable import fsync_folder, make_folder
 from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError, UnavailableError
 from attachsync.groups import Groups
 from attachsync.incoming import Expected, Incoming
 from attachsync.model import Digest
+from attachsync.objects import Objects
 from attachsync.partials import Part, Partials
 from attachsync.pins import Pin, Pins
 from attachsync.threads import in_thread
 from attachsync.units import human_size
+from attachsync.worker import Worker
 
 T = TypeVar("T")
 
@@ -69,27 +69,23 @@ class Store:
 
     def __init__(self, mirror: Path, *, file_mode: int = 0o440, store_mode: int = 0o700, min_free: int = 0) -> None:
         self.mirror = mirror
-        self._root = str(mirror)
-        self.objects = mirror / "sha256"
+        self.objects = Objects(str(mirror), file_mode, store_mode)
         self.tmp = mirror / ".attachsync" / "tmp"
         self.quarantined = mirror / ".attachsync" / "quarantine"
         self.partials = Partials(mirror / ".attachsync" / "partial")
         self.pins = Pins()
-        self._file_mode = file_mode
-        self._store_mode = store_mode
         self._min_free = min_free
         self._coming: set[Incoming] = set()
         self._in_memory = 0
-        self._counter = itertools.count(1)  # its `next` is one step for all threads; `+= 1` is not
         self.threads = ThreadPoolExecutor(_THREADS, "store")
+        self.worker = Worker()
         self._groups = Groups(self._land, self.threads, most=_GROUP)
-        self._naming = threading.Lock()
-        self._disk = Disk(mirror)
 
     def prepare(self) -> None:
         """Make the folders, and sweep what a killed process left in `tmp/`. Raises StorageError."""
         with storage_errors(self.mirror):
-            for folder, mode in ((self.objects, self._store_mode), (self.tmp, 0o700), (self.quarantined, 0o700)):
+            objects = Path(self.objects.folder), self.objects.folder_mode
+            for folder, mode in (objects, (self.tmp, 0o700), (self.quarantined, 0o700)):
                 make_folder(folder, mode, self.mirror)
                 folder.chmod(mode)
             for left in os.scandir(self.tmp):
@@ -97,29 +93,22 @@ class Store:
             self.partials.prepare()
 
     def close(self) -> None:
-        """Wait for the threads."""
+        """Wait for the threads, and for the other process."""
         self.threads.shutdown()
+        self.worker.close()
 
     def path(self, digest: str) -> Path:
         """Where the bytes of a digest are, or would be."""
-        return Path(self.location(digest))
-
-    def location(self, digest: str) -> str:
-        """The same as text, which is quicker to have."""
-        return f"{self._root}/sha256/{digest[:2]}/{digest}"
+        return Path(self.objects.location(digest))
 
     def has(self, digest: str, size: int | None = None) -> bool:
         """Whether the bytes of a digest are stored (and of that size, when given)."""
-        try:
-            found = os.stat(self.location(digest))
-        except OSError:
-            return False
-        return size is None or found.st_size == size
+        return self.objects.has(digest, size)
 
     def free(self) -> int:
         """Bytes free for this user on the mirror's file system. Raises StorageError."""
         try:
-            found = os.statvfs(self._root)
+            found = os.statvfs(self.objects.root)
         except OSError as error:
             raise storage_error(error, self.mirror) from error
         return found.f_bavail * found.f_frsize
@@ -185,40 +174,11 @@ class Store:
             incoming.discard()
 
     def _land(self, bodies: Sequence[Incoming]) -> list[Exception | None]:
-        """Name bodies (blocking): complete them, make them durable, rename them, and make that durable."""
-        errors = [self._attempted(one.complete) for one in bodies]
-        good = [one for one, error in zip(bodies, errors, strict=True) if error is None]
-        folders: set[str] = set()
         with storage_errors(self.mirror):
-            self._disk.sync_files([one.descriptor for one in good if not one.is_durable])
-            for one in good:
-                folders.update(self._name(one))
-            self._disk.sync_folders(folders)
-        for one in bodies:
-            one.discard()
-        return errors
-
-    def _attempted(self, work: Callable[[], None]) -> Exception | None:
-        try:
-            work()
-        except OSError as error:
-            return storage_error(error, self.mirror)
-        except MismatchError as error:
-            return error
-        return None
-
-    def _name(self, incoming: Incoming) -> list[str]:
-        """Give bytes the name of their digest: the folders that are to be synced. Bytes that are there already stay."""
-        target = self.location(incoming.digest)
-        folder = os.path.dirname(target)
-        made: list[str] = []
-        with self._naming:
-            if incoming.path is not None and not self.has(incoming.digest, incoming.size):
-                if not os.path.isdir(folder):
-                    made = make_folders(folder, self._store_mode, str(self.objects))
-                os.rename(incoming.path, target)
-                incoming.named()
-        return [*made, folder]  # also where it was there: whoever came first may not have got to it yet
+            errors = self.worker.do(self.objects.land, [body.landing() for body in bodies])
+        for body in bodies:
+            body.discard()
+        return [error and storage_error(error, self.mirror) for error in errors]
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """Run blocking work of the mirror in a thread; a cancellation waits for it to end."""
@@ -227,7 +187,7 @@ class Store:
 
     def temporary(self) -> Path:
         """A name in `tmp/` that nothing uses."""
-        return self.tmp / f"{os.getpid()}-{next(self._counter)}"
+        return Path(self.objects.temporary())
 
     def set_aside(self, temporary: Path, digest: str) -> None:
         """Put bytes that are not what was stated in quarantine (blocking)."""
@@ -271,11 +231,11 @@ class Store:
 
     def read_only(self, descriptor: int) -> None:
         """Give an open temporary file the mode that stored files have."""
-        os.fchmod(descriptor, self._file_mode)
+        self.objects.read_only(descriptor)
 
     def digests(self) -> Iterator[Path]:
         """Every file below `sha256/`, whatever its name (blocking), folder by folder."""
-        for folder in sorted(self.objects.iterdir()):
+        for folder in sorted(Path(self.objects.folder).iterdir()):
             if folder.is_dir() and not folder.is_symlink():
                 yield from sorted(folder.iterdir())
             else:

@@ -242,7 +242,7 @@ def test_listings_of_all_services(kind: str, index: Index) -> None:
             inside(index.attachments.claim("account", item, item.media_type))
 
     check()
-    assert seen > EXAMPLES / 10
+    assert seen  # how many there are, changes with the constants that Hypothesis finds in our code
 
 
 def test_nul_in_names_is_no_end_of_them() -> None:

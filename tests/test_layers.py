@@ -38,6 +38,8 @@ LAYERS = [
     },
     {
         "store",
+        "objects",
+        "linking",
         "incoming",
         "partials",
         "index",

@@ -15,12 +15,13 @@ import pytest
 from attachsync.incoming import Expected
 from attachsync.index import Index
 from attachsync.index.attachments import entry_of
+from attachsync.linking import Modes
 from attachsync.model import Digest, State
 from attachsync.pins import Pin
 from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
 from attachsync.store import Store
-from attachsync.views import Modes, Views
+from attachsync.views import Views
 from tests.ledgers import BYTES, DOWNLOADS, TOKEN, Ledgers
 
 

@@ -40,7 +40,7 @@ _BEGUN = """        with self._db.transaction(durable=True):
             if again is not None:"""
 _FAULT = """        if fault and self.path:
             self._place.set_aside(self.path, self.digest)
-            self.named()
+            self._let_go()
             raise MismatchError(fault)
 """
 _WITHDRAWN = """        with self._db.transaction(durable=True):
@@ -60,7 +60,7 @@ MUTANTS = (
         "            yield Page((), {_EVENTS: watermark(cursor, latest, now, None if after else pages)})\n" + _NEWS,
         "tests/test_mirror.py::test_a_listing_that_broke_off_is_taken_up_where_it_did",
     ),
-    Mutant("rename before fsync", "store.py", "            self._disk.sync_files([", "            list(["),
+    Mutant("rename before fsync", "objects.py", "            disk.sync_files([", "            list(["),
     Mutant("rename of a large one before fsync", "incoming.py", "            os.fsync(self.descriptor)\n", ""),
     Mutant(
         "receipt after move",
@@ -72,8 +72,8 @@ MUTANTS = (
         self._filing.put(upload.filed_as, document, file)
 """,
     ),
-    Mutant("folder of bytes not synced", "store.py", "            self._disk.sync_folders(folders)\n", ""),
-    Mutant("folder of names not synced", "views.py", "        self._disk.sync_folders(folders)\n", ""),
+    Mutant("folder of bytes not synced", "objects.py", "            disk.sync_folders(folders)\n", ""),
+    Mutant("folder of names not synced", "linking.py", "        Disk(self.objects.root).sync_folders(folders)\n", ""),
     Mutant("new folders not synced", "durable.py", "    return [os.path.dirname(folder)]\n", "    return []\n"),
     Mutant(
         "marker's folder not synced",
@@ -109,7 +109,7 @@ MUTANTS = (
         "tests/test_manifest.py::test_it_is_noted_as_current_only_when_nothing_is_under_way",
     ),
     Mutant("list seen before it is synced", "growing.py", "        os.fsync(file.fileno())\n", ""),
-    Mutant("partial file visible", "store.py", "        return self.tmp / f", "        return self.objects / f"),
+    Mutant("partial file visible", "objects.py", "{self.root}/.attachsync/tmp/{os", "{self.root}/sha256/{os"),
     Mutant("quarantine skipped", "incoming.py", _FAULT, "", MISMATCH),
     Mutant(
         "name claimed twice",

@@ -1,0 +1,151 @@
+"""Makes the entries of `files/`: links to stored bytes. All of it blocks, and may be done in a process of its own.
+
+A new link has its name from its first moment; what takes the place of another, or is a copy, is made in
+`.attachsync/tmp` and renamed in: nothing half-made is ever visible. Which kind of link it is, the config says; where
+the file system cannot do that, the next best is made.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from attachsync.durable import Disk, make_folders
+from attachsync.model import Digest
+from attachsync.objects import Objects
+
+_FALL_BACK = {"hardlink": ("reflink", "copy"), "symlink": ("hardlink", "copy"), "reflink": ("copy",), "copy": ()}
+_CANNOT = frozenset(
+    {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+)
+"""What a file system answers that has no such link, or no more of them for this file (ext4: 65,000 hard links)."""
+_FICLONE = 0x40049409
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """Permission bits: of copies, of the folders below `files/`, and of the folders of accounts that have their own."""
+
+    file: int = 0o440
+    folder: int = 0o750
+    accounts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What became of entries: for each what went wrong with it, if anything."""
+
+    errors: list[OSError | None]
+    fell_back: dict[str, str]
+    """The kind of link that was made instead -> why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linker:
+    """Makes the entries of `files/`: blocking, and may be done in a process of its own. Can be done twice."""
+
+    objects: Objects
+    link: str
+    modes: Modes
+
+    def show(self, entries: Sequence[tuple[str, Digest]]) -> Shown:
+        """Show stored bytes at paths relative to the mirror, replacing what they showed; durable when it returns."""
+        folders: set[str] = set()
+        shown = Shown([], {})
+        for path, digest in entries:
+            try:
+                folders.update(self._show(path, digest, shown.fell_back))
+                shown.errors.append(None)
+            except OSError as error:
+                shown.errors.append(error)
+        Disk(self.objects.root).sync_folders(folders)
+        return shown
+
+    def _show(self, path: str, digest: Digest, fell_back: dict[str, str]) -> list[str]:
+        """Show one entry: the folders that are to be synced."""
+        target = f"{self.objects.root}/{path}"
+        folder, made = os.path.dirname(target), list[str]()
+        for last_try in (False, False, True):
+            try:
+                self._place(target, digest, fell_back)
+                break
+            except FileNotFoundError:
+                if last_try or not self.objects.has(digest):
+                    raise
+                made += self._make_folders(folder, path)  # the first one in it; or `hide` took it away, empty
+        return [*made, folder]
+
+    def _place(self, target: str, digest: Digest, fell_back: dict[str, str]) -> None:
+        source = self.objects.location(digest)
+        if self.link in ("hardlink", "symlink"):
+            try:
+                return _make_one(self.link, target, target, source, self.modes.file)
+            except OSError as error:
+                if error.errno != errno.EEXIST and error.errno not in _CANNOT:
+                    raise
+        if not _same(target, source):
+            temporary = self.objects.temporary()
+            try:
+                self._make(temporary, target, source, fell_back)
+                os.rename(temporary, target)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+        return None
+
+    def _make_folders(self, folder: str, path: str) -> list[str]:
+        account = path.split("/", 2)[1]
+        mode = self.modes.accounts.get(account, self.modes.folder)
+        return make_folders(folder, mode, f"{self.objects.root}/files/{account}")
+
+    def _make(self, temporary: str, target: str, source: str, fell_back: dict[str, str]) -> None:
+        kinds = (self.link, *_FALL_BACK[self.link])
+        for kind, fallback in zip(kinds, (*kinds[1:], None), strict=True):
+            try:
+                _make_one(kind, temporary, target, source, self.modes.file)
+            except OSError as error:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                if fallback is None or error.errno not in _CANNOT:
+                    raise
+                reason = os.strerror(error.errno or 0)
+            else:
+                if kind != self.link:
+                    fell_back.setdefault(kind, reason)
+                return
+
+
+def _make_one(kind: str, temporary: str, target: str, source: str, mode: int) -> None:
+    if kind == "hardlink":
+        os.link(source, temporary)
+    elif kind == "symlink":
+        os.symlink(os.path.relpath(source, os.path.dirname(target)), temporary)
+    else:
+        _duplicate(source, temporary, mode, clone=kind == "reflink")
+
+
+def _same(target: str, source: str) -> bool:
+    """Whether `target` is a hard link to the stored bytes, or a symbolic one, already."""
+    try:
+        return os.path.samestat(os.stat(target), os.stat(source))
+    except OSError:
+        return False
+
+
+def _duplicate(source: str, temporary: str, mode: int, *, clone: bool) -> None:
+    """Copy bytes durably, sharing their blocks if `clone`."""
+    with open(source, "rb") as read, open(temporary, "xb", opener=_private) as written:
+        if clone:
+            fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
+        else:
+            shutil.copyfileobj(read, written, 1024 * 1024)
+        written.flush()
+        os.fchmod(written.fileno(), mode)
+        os.fsync(written.fileno())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,124 @@
+"""A process of its own for the disk: where there is much to do, its Python does not wait for ours, nor ours for it.
+
+It is given functions whose every effect is on the disk, and which can be done a second time: whatever it had begun when
+it was lost is done again, here. It ends with the process that began it, and not before, whatever signals a terminal or
+a service manager sends to all of them.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MUCH = 64
+"""So many items at once are worth starting a process for,"""
+_FEW = 8
+"""and fewer than this not worth bothering it."""
+_REST = 10.0
+"""Unused for so many seconds, it may end."""
+_DIES_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG (man 2 prctl)."""
+
+
+class Worker:
+    """At most one such process. All of it blocks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._is_lost = False
+        self._used_at = 0.0
+
+    def do(self, function: Callable[[Sequence[T]], R], items: Sequence[T]) -> R:
+        """What `function` makes of items: there, if it is ready and they are not few, else here. Raises what it raises.
+
+        Function and items have to be such that they can be sent.
+        """
+        with self._lock:
+            connection = self._ready(len(items))
+            if connection is not None:
+                try:
+                    connection.send((function, items))
+                    is_done, said = connection.recv()
+                except (OSError, EOFError):
+                    self._is_lost = True
+                else:
+                    if is_done:
+                        return said  # type: ignore[no-any-return]
+                    raise said
+        return function(items)
+
+    def _ready(self, many: int) -> "Connection | None":
+        """The way to the process, if it is to be used; started if it is worth it."""
+        if self._is_lost or many < _FEW:
+            return None
+        self._used_at = time.monotonic()
+        if self._connection is None:
+            if many >= _MUCH:
+                self._start()
+            return None
+        return self._connection
+
+    def _start(self) -> None:
+        from multiprocessing import Pipe
+
+        ours, theirs = Pipe()
+        with theirs:
+            command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
+            try:
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            except OSError:
+                ours.close()
+                self._is_lost = True
+                return
+        self._connection = ours
+
+    def rest(self) -> None:
+        """End the process if it has not been used for a while."""
+        if self._process is not None and time.monotonic() - self._used_at > _REST:
+            self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            if self._process is not None:
+                self._process.wait()
+            self._connection = self._process = None
+
+
+def _serve(descriptor: int) -> None:
+    """Do what comes until nobody is there any more."""
+    from multiprocessing.connection import Connection
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+    with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            function, items = connection.recv()
+            answer: tuple[bool, Any]
+            try:
+                answer = True, function(items)
+            except Exception as error:  # whatever it is, the one who asked is to have it
+                answer = False, error
+            connection.send(answer)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    _serve(int(sys.argv[1]))
