@@ -86,10 +86,15 @@ class Downloader:
                 into = part if part and part.begins(body) else None
                 name = attachment.path[-1]
                 reading = Reading(entry.account, track.name, attachment.key, name, body.size, body.start)
-                chunks = self._counted(body.chunks, reading)
-                if not expected.digests and expected.size is None and not _shows_html(attachment, facts):
-                    chunks = _no_page(chunks, body)
-                incoming = await store.receive(chunks, expected, self._keep.max_size, pin, into)
+                is_vouched_for = expected.digests or expected.size is not None or _shows_html(attachment, facts)
+                if body.whole is not None and is_vouched_for:
+                    self._keep.observer.received(reading, len(body.whole))
+                    self._keep.observer.ended(reading)
+                    incoming = await store.receive(body.whole, expected, self._keep.max_size, pin, into)
+                else:
+                    chunks = self._counted(body.chunks, reading)
+                    chunks = chunks if is_vouched_for else _no_page(chunks, body)
+                    incoming = await store.receive(chunks, expected, self._keep.max_size, pin, into)
                 media_type = facts.media_type or attachment.media_type or body.media_type
         return Bytes(incoming.digest, incoming.size, media_type, True, body.record, None if into else incoming)
 

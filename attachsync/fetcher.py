@@ -111,7 +111,9 @@ class Fetcher:
             self._keep.index.attachments.inspected(entry, facts, self._check_at(facts))
             raise
         entry = dataclasses.replace(_as_stated(entry, facts), record=facts.record, check_at=self._check_at(facts))
-        return entry, dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
+        if facts.refetch:
+            facts = dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
+        return entry, facts
 
     def _check_allowed(self, entry: Entry, facts: Facts) -> None:
         if facts.standing is Standing.NOT_YET:
@@ -157,16 +159,19 @@ class Fetcher:
         """
         store, attachment = self._keep.store, entry.attachment
         stated = facts.media_type or attachment.media_type
-        candidates = [(Digest(facts.sha256), facts.size, stated)] if facts.sha256 and facts.size is not None else []
-        if attachment.content:
-            twin = self._keep.index.attachments.twin(entry.account, attachment.content)
-            candidates += [twin] if twin else []
-        for digest, size, media_type in candidates:
-            if store.has(digest, size) and expected.fault(digest, size) is None:
-                pin.add(digest)
-                store.partials.drop(kept_as(entry))
-                return Bytes(digest, size, stated or media_type, fetched=False)
-        return None
+        candidate: tuple[Digest, int, str | None] | None = None
+        if facts.sha256 and facts.size is not None:
+            candidate = Digest(facts.sha256), facts.size, stated
+        elif attachment.content:
+            candidate = self._keep.index.attachments.twin(entry.account, attachment.content)
+        if candidate is None:
+            return None
+        digest, size, media_type = candidate
+        if not store.has(digest, size) or expected.fault(digest, size) is not None:
+            return None
+        pin.add(digest)
+        store.partials.drop(kept_as(entry))
+        return Bytes(digest, size, stated or media_type, fetched=False)
 
     async def _shown_before(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes | None:
         """Bytes that this attachment showed before the index was lost, where the service has no record that tells."""
@@ -206,12 +211,12 @@ class Fetcher:
             state=state,
             reason=reason,
             path=path,
+            digest=found.digest if found else None,
+            size=found.size if found else None,
+            media_type=found.media_type if found else None,
             changed=entry.shown is not None,
+            fetched=found is not None and found.fetched,
         )
-        if found is not None:
-            outcome = dataclasses.replace(
-                outcome, digest=found.digest, size=found.size, media_type=found.media_type, fetched=found.fetched
-            )
         self._keep.observer.settled(outcome)
 
     # --- stored rows, asked about again -------------------------------------------------------------------------

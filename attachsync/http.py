@@ -4,10 +4,9 @@ Signs in, keeps to the account's rate, waits when told to, repeats what is safe 
 than `origins` allows, bounds what it reads, and turns whatever happens into the errors of `errors`.
 """
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import aiohttp
@@ -16,6 +15,7 @@ from yarl import URL
 from attachsync import __version__, discretion, ranges
 from attachsync.answers import Reply, fault, skew
 from attachsync.clock import Clock
+from attachsync.deadlines import Deadlines
 from attachsync.errors import (
     AccountError,
     MalformedError,
@@ -28,14 +28,12 @@ from attachsync.errors import (
 from attachsync.model import Account, Body, Held
 from attachsync.origins import Boundary, origin
 from attachsync.pace import Pace
-from attachsync.patience import Patience, TooSlowError, hurried
+from attachsync.patience import Patience
+from attachsync.reading import Answers, reason
 from attachsync.repeating import again_soon, repeated
 from attachsync.resolving import GuardedResolver
 from attachsync.retry import wait_asked
-from attachsync.units import human_size
 
-MAX_JSON = 16 * 1024 * 1024
-"""An answer that should be JSON is read this far (bytes)."""
 _BLOCK = 1024 * 1024
 _MAX_REDIRECTS = 5
 _PATIENCE = Patience()
@@ -43,6 +41,9 @@ _PATIENCE = Patience()
 Query = Sequence[tuple[str, str]]
 Content = Callable[[], Mapping[str, Any]]
 """What a POST carries, as aiohttp's keyword arguments; made anew for each try."""
+
+
+_NOTHING: Mapping[str, str] = {}
 
 
 def _wants_json() -> Mapping[str, Any]:
@@ -70,16 +71,20 @@ class Http:
         self.clock = clock
         self._credentials = credentials
         self._patience = patience
+        self._limits = Deadlines(patience.glance)
+        self._answers = Answers(patience, self._limits)
         self._pace = Pace(account.name, account.rate, clock)
         self.skew: float | None = None
         """By how much our clock was ahead of the service's (seconds) when it answered last; None: it did not say."""
         self._date: str | None = None
         context: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
+        self._unhurried = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect)
+        """For what is watched here: timers of its own cost as much as sending a request does."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, ssl=context, resolver=GuardedResolver(self.boundary), keepalive_timeout=4
             ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(patience.quiet, 20), sock_read=patience.quiet),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=patience.quiet),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"attachsync/{__version__}", "Accept-Encoding": "identity"},
             read_bufsize=_BLOCK,
@@ -102,7 +107,7 @@ class Http:
 
         async def once() -> Reply:
             response = await self._send("GET", url, _wants_json, signed=signed, own=signature)
-            return await self._whole(response, self._where("GET", url))
+            return await self._answers.whole(response, self._where("GET", url))
 
         return await repeated(once, self._patience.pause)
 
@@ -114,7 +119,7 @@ class Http:
 
         async def once() -> Reply:
             response = await self._send("POST", url, content, signed=signed, patient=repeat)
-            return await self._whole(response, self._where("POST", url))
+            return await self._answers.whole(response, self._where("POST", url))
 
         return await (repeated(once, self._patience.pause) if repeat else once())
 
@@ -134,21 +139,36 @@ class Http:
         body is the rest of what is `held` if its `start` says so.
         """
 
-        async def once(more: Mapping[str, str]) -> aiohttp.ClientResponse:
+        body = await self.open(url, signed=signed, signature=signature, headers=headers, held=held)
+        try:
+            yield body
+        finally:
+            body.close()
+
+    async def open(
+        self,
+        url: URL,
+        *,
+        signed: bool = True,
+        signature: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        held: Held | None = None,
+    ) -> Body:
+        """The same, to be closed by the caller."""
+
+        async def once(more: Mapping[str, str] = _NOTHING) -> aiohttp.ClientResponse:
             content = {"headers": {**(headers or {}), **more}}
             return await self._send("GET", url, lambda: content, signed=signed, own=signature)
 
         response = await self._continued(once, held) if held else None
         start = held.size if held and response and response.status == 206 else 0
         if response is None:
-            response = await repeated(lambda: once({}), self._patience.pause)
-        try:
-            where = self._where("GET", url)
-            if not start and response.status != 200:
-                raise MalformedError(f"{where}: HTTP {response.status}, but no attachment")
-            yield self._body(response, where, start)
-        finally:
+            response = await repeated(once, self._patience.pause)
+        where = self._where("GET", url)
+        if not start and response.status != 200:
             response.close()
+            raise MalformedError(f"{where}: HTTP {response.status}, but no attachment")
+        return self._answers.body(response, where, start)
 
     async def _continued(
         self, once: Callable[[Mapping[str, str]], Awaitable[aiohttp.ClientResponse]], held: Held
@@ -164,18 +184,6 @@ class Http:
             return response
         response.close()
         return None
-
-    def _body(self, response: aiohttp.ClientResponse, where: str, start: int = 0) -> Body:
-        length = None if "Content-Encoding" in response.headers else response.content_length
-        continuable = start or ranges.is_continuable(response.headers)
-        return Body(
-            chunks=self._blocks(response, where),
-            size=None if length is None else start + length,
-            media_type=response.headers.get("Content-Type"),
-            etag=response.headers.get("ETag"),
-            start=start,
-            validator=ranges.validator(response.headers) if continuable else None,
-        )
 
     @asynccontextmanager
     async def post_stream(self, url: URL, content: Content, *, repeat: bool = False) -> AsyncIterator[Body]:
@@ -194,7 +202,7 @@ class Http:
             if response.status == 202:
                 asked = wait_asked(response.headers.get("Retry-After"), self.clock.now())
                 raise NotReadyError(f"{where}: not ready yet (HTTP 202)", after=asked)
-            yield self._body(response, where)
+            yield self._answers.body(response, where)
         finally:
             response.close()
 
@@ -214,10 +222,10 @@ class Http:
         """
         target, renewed, hops = url, False, 0
         while True:
-            began = await self._pace.turn()
+            began = self._pace.free() or await self._pace.turn()
             trusted = signed and self.boundary.may_carry_credentials(target)
             carried = trusted and own is None
-            signature = await self._signature() if carried else {}
+            signature = await self._signature() if carried else _NOTHING
             if own is not None and trusted and origin(target) == origin(url):
                 signature = own
             response = await self._once(method, target, content, signature)
@@ -254,29 +262,33 @@ class Http:
     async def _once(
         self, method: str, target: URL, content: Content, signature: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        extra = dict(content())
-        headers = {**extra.pop("headers", {}), **signature}
-        span, carried = self._patience.whole, extra.get("data")
+        extra = {"headers": _NOTHING, **content()}
+        if signature:
+            extra["headers"] = {**extra["headers"], **signature}
+        patience, carried = self._patience, extra.get("data")
+        span = patience.whole
         if isinstance(carried, aiohttp.payload.Payload):  # an upload; it watches itself that it moves
-            span += (carried.size or 0) / self._patience.floor
+            span += (carried.size or 0) / patience.floor
+        elif method == "GET":
+            span, extra["timeout"] = min(span, patience.connect + patience.quiet), self._unhurried
         try:
             self.boundary.check(target)
-            async with asyncio.timeout(span):
+            with self._limits.within(span):
                 return await self._session.request(
-                    method, target, headers=headers, allow_redirects=False, proxy=self.account.proxy, **extra
+                    method, target, allow_redirects=False, proxy=self.account.proxy, **extra
                 )
         except RefusedError as error:
             raise RefusedError(f"{self._where(method, target)}: {error}", code=error.code) from None
         except aiohttp.ClientConnectorCertificateError as error:
-            said, home = f"{self._where(method, target)}: {_reason(error)}", self.boundary.is_home(target)
+            said, home = f"{self._where(method, target)}: {reason(error)}", self.boundary.is_home(target)
             raise (AccountError(said) if home else RefusedError(said, code="certificate")) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            said = f"{self._where(method, target)}: cannot connect ({_reason(error)})"
+            said = f"{self._where(method, target)}: cannot connect ({reason(error)})"
             raise UnavailableError(said, sent=False) from None
         except (aiohttp.InvalidURL, ValueError):
             raise RefusedError(f"{self._where(method, target)}: not a URL that can be asked", code="address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(f"{self._where(method, target)}: {_reason(error)}") from error
+            raise UnavailableError(f"{self._where(method, target)}: {reason(error)}") from error
 
     def _next_hop(self, method: str, url: URL, response: aiohttp.ClientResponse, hops: int) -> URL:
         where = self._where(method, url)
@@ -290,60 +302,12 @@ class Http:
             raise MalformedError(f"{where}: redirected to what is no URL") from None
 
     async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool) -> Exception:
-        said = await self._beginning(response, where)
+        said = await self._answers.beginning(response, where)
         error = fault(response.status, response.headers, said, where, self.clock.now())
         error = discretion.discreet(error, list(discretion.carried(response.request_info.headers)))
         return RejectedError(str(error), status=401) if response.status == 401 and not carried else error
-
-    async def _beginning(self, response: aiohttp.ClientResponse, where: str) -> bytes:
-        """An error's body, or what has come of it when that takes too long."""
-        body = bytearray()
-        with suppress(UnavailableError, TimeoutError):
-            async with asyncio.timeout(self._patience.words):
-                async for block in self._blocks(response, where):
-                    body += block
-                    if len(body) >= _BLOCK:
-                        break
-        return bytes(body)
-
-    async def _whole(self, response: aiohttp.ClientResponse, where: str) -> Reply:
-        body = bytearray()
-        try:
-            async with response, asyncio.timeout(self._patience.whole):
-                async for block in self._blocks(response, where):
-                    body += block
-                    if len(body) > MAX_JSON:
-                        raise MalformedError(f"{where}: an answer of more than {human_size(MAX_JSON)}")
-        except TimeoutError as error:
-            raise UnavailableError(f"{where}: the answer takes too long", begun=True) from error
-        return Reply(response.status, response.headers, bytes(body), where)
-
-    async def _blocks(self, response: aiohttp.ClientResponse, where: str) -> AsyncIterator[bytes]:
-        content = response.content
-        try:
-            if content.is_eof():  # all of it is here already: mostly a small one is, as soon as its head is
-                if block := content.read_nowait():
-                    yield block
-                return
-            async for block in hurried(content.iter_chunked(_BLOCK), self._patience):
-                yield block
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(f"{where}: the answer broke off ({_reason(error)})", begun=True) from error
 
     def _where(self, method: str, url: URL) -> str:
         """Account, method and path: never the query, which may be a signature."""
         place = url.raw_path if self.boundary.is_home(url) else f"{url.host}/…"
         return f"{self.account.name}: {method} {place}"
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return f"too slow: {error}" if isinstance(error, TooSlowError) else "timed out"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        said = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
-        return f"its certificate is not trusted: {said}; where a CA of your own issued it, name that in ca_file"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "no such host"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.strerror or type(error.os_error).__name__
-    return type(error).__name__

@@ -1,9 +1,9 @@
 """`SHA256SUMS` at the top of the mirror: what `sha256sum -c` needs to check files/ (contract 3)."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from attachsync.clock import Clock
 from attachsync.growing import Growing
@@ -24,15 +24,24 @@ _A_WHILE = 600.0
 class Change:
     """What happens within `outdated`: unless it is told, entries may have changed or left."""
 
-    def __init__(self, add: Callable[[str], None]) -> None:
+    __slots__ = ("_add", "_ended", "_is_told")
+
+    def __init__(self, add: Callable[[str], None], ended: Callable[[bool], None]) -> None:
         self._add = add
-        self.is_told = False
+        self._ended = ended
+        self._is_told = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._ended(self._is_told and error is None)
 
     def shows(self, path: str, digest: str, before: str | None) -> None:
         """All that happens is that `path` shows these bytes; `before` is what it showed. To be told with the row."""
         if before is None:
             self._add(_line(path, digest))
-        self.is_told = before in (None, digest)
+        self._is_told = before in (None, digest)
 
 
 class Manifest:
@@ -58,22 +67,17 @@ class Manifest:
         """Whether it takes more than adding lines."""
         self._written_at = clock.monotonic()
 
-    @contextlib.contextmanager
-    def outdated(self) -> Iterator[Change]:
+    def outdated(self) -> Change:
         """Something under `files/`, and its row, are about to change within."""
         if not self._is_outdated:
             self._index.database.note(_NOTE, _OUTDATED)
             self._is_outdated = True
         self._changing += 1
-        change = Change(self._add)
-        try:
-            yield change
-        except BaseException:
-            change.is_told = False
-            raise
-        finally:
-            self._changing -= 1
-            self._is_wrong = self._is_wrong or not change.is_told
+        return Change(self._add, self._changed)
+
+    def _changed(self, is_told: bool) -> None:
+        self._changing -= 1
+        self._is_wrong = self._is_wrong or not is_told
 
     def _add(self, line: str) -> None:
         if not self._is_wrong:  # else all of it is to be written

@@ -1,7 +1,7 @@
 """The nouns: frozen values and the protocols between the parts. Imports nothing of ours."""
 
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +134,10 @@ class Body:
     """How many bytes before `chunks` are held already."""
     validator: str | None = None
     """What the rest must match if this breaks off; None: it could only be read anew."""
+    whole: bytes | None = None
+    """What `chunks` will bring, where all of it is here already: read one or the other."""
+    close: Callable[[], object] = lambda: None
+    """Let go of the connection."""
 
 
 @dataclass(frozen=True, slots=True)

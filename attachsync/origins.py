@@ -79,9 +79,11 @@ class Boundary:
 
     def may_carry_credentials(self, url: URL) -> bool:
         """Credentials go only to the account's own origin and, by https or on loopback, to hosts that it names."""
+        if self.is_home(url):
+            return True
         name = (url.host or "").lower().rstrip(".")
         named = not self._media_hosts.isdisjoint((name, f"{name}:{url.port}"))
-        return self.is_home(url) or (named and (url.scheme == "https" or self._stays_on_loopback(url)))
+        return named and (url.scheme == "https" or self._stays_on_loopback(url))
 
     def _stays_on_loopback(self, url: URL) -> bool:
         return self._on_loopback and is_loopback(url.host)

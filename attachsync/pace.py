@@ -27,6 +27,11 @@ class Pace:
         self._pauses = 0
         self._limited_since: float | None = None
 
+    def free(self) -> float | None:
+        """The moment (monotonic), if there is nothing to wait for."""
+        now = self._clock.monotonic()
+        return now if self._rate is None and now >= self._resume_at else None
+
     async def turn(self) -> float:
         """Wait until it is this request's turn; the moment (monotonic) at which it begins. Raises RateLimitedError."""
         while (wait := self._resume_at - self._clock.monotonic()) > 0:

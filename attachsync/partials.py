@@ -45,8 +45,6 @@ class Part:
 
     def __init__(self, folder: Path, name: Callable[[], str], *, may_be_there: bool = True) -> None:
         self.held: Held | None = None
-        self.hash = hashlib.sha256()
-        """Of what is held."""
         self._stated: tuple[Held, str] | None = None
         self._hashed = 0
         self._of: tuple[int, str] | None = None
@@ -55,6 +53,11 @@ class Part:
         self._name = name
         self.may_be_there = may_be_there
         """Whether there can be anything of it on the disk."""
+
+    @functools.cached_property
+    def hash(self) -> "hashlib._Hash":
+        """Of what is held."""
+        return hashlib.sha256()
 
     @functools.cached_property
     def path(self) -> Path:

@@ -24,6 +24,16 @@ class Patience:
     pause: float = 0.2
     """Before a request is repeated for the first time; then twice as long each time."""
 
+    @property
+    def connect(self) -> float:
+        """So long may it take to connect."""
+        return min(self.quiet, 20.0)
+
+    @property
+    def glance(self) -> float:
+        """All spans are kept to this exactly."""
+        return min(self.quiet, self.whole, self.words) / 4
+
 
 class TooSlowError(TimeoutError):
     """A body that came more slowly than the floor."""

@@ -5,15 +5,22 @@ until there is a row that needs them, nothing but its pin says so.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
+from typing import Self
 
 
 class Pin:
     """The bytes that one fetch has come to. One of nobody's keeps nothing: whoever stores bytes that need no row."""
 
-    def __init__(self) -> None:
+    def __init__(self, pins: "Pins | None" = None) -> None:
+        self._pins = pins
         self._digests: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._pins is not None:
+            self._pins.release(self)
 
     def add(self, digest: str) -> None:
         """Pin these too: before they get their name, and in one step with finding that they have it."""
@@ -29,19 +36,21 @@ class Pins:
 
     def __init__(self) -> None:
         self._pins: set[Pin] = set()
-        self._released = asyncio.Event()
+        self._released: asyncio.Event | None = None
+        """There is one while somebody waits for it."""
 
-    @contextlib.contextmanager
-    def pinning(self) -> Iterator[Pin]:
+    def pinning(self) -> Pin:
         """What is pinned within, is so until its end."""
-        pin = Pin()
+        pin = Pin(self)
         self._pins.add(pin)
-        try:
-            yield pin
-        finally:
-            self._pins.remove(pin)
+        return pin
+
+    def release(self, pin: Pin) -> None:
+        """A fetch has ended."""
+        self._pins.remove(pin)
+        if self._released is not None:
             self._released.set()
-            self._released = asyncio.Event()
+            self._released = None
 
     def has(self, digest: str) -> bool:
         """Whether anybody has pinned these bytes."""
@@ -49,4 +58,5 @@ class Pins:
 
     async def released(self) -> None:
         """Wait until some fetch has ended."""
+        self._released = self._released or asyncio.Event()
         await self._released.wait()

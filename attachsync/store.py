@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,12 +30,16 @@ T = TypeVar("T")
 
 _BLOCK = 1024 * 1024
 """Bodies are hashed and written in blocks of this (bytes)."""
-_SMALL = 64 * 1024
+_SMALL = 256 * 1024
 """Bodies up to this size are hashed where they are, and written by the group that they land in."""
 _IN_MEMORY = 16 * 1024 * 1024
 """So many bytes of them wait for that in memory."""
 _GROUP = 256
 _THREADS = 8
+_GLANCE = 0.2
+"""While there is ample room, the disk is asked for it so often (seconds): each body asks,"""
+_AMPLE = 1024 * 1024 * 1024
+"""and there is if so many bytes would be left besides."""
 
 
 _HINTS = {
@@ -77,6 +82,8 @@ class Store:
         self._min_free = min_free
         self._coming: set[Incoming] = set()
         self._in_memory = 0
+        self._ample = 0
+        self._look_again_at = 0.0
         self.threads = ThreadPoolExecutor(_THREADS, "store")
         self.worker = Worker()
         self._groups = Groups(self._land, self.threads, most=_GROUP)
@@ -125,10 +132,10 @@ class Store:
         return incoming.digest, incoming.size
 
     async def receive(
-        self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, pin: Pin, part: Part | None = None
+        self, chunks: AsyncIterator[bytes] | bytes, expected: Expected, limit: int, pin: Pin, part: Part | None = None
     ) -> Incoming:
-        """Take a body, for which there is room: it is what was stated, is pinned, and is to be landed. `chunks` follow
-        what is held of `part`.
+        """Take a body, for which there is room: it is what was stated, is pinned, and is to be landed. `chunks`, or all
+        of it at once, follow what is held of `part`.
 
         Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
         `chunks` raises: what has come is then kept in `part`, if it can be continued.
@@ -152,13 +159,12 @@ class Store:
                 incoming.discard()
         return incoming
 
-    async def _receive(self, chunks: AsyncIterator[bytes], incoming: Incoming, limit: int) -> None:
+    async def _receive(self, chunks: AsyncIterator[bytes] | bytes, incoming: Incoming, limit: int) -> None:
+        if isinstance(chunks, bytes):
+            _hold(incoming, chunks, limit)
+            return
         async for chunk in chunks:
-            incoming.hold(chunk)
-            if incoming.size > limit:
-                raise RefusedError(f"larger than max_size ({human_size(limit)})", code="too_large")
-            if incoming.has_no_end:
-                raise MismatchError(f"{incoming.expected.size} bytes are stated, and more than twice as many came")
+            _hold(incoming, chunk, limit)
             if incoming.held >= _BLOCK:
                 await self.run(incoming.write)
                 self.check_room(0)
@@ -243,14 +249,26 @@ class Store:
 
     def check_room(self, size: int) -> None:
         """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes."""
+        self._ample -= size
+        if self._ample > 0 and time.monotonic() < self._look_again_at:
+            return
         taken = sum(incoming.coming for incoming in self._coming)
         free = self.free() - taken
         if free - size < self._min_free:
             with storage_errors(self.mirror):
                 self.partials.sweep(0)  # they are in nobody's way
             free = self.free() - taken
+        self._ample, self._look_again_at = free - size - self._min_free - _AMPLE, time.monotonic() + _GLANCE
         words = f"less than min_free ({human_size(self._min_free)}) would be left; make room, or lower min_free"
         if free < self._min_free:
             raise StorageError(f"{self.mirror}: the disk is full: {words}")
         if free - size < self._min_free:
             raise NoRoomError(f"{human_size(size)} do not fit on the disk of {self.mirror}: {words}")
+
+
+def _hold(incoming: Incoming, chunk: bytes, limit: int) -> None:
+    incoming.hold(chunk)
+    if incoming.size > limit:
+        raise RefusedError(f"larger than max_size ({human_size(limit)})", code="too_large")
+    if incoming.has_no_end:
+        raise MismatchError(f"{incoming.expected.size} bytes are stated, and more than twice as many came")

@@ -19,7 +19,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from attachsync import http, retry
+from attachsync import reading, retry
 from attachsync.clock import Clock
 from attachsync.errors import AccountError, MalformedError, RejectedError, UnavailableError
 from attachsync.http import Http
@@ -227,7 +227,7 @@ async def test_what_lasts_with_a_list(make: MakeWorld, service: str, endpoint: s
     assert recorder.down == []
     mirrored = {*faults, "sound"} if (service, endpoint) in ALONE else {"sound"}
     assert world.states() == dict.fromkeys(mirrored, "stored")
-    assert max(request.body_bytes_sent for request in world.box.requests) < http.MAX_JSON + BUFFERS
+    assert max(request.body_bytes_sent for request in world.box.requests) < reading.MAX_JSON + BUFFERS
     await lifted(world)
 
 
@@ -706,7 +706,7 @@ async def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert peak < 3 * http.MAX_JSON
+    assert peak < 3 * reading.MAX_JSON
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 206])

@@ -61,7 +61,7 @@ class Lines(Tally):
     def settled(self, outcome: Outcome) -> None:
         """`STATE  SIZE  PATH`, or the reason why there is none."""
         super().settled(outcome)
-        click.echo(line(outcome))
+        print(line(outcome), flush=True)  # click.echo would look at the terminal each time
 
     def filed(self, filed: Filed) -> None:
         """`sent` or `failed`, and where the file is now."""

@@ -315,6 +315,7 @@ def _described(item: Attachment) -> tuple[object, ...]:
 
 def entry_of(row: sqlite3.Row) -> Entry:
     """A row of `attachment`, parsed."""
+    record = row["record"]
     attachment = Attachment(
         track=row["track"],
         key=row["key"],
@@ -330,7 +331,7 @@ def entry_of(row: sqlite3.Row) -> Entry:
         id=row["id"],
         account=row["account"],
         attachment=attachment,
-        record=json.loads(row["record"]),
+        record={} if record == "{}" else json.loads(record),
         state=State(row["state"]),
         reason=row["reason"],
         digest=row["digest"],

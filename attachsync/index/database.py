@@ -9,6 +9,8 @@ from attachsync.errors import IndexDamagedError, StorageError
 from attachsync.index.schema import ENSURED, LATER, SCHEMA, VERSION
 
 FILE = "index.sqlite3"
+_LOG_PAGES = 4096
+"""The write-ahead log is brought in when it has so many pages (16 MiB): pages are written many times in a row."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _REMEDY = "the next start of `attachsync run` or `sync` sets it aside and makes a new one"
 
@@ -35,6 +37,7 @@ class Database:
                 stack.callback(connection.close)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
                 connection.execute("PRAGMA temp_store = MEMORY")  # /tmp may be read-only, or others'
                 database = cls(connection)
                 database._prepare(check=check)
@@ -166,10 +169,16 @@ class Database:
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, if any."""
-        return next(self.each(sql, *values), None)
+        try:
+            row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise _of_the_disk(error, "read") or error from error
+        return row
 
     def run(self, sql: str, *values: object) -> int:
         """Execute one statement; how many rows it changed."""
+        if self._depth:  # what goes wrong is told where the transaction ends
+            return self._connection.execute(sql, values).rowcount
         with self.transaction():
             return self._connection.execute(sql, values).rowcount
 

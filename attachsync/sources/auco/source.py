@@ -175,7 +175,7 @@ class AucoSource:
             if headers and body.etag == etag:
                 raise NotModifiedError("the same ETag, from a host that heeds no condition: nothing to read")
             kept: dict[str, JSON] = {"etag": _strong(body.etag), "phase": attachment.meta.get("phase")}
-            body = dataclasses.replace(body, record=kept)
+            body = dataclasses.replace(body, record=kept, whole=None)
             body.chunks = _telling(body, body.chunks)
             yield body
 

@@ -1,9 +1,13 @@
 """The ways to an attachment's bytes, best first: event, asset, blob, public view (specs/datatrails.md 1.6, 8). Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from attachsync.errors import RejectedError
 from attachsync.model import Attachment
+
+_PUBLIC = ("publicevent", "publicasset")
+_ALL = ("event", "asset", "blob", *_PUBLIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,15 @@ def subject(attachment: Attachment) -> Subject:
     return Subject(identity[1], identity[3] if len(identity) > 3 else None, attachment.content)
 
 
-def rungs(of: Subject, *, public: bool, first: str | None = None) -> list[Rung]:
+def rungs(of: Subject, *, public: bool, first: str | None = None) -> Iterator[Rung]:
     """All ways, the one named `first` before the others."""
-    found = []
-    for view in ["public"] if public else ["", "public"]:
+    names = sorted(_PUBLIC if public else _ALL, key=lambda name: name != first)
+    for name in names:
+        view = "public" if name.startswith("public") else ""
         root = f"/archivist/v2/attachments/{view}assets/{of.asset}"
-        if of.event:
-            found.append(Rung(f"{view}event", f"{root}/events/{of.event}/{of.blob}"))
-        found.append(Rung(f"{view}asset", f"{root}/{of.blob}"))
-        if not view:
-            found.append(Rung("blob", f"/archivist/v1/blobs/{of.blob}"))
-    return sorted(found, key=lambda rung: rung.name != first)
+        if name == "blob":
+            yield Rung(name, f"/archivist/v1/blobs/{of.blob}")
+        elif name.endswith("asset"):
+            yield Rung(name, f"{root}/{of.blob}")
+        elif of.event:
+            yield Rung(name, f"{root}/events/{of.event}/{of.blob}")

@@ -1,7 +1,7 @@
 """Listing, inspecting and reading the attachments of one DataTrails account (specs/datatrails.md 1.1 to 1.7, 8)."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -145,16 +145,18 @@ class TrailSource:
         """The bytes, by the way that `/info` was found on."""
         target = self._target(track)
         query = {"any": "?allow_insecure=true", "clean": "?strict=true"}.get(target.scan, "")
-        async with AsyncExitStack() as stack:
 
-            async def opened(url: URL, *, signed: bool) -> Body:
-                return await stack.enter_async_context(self._http.stream(url, signed=signed, held=facts.held))
+        async def opened(url: URL, *, signed: bool) -> Body:
+            return await self._http.open(url, signed=signed, held=facts.held)
 
-            try:
-                _, body = await self._climb(target, attachment, facts.record, query, opened)
-            except RejectedError as error:
-                raise _scan_refusal(error) or error from None
+        try:
+            _, body = await self._climb(target, attachment, facts.record, query, opened)
+        except RejectedError as error:
+            raise _scan_refusal(error) or error from None
+        try:
             yield body
+        finally:
+            body.close()
 
     async def _climb(
         self, target: Target, attachment: Attachment, record: Mapping[str, JSON], suffix: str, ask: "_Ask[T]"
