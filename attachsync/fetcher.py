@@ -299,8 +299,9 @@ def _as_stated(entry: Entry, facts: Facts) -> Entry:
 
 
 def _expected(attachment: Attachment, facts: Facts) -> Expected:
-    digests = frozenset(digest for digest in (attachment.sha256, facts.sha256) if digest)
-    return Expected(digests, facts.size if facts.size is not None else attachment.size)
+    one, other = attachment.sha256, facts.sha256
+    digests = {digest for digest in (one, other) if digest} if one != other else {one} if one else ()
+    return Expected(frozenset(digests), facts.size if facts.size is not None else attachment.size)
 
 
 def _reaction(error: AttachsyncError, entry: Entry) -> tuple[State, float, bool]:

@@ -14,7 +14,7 @@ import pytest
 
 from attachsync.incoming import Expected
 from attachsync.index import Index
-from attachsync.index.attachments import entry_of
+from attachsync.index.entries import entry_of
 from attachsync.linking import Modes
 from attachsync.model import Digest, State
 from attachsync.pins import Pin

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from attachsync.index.attachments import Attachments, Entry, Taken, Wanted
+from attachsync.index.attachments import Attachments
 from attachsync.index.changes import Changes
 from attachsync.index.database import FILE, Database
+from attachsync.index.entries import Entry, Taken, Wanted
 from attachsync.index.removals import Removals
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks

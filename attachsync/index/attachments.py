@@ -1,61 +1,14 @@
 """What is known of attachments: taken from listings, worked off by the mirror."""
 
+import functools
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 from attachsync import names
 from attachsync.index.database import Database
+from attachsync.index.entries import Entry, Taken, Wanted, entry_of
 from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row: an attachment as listed, and how far it has come."""
-
-    id: int
-    account: str
-    attachment: Attachment
-    record: Mapping[str, JSON]
-    state: State
-    reason: str
-    digest: Digest | None
-    path: str | None
-    shown: Digest | None
-    withdrawn: bool
-    failures: int
-    check_at: float | None
-    listed_at: float
-    mirrored_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a page brought: attachments listed, new ones, and known ones whose version changed."""
-
-    listed: int = 0
-    new: int = 0
-    changed: int = 0
-
-    def plus(self, other: "Taken") -> "Taken":
-        """What both pages brought."""
-        return Taken(self.listed + other.listed, self.new + other.new, self.changed + other.changed)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which rows are asked for. `turn` is the number of the pass, with which they are stamped."""
-
-    tracks: Sequence[str]
-    turn: int
-    once: bool
-    """Only rows that this pass has not taken up yet."""
-    now: float | None
-    """Only rows whose time has come (Unix time); None: whatever their time."""
-    busy: Collection[int]
-    """Rows that are being worked on."""
-    limit: int
 
 
 def canonical(value: object) -> str:
@@ -64,6 +17,8 @@ def canonical(value: object) -> str:
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_path = functools.lru_cache(1024)(_ENCODER.encode)
+"""Each is asked for a few times in a row."""
 
 
 class Attachments:
@@ -120,7 +75,7 @@ class Attachments:
 
     def _refresh(self, known: sqlite3.Row, item: Attachment) -> None:
         """Keep what else was said; another name for the same content makes the row work, which needs no download."""
-        wanted, meta = canonical(item.path), canonical(item.meta)
+        wanted, meta = _path(item.path), canonical(item.meta)
         if known["version"] != item.version or (known["meta"], known["wanted"]) == (meta, wanted):
             return
         self._db.run("UPDATE attachment SET meta = ?, wanted = ? WHERE id = ?", meta, wanted, known["id"])
@@ -139,7 +94,7 @@ class Attachments:
 
         Called when an attachment is first listed, then again with its media type, for an extension where it has none.
         """
-        owner, wanted = f"{account}\0{item.key}", canonical(item.path)
+        owner, wanted = f"{account}\0{item.key}", _path(item.path)
         held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
         if held is None:
             folder = "/".join(("files", account, *(names.safe(part, folder=True) for part in item.path[:-1])))
@@ -304,42 +259,10 @@ class TrackCursors:
 def _described(item: Attachment) -> tuple[object, ...]:
     return (
         item.version,
-        canonical(item.path),
+        _path(item.path),
         item.media_type,
         item.size,
         item.sha256,
         item.content,
         canonical(item.meta),
-    )
-
-
-def entry_of(row: sqlite3.Row) -> Entry:
-    """A row of `attachment`, parsed."""
-    record = row["record"]
-    attachment = Attachment(
-        track=row["track"],
-        key=row["key"],
-        version=row["version"],
-        path=tuple(json.loads(row["wanted"])),
-        media_type=row["media_type"],
-        size=row["size"],
-        sha256=row["stated"],
-        content=row["content"],
-        meta=json.loads(row["meta"]),
-    )
-    return Entry(
-        id=row["id"],
-        account=row["account"],
-        attachment=attachment,
-        record={} if record == "{}" else json.loads(record),
-        state=State(row["state"]),
-        reason=row["reason"],
-        digest=row["digest"],
-        path=row["path"],
-        shown=row["shown"],
-        withdrawn=bool(row["withdrawn"]),
-        failures=row["failures"],
-        check_at=row["check_at"],
-        listed_at=row["listed_at"],
-        mirrored_at=row["mirrored_at"],
     )

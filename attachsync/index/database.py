@@ -37,6 +37,7 @@ class Database:
                 stack.callback(connection.close)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA cache_size = -8000")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
                 connection.execute("PRAGMA temp_store = MEMORY")  # /tmp may be read-only, or others'
                 database = cls(connection)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from attachsync.index.attachments import Entry, entry_of
 from attachsync.index.database import Database
+from attachsync.index.entries import Entry, entry_of
 from attachsync.index.upkeep import Kept
 from attachsync.model import Digest
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from attachsync.completeness import Completeness, counted
 from attachsync.doubts import Doubts
-from attachsync.index.attachments import Taken, canonical
+from attachsync.index.attachments import canonical
 from attachsync.index.database import Database
+from attachsync.index.entries import Taken
 from attachsync.model import State
 
 _FULL_TURN = "turn"

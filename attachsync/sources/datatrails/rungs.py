@@ -1,5 +1,6 @@
 """The ways to an attachment's bytes, best first: event, asset, blob, public view (specs/datatrails.md 1.6, 8). Pure."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,8 +51,7 @@ def subject(attachment: Attachment) -> Subject:
 
 def rungs(of: Subject, *, public: bool, first: str | None = None) -> Iterator[Rung]:
     """All ways, the one named `first` before the others."""
-    names = sorted(_PUBLIC if public else _ALL, key=lambda name: name != first)
-    for name in names:
+    for name in _order(first, _PUBLIC if public else _ALL):
         view = "public" if name.startswith("public") else ""
         root = f"/archivist/v2/attachments/{view}assets/{of.asset}"
         if name == "blob":
@@ -60,3 +60,8 @@ def rungs(of: Subject, *, public: bool, first: str | None = None) -> Iterator[Ru
             yield Rung(name, f"{root}/{of.blob}")
         elif of.event:
             yield Rung(name, f"{root}/events/{of.event}/{of.blob}")
+
+
+@functools.lru_cache
+def _order(first: str | None, names: tuple[str, ...]) -> list[str]:
+    return sorted(names, key=lambda name: name != first)
