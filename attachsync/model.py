@@ -64,6 +64,8 @@ class Page:
     marks: Mapping[str, JSON] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     """Keys, or with a `/` at the end all keys below, of which the service says for certain that they are no more."""
+    unchanged: int = 0
+    """So many more are named that need no look: all of what they come from is as it was when they were taken."""
     census: int | None = None
     """Of a listing that names everything each time: how many things this page names. None: only what is new."""
 

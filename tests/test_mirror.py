@@ -361,6 +361,25 @@ async def test_assets_that_come_into_sight_later_bring_their_older_events(ledger
     assert ledger.stored() == {sha256(b"seen"), sha256(b"old")}
 
 
+async def test_assets_that_are_as_they_were_are_only_counted(ledger: Ledgers) -> None:
+    """However many attachments they name. One that changes is taken anew."""
+    trail = ledger.box.datatrails
+    ledger.tracks += "events = false\n"
+    many = {f"a{number}": attached(ledger, b"%d" % number) for number in range(700)}
+    still, changing = trail.add_asset(many), trail.add_asset({"b": attached(ledger, b"b")})
+    for step in range(4):
+        _, recorder = await ledger.sync()
+        (tally,) = recorder.tallies.values()
+        assert tally["listed"] == 701 + (step >= 2)
+        assert tally["new"] == {0: 701, 2: 1}.get(step, 0)
+        if step == 1:
+            trail.add_event(changing, {}, {"c": attached(ledger, b"c")})
+    assert len(ledger.shown()) == 702
+    with ledger.index() as index:
+        marks = index.attachments.cursors(ledger.config().tracks[0].name)
+        assert [str(marks.get(f"asset/{asset.uuid}")).split(", ")[1] for asset in (still, changing)] == ["700]", "2]"]
+
+
 async def test_attribute_filters_leave_out_the_events_of_other_assets(ledger: Ledgers) -> None:
     """The wildcard feed of events is not filtered by the service."""
     trail = ledger.box.datatrails

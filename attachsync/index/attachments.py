@@ -17,8 +17,15 @@ def canonical(value: object) -> str:
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_path = functools.lru_cache(1024)(_ENCODER.encode)
-"""Each is asked for a few times in a row."""
+
+
+@functools.lru_cache(1024)
+def _path(path: tuple[str, ...]) -> str:
+    """The same of a path. Each is asked for a few times in a row, and most are plain."""
+    text = "".join(path)
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return '["' + '","'.join(path) + '"]'
+    return canonical(path)
 
 
 class Attachments:
@@ -47,7 +54,7 @@ class Attachments:
             for feed, cursor in page.marks.items():
                 sql = "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
                 self._db.run(sql, track, feed, canonical(cursor))
-        return Taken(len(items), len(new), len(changed))
+        return Taken(len(items) + page.unchanged, len(new), len(changed))
 
     def unknown(self, track: str, page: Page) -> list[Attachment]:
         """The items of a page that are not known in this version; nothing is written."""

@@ -1,5 +1,7 @@
 """Assets, events and `/info` as frozen values, and the attachments they name. Pure (specs/datatrails.md 1.3 to 1.6)."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,12 +38,22 @@ _EVENT_FACTS = (
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One asset: its uuid, and what its current attributes name."""
+    """One asset: its uuid, and its current attributes."""
 
     uuid: str
     display_name: str
     status: str
-    found: tuple[Reference, ...]
+    attributes: Mapping[str, JSON]
+
+    @property
+    def found(self) -> list[Reference]:
+        """What its attributes name. Takes some time."""
+        return references({"attributes": self.attributes})
+
+    @property
+    def fingerprint(self) -> str:
+        """What differs if anything else does that is taken from it; the service shuffles its keys (1.3)."""
+        return hashlib.sha256(json.dumps([self.status, self.attributes], sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def terminal(self) -> bool:
@@ -110,7 +122,7 @@ def asset(row: JSON) -> Asset:
         uuid=uuid,
         display_name=shown if isinstance(shown, str) else "",
         status=status if isinstance(status, str) else "",
-        found=tuple(references({"attributes": attributes})),
+        attributes=attributes,
     )
 
 

@@ -1,6 +1,7 @@
 """Listing, inspecting and reading the attachments of one DataTrails account (specs/datatrails.md 1.1 to 1.7, 8)."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -28,6 +29,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 _EVENTS = "events"
+_MARK = "asset/"
+_PAGE = 500
+"""So many attachments of assets are taken at a time: an asset may have hundreds."""
 _UNCONFIRMED_WAIT = 60.0
 
 
@@ -87,14 +91,16 @@ class TrailSource:
         covered = cursors.get(_EVENTS) is None or not target.events
         query = [("tracked", "ANY"), *((f"attributes.{name}", value) for name, value in target.attributes)]
         async for listing in walk(self._http, self._http.url("/archivist/v2/assets"), query, "assets", signed=True):
-            items = tuple(item for asset in listing.assets for item in records.of_asset(track.name, asset))
-            new = [asset.uuid for asset in listing.assets if cursors.get(_mark(asset.uuid)) is None]
-            yield Page(items, {_mark(uuid): True for uuid in new} if covered else {}, census=len(listing.assets))
-            for uuid in [] if covered else new:
+            uncovered: dict[str, JSON] = {}
+            for page, marks in _in_pages(track, listing.assets, cursors):
+                fresh = {} if covered else {name: mark for name, mark in marks.items() if cursors.get(name) is None}
+                uncovered |= fresh
+                yield dataclasses.replace(page, marks={name: marks[name] for name in marks.keys() - fresh.keys()})
+            for name, mark in uncovered.items():
                 with trouble:
-                    async for events in self._walk_events(target, uuid, []):
+                    async for events in self._walk_events(target, name.removeprefix(_MARK), []):
                         yield _page_of_events(track, events.events)
-                    yield Page((), {_mark(uuid): True})
+                    yield Page((), {name: mark})
 
     async def _news(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
         """Events accepted since the cursor, of one asset or of all; the cursor moves when all pages were taken.
@@ -243,8 +249,29 @@ class _Trouble:
 
 
 def _mark(asset: str) -> str:
-    """The feed that says that an asset's events are covered."""
-    return f"asset/{asset}"
+    """The feed that says that an asset's events are covered, and what the asset was like when it was taken."""
+    return _MARK + asset
+
+
+def _in_pages(
+    track: Track, assets: Sequence[records.Asset], cursors: Cursors
+) -> Iterator[tuple[Page, dict[str, JSON]]]:
+    """What assets name, a bounded number at a time, with the marks of these assets. What was taken just so, is only
+    counted."""
+    items, marks, unchanged, census = list[Attachment](), dict[str, JSON](), 0, 0
+    for asset in assets:
+        mark, fingerprint = cursors.get(_mark(asset.uuid)), asset.fingerprint
+        census += 1
+        if isinstance(mark, list) and len(mark) == 2 and mark[0] == fingerprint and isinstance(mark[1], int):
+            unchanged += mark[1]
+            continue
+        found = records.of_asset(track.name, asset)
+        items += found
+        marks[_mark(asset.uuid)] = [fingerprint, len(found)]
+        if len(items) >= _PAGE:
+            yield Page(tuple(items), unchanged=unchanged, census=census), marks
+            items, marks, unchanged, census = [], {}, 0, 0
+    yield Page(tuple(items), unchanged=unchanged, census=census), marks
 
 
 def _is_ours(asset: str, target: Target, cursors: Cursors) -> bool:
