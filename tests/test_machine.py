@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from attachsync.index import Index
 from attachsync.sandbox.faults import Fault
 from tests.crashes import Mirrored, mirrored
 from tests.ledgers import BYTES
@@ -189,6 +191,14 @@ class Story(RuleBasedStateMachine):
         self.one.check_kept()
 
     @invariant()
+    def what_is_counted_is_there(self) -> None:
+        """The tallies that `status` shows are what counting anew comes to."""
+        if not (self.one.mirror / ".attachsync").exists():
+            return
+        with self.one.ledgers.index() as index:
+            assert tallied(index) == counted(index)
+
+    @invariant()
     def names_stay(self) -> None:
         """An attachment that got its name keeps it."""
         if not (self.one.mirror / ".attachsync").exists():
@@ -218,6 +228,23 @@ class Story(RuleBasedStateMachine):
         one.check_shown(self.shown)
         one.check_sent()
         assert one.ledgers.downloads() == 0
+
+
+def tallied(index: Index) -> tuple[set[tuple[object, ...]], tuple[int, int]]:
+    """(track, kept, state, how many), and objects and bytes."""
+    rows = index.database.rows("SELECT track, kept, state, n FROM tally WHERE n <> 0")
+    return {tuple(row) for row in rows}, index.reports.totals()
+
+
+def counted(index: Index) -> tuple[set[tuple[object, ...]], tuple[int, int]]:
+    """The same, one by one."""
+    tally: Counter[tuple[object, ...]] = Counter()
+    objects: dict[str, int] = {}
+    for row in index.database.rows("SELECT track, kept, state, digest, size FROM attachment"):
+        tally[row["track"], row["kept"], row["state"]] += 1
+        if row["digest"]:
+            objects[row["digest"]] = row["size"]
+    return {(*key, n) for key, n in tally.items()}, (len(objects), sum(objects.values()))
 
 
 def tell(examples: int, steps: int, *, random: bool) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from attachsync.index import Index
+from attachsync.model import JSON
 from attachsync.sandbox import Fault, Sandbox, write_config
 from attachsync.sandbox.content import Held
 from attachsync.sandbox.sample_ids import JPEG
@@ -166,16 +168,26 @@ def test_a_lost_wal_is_no_damage(scene: Stage) -> None:
 
 def test_an_index_of_an_earlier_version_is_taken_over(scene: Stage) -> None:
     """Without the tables that came later: readers read it, the next pass adds them."""
+    counts = counted(scene)
     with contextlib.closing(sqlite3.connect(index_of(scene))) as connection, connection:
-        for table in ("checked", "untracked", "leaving", "found"):
+        for table in ("checked", "untracked", "leaving", "found", "tally", "total"):
             connection.execute(f"DROP TABLE {table}")
+        for trigger in ("tally_new", "tally_moved", "total_moved"):
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("DELETE FROM meta WHERE key = 'tallied'")
     before = listed(scene)
     assert scene.run("verify", "--sample", "50%").code == 0
-    assert scene.run("status").code == 0
+    assert counted(scene) == counts
     assert scene.run("prune", "--dry-run", "--untracked").code == 0
     assert scene.run("sync").code == 0
-    assert listed(scene) == before
+    assert (listed(scene), counted(scene)) == (before, counts)
     assert scene.run("verify").code == 0
+
+
+def counted(scene: Stage) -> tuple[JSON, JSON, JSON]:
+    """What `status` says of how much there is."""
+    status = json.loads(scene.run("status", "--json").out)
+    return status["tracks"][0]["counts"], status["store"]["objects"], status["store"]["bytes"]
 
 
 # --- services that state no digest -----------------------------------------------------------------------------------

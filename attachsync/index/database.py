@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attachsync.errors import IndexDamagedError, StorageError
-from attachsync.index.schema import ENSURED, LATER, SCHEMA, VERSION
+from attachsync.index.schema import ENSURED, LATER, SCHEMA, TALLIED, TALLY, VERSION
 
 FILE = "index.sqlite3"
 _LOG_PAGES = 4096
@@ -100,6 +100,10 @@ class Database:
             self._add("")
             for statement in ENSURED.split("\n\n"):
                 self._connection.execute(statement)
+            if self.noted(TALLIED) is None:
+                for statement in TALLY:
+                    self._connection.execute(statement)
+                self.note(TALLIED, "yes")
         self._check_version()
 
     def _add(self, temp: str) -> None:

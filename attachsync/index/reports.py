@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from attachsync.index.database import Database
+from attachsync.index.schema import TALLIED
 from attachsync.model import JSON, Digest
 from attachsync.units import rfc3339
 
@@ -101,12 +102,11 @@ class Reports:
 
     def totals(self) -> tuple[int, int]:
         """(objects, bytes) that the store should hold for what is shown now."""
-        row = self._db.row(
-            "SELECT count(*) AS n, coalesce(sum(size), 0) AS bytes FROM "
-            "(SELECT max(size) AS size FROM attachment WHERE digest IS NOT NULL GROUP BY digest)"
-        )
+        counted = """SELECT count(*) AS objects, coalesce(sum(size), 0) AS bytes FROM
+                     (SELECT max(size) AS size FROM attachment WHERE digest IS NOT NULL GROUP BY digest)"""
+        row = self._db.row("SELECT objects, bytes FROM total" if self._db.noted(TALLIED) else counted)
         assert row is not None
-        return row["n"], row["bytes"]
+        return row["objects"], row["bytes"]
 
     def digests(self) -> Iterator[Digest]:
         """Every digest the store should hold, once each, in order."""

@@ -120,11 +120,18 @@ LATER = {
     "refused": "(attachment INTEGER PRIMARY KEY, rule TEXT NOT NULL)",
     # What files/ showed when a lost index was made anew. `digest` is NULL where only the bytes themselves can tell.
     "found": "(path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID",
+    # How many attachments there are, and how much of different content they show: kept by triggers, as counting takes
+    # long. They tell nothing unless `meta` has TALLIED.
+    "tally": """(track TEXT, kept INTEGER, state TEXT, n INTEGER NOT NULL, PRIMARY KEY (track, kept, state))
+             WITHOUT ROWID""",
+    "total": "(objects INTEGER NOT NULL, bytes INTEGER NOT NULL)",
 }
 """Tables, and their columns, that an index of an earlier attachsync may lack: they are made when it is opened."""
 
 _NOW = "(julianday('now') - 2440587.5) * 86400.0"
 _INSERT = "INSERT INTO change (at, event, {}, path, sha256, size, reason)"
+_ONE_MORE = """INSERT INTO tally VALUES (NEW.track, NEW.kept, NEW.state, 1)
+      ON CONFLICT DO UPDATE SET n = n + 1;"""
 ENSURED = f"""
 CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 AND withdrawn;
 
@@ -144,6 +151,21 @@ BEGIN {_INSERT.format("attachment")}
              NEW.size, NEW.reason;
 END;
 
+CREATE TRIGGER IF NOT EXISTS tally_new AFTER INSERT ON attachment
+BEGIN {_ONE_MORE} END;
+
+CREATE TRIGGER IF NOT EXISTS tally_moved AFTER UPDATE OF track, kept, state ON attachment
+WHEN NEW.state <> OLD.state OR NEW.kept <> OLD.kept OR NEW.track <> OLD.track
+BEGIN UPDATE tally SET n = n - 1 WHERE track = OLD.track AND kept = OLD.kept AND state = OLD.state;
+      {_ONE_MORE} END;
+
+CREATE TRIGGER IF NOT EXISTS total_moved AFTER UPDATE OF digest ON attachment WHEN NEW.digest IS NOT OLD.digest
+BEGIN UPDATE total SET objects = objects - 1, bytes = bytes - coalesce(OLD.size, 0)
+      WHERE OLD.digest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attachment WHERE digest = OLD.digest);
+      UPDATE total SET objects = objects + 1, bytes = bytes + coalesce(NEW.size, 0) WHERE NEW.digest IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM attachment WHERE digest = NEW.digest AND id <> NEW.id);
+END;
+
 CREATE TRIGGER IF NOT EXISTS change_upload AFTER UPDATE OF state ON upload
 WHEN NEW.state <> OLD.state AND NEW.state IN ('sent', 'failed')
 BEGIN {_INSERT.format("upload")}
@@ -151,3 +173,13 @@ BEGIN {_INSERT.format("upload")}
 END;
 """
 """What an index of an earlier attachsync may lack besides: made whenever the index is opened for writing."""
+
+TALLIED = "tallied"
+TALLY = (
+    "DELETE FROM tally",
+    "INSERT INTO tally SELECT track, kept, state, count(*) FROM attachment GROUP BY track, kept, state",
+    "DELETE FROM total",
+    """INSERT INTO total SELECT count(*), coalesce(sum(size), 0) FROM
+       (SELECT max(size) AS size FROM attachment WHERE digest IS NOT NULL GROUP BY digest)""",
+)
+"""Counting all of it, which is done once."""

@@ -9,6 +9,7 @@ from attachsync.doubts import Doubts
 from attachsync.index.attachments import canonical
 from attachsync.index.database import Database
 from attachsync.index.entries import Taken
+from attachsync.index.schema import TALLIED
 from attachsync.model import State
 
 _FULL_TURN = "turn"
@@ -104,18 +105,24 @@ class Tracks:
 
     def counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """Track -> state -> how many attachments, but for those removed on purpose, or over before they began."""
-        sql = """SELECT track, state, count(*) AS n FROM attachment
-                 WHERE kept = 1 AND track IN (SELECT value FROM json_each(?)) GROUP BY track, state"""
         found: dict[str, dict[str, int]] = {name: {} for name in names}
-        for row in self._db.each(sql, json.dumps(list(names))):
-            found[row["track"]][row["state"]] = row["n"]
+        for row in self._db.each(self._tally(), json.dumps(list(names))):
+            if row["kept"]:
+                found[row["track"]][row["state"]] = row["n"]
         return found
+
+    def _tally(self) -> str:
+        """The query for (track, state, kept, n) of the tracks asked for."""
+        mine = "track IN (SELECT value FROM json_each(?))"
+        if self._db.noted(TALLIED):
+            return f"SELECT track, state, kept, n FROM tally WHERE {mine} AND n > 0"
+        return f"SELECT track, state, kept, count(*) AS n FROM attachment WHERE {mine} GROUP BY track, kept, state"
 
     def completeness(self, names: Sequence[str]) -> dict[str, Completeness]:
         """Track -> what became of all that it ever listed."""
         asked = json.dumps(list(names))
         mine = "track IN (SELECT value FROM json_each(?))"
-        states = f"SELECT track, state, kept, count(*) AS n FROM attachment WHERE {mine} GROUP BY track, kept, state"
+        states = self._tally()
         tried = f"""SELECT track, count(*) AS n FROM attachment INDEXED BY attachment_work
                     WHERE {mine} AND digest IS NULL AND kept AND attempted > 0
                     AND state = 'waiting' AND reason <> '' GROUP BY track"""
