@@ -141,11 +141,11 @@ class Fetcher:
         return None
 
     async def _downloaded(self, entry: Entry, facts: Facts, expected: Expected, lane: Lane, pin: Pin) -> Bytes:
-        """The bytes, fetched into the store. The lane is free for others as soon as they are here."""
+        """The bytes, fetched. The lane is free for others as soon as they are here."""
         await lane.enter()
         found = await self._downloader.download(entry, facts, expected, pin)
         lane.leave()
-        return await self._downloader.landed(found)
+        return found
 
     def _check_at(self, facts: Facts) -> float | None:
         return None if facts.again is None else self._keep.clock.now() + facts.again
@@ -250,9 +250,10 @@ class Fetcher:
             entry = _as_stated(entry, facts)
             with self._keep.store.pins.pinning() as pin:
                 found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts), pin)
-                found = await self._downloader.landed(found)
                 if found.digest != entry.shown:
                     await self._show(entry, found)
+                else:
+                    await self._downloader.landed(found)
         except NotModifiedError:
             return facts
         except _ITEM_ERRORS as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from attachsync.durable import Disk, make_folders
 from attachsync.model import Digest
-from attachsync.objects import Objects
+from attachsync.objects import Landing, Objects
 
 _FALL_BACK = {"hardlink": ("reflink", "copy"), "symlink": ("hardlink", "copy"), "reflink": ("copy",), "copy": ()}
 _CANNOT = frozenset(
@@ -35,6 +35,15 @@ class Modes:
 
 
 @dataclass(frozen=True, slots=True)
+class Placing:
+    """Bytes that `path` (relative to the mirror) is to show. `landing`: they are to be stored first."""
+
+    path: str
+    digest: Digest
+    landing: Landing | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """What became of entries: for each what went wrong with it, if anything."""
 
@@ -51,16 +60,20 @@ class Linker:
     link: str
     modes: Modes
 
-    def show(self, entries: Sequence[tuple[str, Digest]]) -> Shown:
-        """Show stored bytes at paths relative to the mirror, replacing what they showed; durable when it returns."""
+    def show(self, entries: Sequence[Placing]) -> Shown:
+        """Show bytes, replacing what their paths showed; durable when it returns. Raises what befell all of them."""
+        landings = [entry.landing for entry in entries if entry.landing is not None]
+        landed = iter(self.objects.land(landings) if landings else ())
         folders: set[str] = set()
         shown = Shown([], {})
-        for path, digest in entries:
+        for entry in entries:
+            error = None if entry.landing is None else next(landed)
             try:
-                folders.update(self._show(path, digest, shown.fell_back))
-                shown.errors.append(None)
-            except OSError as error:
-                shown.errors.append(error)
+                if error is None:
+                    folders.update(self._show(entry.path, entry.digest, shown.fell_back))
+            except OSError as befell:
+                error = befell
+            shown.errors.append(error)
         Disk(self.objects.root).sync_folders(folders)
         return shown
 

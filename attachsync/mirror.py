@@ -29,6 +29,7 @@ from attachsync.index import Entry, Taken, Wanted
 from attachsync.keeping import Keeping
 from attachsync.lane import Lane
 from attachsync.model import Account, Source, Track
+from attachsync.rhythm import Rhythm
 from attachsync.sources.service import Pull
 from attachsync.trouble import Trouble
 
@@ -131,8 +132,7 @@ class Mirror:
 
     async def _tidy(self, tracks: Iterable[Track]) -> None:
         """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
-        for track in tracks:
-            await retention.enforce(self._keep, track, self._ahead)
+        await retention.enforce(self._keep, self.account.name, tracks, self._ahead)
         await self._keep.manifest.publish()
         self._keep.store.worker.rest()
 
@@ -178,16 +178,18 @@ class Mirror:
     async def _list_forever(self, interval: Callable[[Track], float], turn: Turn) -> None:
         gate = asyncio.Semaphore(_LISTERS)
         async with asyncio.TaskGroup() as group:
-            for track in self.tracks.values():
-                group.create_task(self._keep_listing(track, interval(track), gate, turn))
+            for number, track in enumerate(self.tracks.values(), 1):
+                rhythm = Rhythm(interval(track), number / len(self.tracks))
+                group.create_task(self._keep_listing(track, rhythm, gate, turn))
 
-    async def _keep_listing(self, track: Track, interval: float, gate: asyncio.Semaphore, turn: Turn) -> None:
+    async def _keep_listing(self, track: Track, rhythm: Rhythm, gate: asyncio.Semaphore, turn: Turn) -> None:
         clock, look, asked = self._keep.clock, self._looks[track.name], False
         while True:
             async with gate:
                 look.clear()
-                seen, due = _stamps(self._pull.watched(track.options)), clock.monotonic() + interval
+                seen, began = _stamps(self._pull.watched(track.options)), clock.monotonic()
                 after = await self._list(track, turn, thorough=asked)
+            due = began + rhythm.span(news=turn.seen[track.name].has_news)
             due = due if after is None else min(due, clock.monotonic() + max(after, 1.0))
             while (rest := due - clock.monotonic()) > 0:
                 asked = await clock.wait(look, min(rest, _GLANCE) if seen else rest)
@@ -236,7 +238,8 @@ class Mirror:
                     index.removals.vanish(track.name, page.gone)
             turn.seen[track.name] = turn.seen[track.name].plus(taken)
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)
-            self._more.set()
+            if page.items or page.gone:
+                self._more.set()
             named += [] if page.census is None else [page.census]
         if named:
             index.tracks.counted(track.name, sum(named), now())

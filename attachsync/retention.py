@@ -4,7 +4,7 @@ Rows are marked first, then taken out of files/, and of the store when nothing e
 is cut short is found by its mark.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import structlog
@@ -20,15 +20,18 @@ _MOST_SKEW = 3600.0
 """With this machine's clock further than this (seconds) from the service's, nothing is removed because of its age."""
 
 
-async def enforce(keep: Keeping, track: Track, ahead: Callable[[], Awaitable[float | None]]) -> None:
-    """Remove what a track has kept for longer than it should, and what is marked; each is said. Raises StorageError.
+async def enforce(
+    keep: Keeping, account: str, tracks: Iterable[Track], ahead: Callable[[], Awaitable[float | None]]
+) -> None:
+    """Remove what an account's tracks have kept for longer than they should, and what is marked; each is said.
 
     `ahead` tells by how much our clock is ahead of the service's, None where that cannot be known: a clock that jumped
-    must not empty a mirror. It is asked only where something is to leave.
+    must not empty a mirror. It is asked only where something is to leave. Raises StorageError.
     """
-    if track.retain is not None:
-        await _mark_old(keep, track, track.retain, ahead)
-    await finish(keep, track.account)
+    for track in tracks:
+        if track.retain is not None:
+            await _mark_old(keep, track, track.retain, ahead)
+    await finish(keep, account)
 
 
 async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[[], Awaitable[float | None]]) -> None:

@@ -1,4 +1,4 @@
-"""Stored bytes get their readable names, and then their rows: in groups, and in this order (architecture 4)."""
+"""Bytes are stored, get their readable names, and then their rows: in groups, and in this order (architecture 4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from attachsync.clock import Clock
 from attachsync.groups import Groups
 from attachsync.incoming import Bytes
 from attachsync.index import Entry, Index
+from attachsync.linking import Placing
 from attachsync.manifest import Change, Manifest
 from attachsync.store import Store, storage_error, storage_errors
 from attachsync.views import Views
@@ -27,7 +28,7 @@ class _Showing:
 
 
 class Showing:
-    """The last steps of an attachment on its way: its entry under `files/`, durable, then its row."""
+    """The last steps of an attachment on its way: its bytes, its entry under `files/`, durable, then its row."""
 
     def __init__(self, index: Index, store: Store, views: Views, manifest: Manifest, clock: Clock) -> None:
         self._index = index
@@ -42,7 +43,7 @@ class Showing:
         attachments = self._index.attachments
         path = attachments.claim(entry.account, entry.attachment, found.media_type)
         moves = entry.path is not None and entry.path != path
-        with self._manifest.outdated() as change:
+        with self._manifest.outdated() as change, self._store.landing(found.incoming):
             showing = _Showing(entry, found, path, change, is_last=not moves)
             await self._groups.add(showing)
             if moves:
@@ -55,7 +56,7 @@ class Showing:
 
     def _show(self, group: Sequence[_Showing]) -> list[Exception | None]:
         with storage_errors(self._store.mirror):
-            errors = self._views.show_all([(one.path, one.found.digest) for one in group])
+            errors = self._views.show_all([_placing(one.path, one.found) for one in group])
         return [error and storage_error(error, self._store.mirror) for error in errors]
 
     def _record(self, group: Sequence[_Showing]) -> None:
@@ -72,3 +73,7 @@ class Showing:
         if recorded and one.is_last:
             one.change.shows(one.path, found.digest, before)
         return recorded
+
+
+def _placing(path: str, found: Bytes) -> Placing:
+    return Placing(path, found.digest, None if found.incoming is None else found.incoming.landing())

@@ -171,13 +171,20 @@ class Store:
 
     async def land(self, incoming: Incoming) -> None:
         """Give a body that was received its name in `sha256/`, durably, with others that come at the same time."""
-        held = incoming.held
+        with self.landing(incoming):
+            await self._groups.add(incoming)
+
+    @contextlib.contextmanager
+    def landing(self, incoming: Incoming | None) -> Iterator[None]:
+        """A body that was received (None: there is none) is stored within; it is let go of at the end."""
+        held = incoming.held if incoming else 0
         self._in_memory += held
         try:
-            await self._groups.add(incoming)
+            yield
         finally:
             self._in_memory -= held
-            incoming.discard()
+            if incoming:
+                incoming.discard()
 
     def _land(self, bodies: Sequence[Incoming]) -> list[Exception | None]:
         with storage_errors(self.mirror):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from attachsync.durable import fsync_folder, make_folder
-from attachsync.linking import Linker, Modes
+from attachsync.linking import Linker, Modes, Placing
 from attachsync.model import Digest
 from attachsync.store import Store
 
@@ -30,12 +30,12 @@ class Views:
 
     def show(self, path: str, digest: Digest) -> None:
         """Show stored bytes at `path` (relative to the mirror), replacing what it showed; durable when it returns."""
-        error = self.show_all([(path, digest)])[0]
+        error = self.show_all([Placing(path, digest)])[0]
         if error is not None:
             raise error
 
-    def show_all(self, entries: Sequence[tuple[str, Digest]]) -> list[OSError | None]:
-        """The same for many, in less time: for each what went wrong with it, if anything."""
+    def show_all(self, entries: Sequence[Placing]) -> list[OSError | None]:
+        """The same for many, stored first where they are not: for each what went wrong with it, if anything."""
         shown = self._worker.do(self._linker.show, entries)
         for kind, reason in shown.fell_back.items():
             if kind not in self._reported:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from attachsync.linking import Linker, Modes
+from attachsync.linking import Linker, Modes, Placing
 from attachsync.model import Digest
 from attachsync.objects import Landing, Objects
 from attachsync.worker import Worker
 
-MANY = 100
+MANY = 200
 
 
 @pytest.fixture
@@ -64,15 +64,17 @@ def test_bytes_and_names_are_the_same_wherever_it_is_done(worker: Worker, object
     linker = Linker(objects, "hardlink", Modes())
     for _ in range(2):
         for word in ("here", "there"):
-            landed = bodies(word)
-            assert worker.do(objects.land, landed) == [None] * MANY
-            names = [(f"files/a/{word}/{body.content[0].decode()}", body.digest) for body in landed]
-            assert worker.do(linker.show, names).errors == [None] * MANY
-            for path, digest in names:
-                stored = Path(objects.location(digest))
-                assert hashlib.sha256(stored.read_bytes()).hexdigest() == digest
-                assert stored.stat().st_mode & 0o777 == objects.mode
-                assert Path(objects.root, path).samefile(stored)
+            half = len(landed := bodies(word)) // 2
+            assert worker.do(objects.land, landed[:half]) == [None] * half
+            names = [f"files/a/{word}/{body.content[0].decode()}" for body in landed]
+            stored = [Placing(path, body.digest) for path, body in zip(names[:half], landed[:half], strict=True)]
+            coming = [Placing(path, body.digest, body) for path, body in zip(names[half:], landed[half:], strict=True)]
+            assert worker.do(linker.show, stored + coming).errors == [None] * MANY
+            for path, body in zip(names, landed, strict=True):
+                file = Path(objects.location(body.digest))
+                assert hashlib.sha256(file.read_bytes()).hexdigest() == body.digest
+                assert file.stat().st_mode & 0o777 == objects.mode
+                assert Path(objects.root, path).samefile(file)
     assert list(Path(objects.root, ".attachsync/tmp").iterdir()) == []
 
 

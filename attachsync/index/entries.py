@@ -39,6 +39,11 @@ class Taken:
     new: int = 0
     changed: int = 0
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything was not known so."""
+        return self.new + self.changed > 0
+
     def plus(self, other: "Taken") -> "Taken":
         """What both pages brought."""
         return Taken(self.listed + other.listed, self.new + other.new, self.changed + other.changed)

@@ -136,7 +136,7 @@ ENSURED = f"""
 CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 AND withdrawn;
 
 CREATE INDEX IF NOT EXISTS attachment_came ON attachment (json_extract(record, '$.sha256'))
-    WHERE json_extract(record, '$.size') IS NOT NULL AND digest IS NULL AND kept;
+    WHERE digest IS NULL AND kept AND json_extract(record, '$.size') IS NOT NULL;
 
 CREATE TRIGGER IF NOT EXISTS change_shown AFTER UPDATE OF shown ON attachment
 WHEN NEW.shown IS NOT NULL AND NEW.kept AND (OLD.shown IS NULL OR OLD.shown <> NEW.shown OR OLD.path <> NEW.path)

@@ -83,8 +83,8 @@ class TrailSource:
     async def _assets(self, track: Track, target: Target, cursors: Cursors, trouble: "_Trouble") -> AsyncIterator[Page]:
         if target.asset is not None:
             asset = await self._asset(target, target.asset)
-            items = tuple(records.of_asset(track.name, asset))
-            yield Page(items, census=len(items))
+            for page, marks in _in_pages(track, [asset], cursors):
+                yield dataclasses.replace(page, marks=marks, census=len(page.items) + page.unchanged)
             return
         # The first walk of the event feed covers all assets, and they are marked. One that comes into sight later (a
         # policy was granted, an attribute changed) has its older events listed by itself.
