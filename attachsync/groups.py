@@ -18,7 +18,7 @@ from attachsync.threads import ended
 T = TypeVar("T")
 
 _MANY = 8
-_MOMENT = 0.02
+_MOMENT = 0.05
 """After a group of so many, the next one begins so long (seconds) after it did."""
 
 

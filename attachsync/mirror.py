@@ -37,7 +37,7 @@ E = TypeVar("E", bound=BaseException)
 Start = Callable[[Coroutine[Any, Any, None]], object]
 """Begins a task of the session."""
 
-_AHEAD = 32
+_AHEAD = 64
 """For each attachment that is asked for at a time (but the first) so many are under way: they wait for the disk, which
 takes many at once, while the next ones are asked for."""
 _LISTERS = 4

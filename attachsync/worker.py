@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MUCH = 64
+_MUCH = 16
 """So many items at once are worth starting a process for,"""
-_FEW = 8
+_FEW = 4
 """and fewer than this not worth bothering it."""
 _REST = 10.0
 """Unused for so many seconds, it may end."""

@@ -154,3 +154,42 @@ async def test_what_was_stored_is_not_downloaded_again(tmp_path: Path) -> None:
         before = one.ledgers.box.count("GET", BYTES)
         await one.sync()
         assert 20 <= before + one.ledgers.box.count("GET", BYTES) <= 20 + 4
+
+
+async def ended(pidfd: int) -> None:
+    """Wait for the end of a process that is nobody's child here."""
+    gone = asyncio.Event()
+    asyncio.get_running_loop().add_reader(pidfd, gone.set)
+    await gone.wait()
+    asyncio.get_running_loop().remove_reader(pidfd)
+    os.close(pidfd)
+
+
+@pytest.mark.timeout(300)
+async def test_a_kill_ends_the_process_for_the_disk_too(tmp_path: Path) -> None:
+    """In the midst of many small files: nothing is written behind a dead daemon's back, and nothing is lost."""
+    async with mirrored(tmp_path) as one:
+        trail, asset = one.ledgers.box.datatrails, one.ledgers.box.datatrails.add_asset({})
+        helpers, files = 0, 0
+        async with forks(one.write_config(), "run") as daemons:
+            for _ in range(8):
+                values = {}
+                for _ in range(150):
+                    files += 1
+                    values[f"a{files}"] = trail.attach(trail.add_blob(b"%d" % files, "text/plain", "SCANNED_OK"))
+                trail.add_event(asset, values)
+                process, asked = await daemons.start(), one.ledgers.box.requests
+                await asked.until(asked.arrived() + 250)
+                found = [thread.read_text().split() for thread in Path(f"/proc/{process}/task").glob("*/children")]
+                watched = [os.pidfd_open(int(pid)) for pids in found for pid in pids]
+                os.kill(process, signal.SIGKILL)
+                assert await daemons.ended() == -signal.SIGKILL
+                for pidfd in watched:
+                    await ended(pidfd)
+                helpers += len(watched)
+                one.check_whole()
+        assert helpers
+        summary, _ = await one.sync()
+        assert not summary.incomplete
+        one.check_whole()
+        assert len(one.ledgers.shown()) == files

@@ -87,7 +87,7 @@ def test_few_are_done_here(worker: Worker) -> None:
 def test_what_it_raises_is_raised_here(worker: Worker) -> None:
     """As it was."""
     started(worker)
-    with pytest.raises(PermissionError, match="100 items") as error:
+    with pytest.raises(PermissionError, match=f"{MANY} items") as error:
         worker.do(refused, range(MANY))
     assert error.value.errno == 13
 
