@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_LARGE = 1 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -82,17 +84,23 @@ def timed(command: Sequence[str], log: Path) -> Run:
 
 
 def race(contenders: Sequence[Contender], rounds: int, folder: Path) -> list[Result]:
-    """All contenders in turn, `rounds` times, each in a new folder; what one wrote is on the disk before the next."""
+    """All contenders in turn, `rounds` times, each in a new folder; what one wrote is on the disk before the next.
+
+    What they wrote is removed at the end, if it is not too large: for half a minute after many files were removed, ext4
+    takes far longer to make new ones.
+    """
     results = [Result(one.name) for one in contenders]
+    shutil.rmtree(folder, ignore_errors=True)
     for number in range(rounds):
         pairs = list(zip(contenders, results, strict=True))
         shift = number % len(pairs)  # nobody always runs first
-        for one, result in pairs[shift:] + pairs[:shift]:
-            place = folder / "target"
-            shutil.rmtree(place, ignore_errors=True)
+        for turn, (one, result) in enumerate(pairs[shift:] + pairs[:shift]):
+            place = folder / f"{number}-{turn}"
             place.mkdir(parents=True)
             command = one.command(place)
             os.sync()
             result.runs.append(timed(command, folder / "output"))
-    shutil.rmtree(folder / "target", ignore_errors=True)
+            if sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) > _LARGE:
+                shutil.rmtree(place)
+    shutil.rmtree(folder, ignore_errors=True)
     return results
