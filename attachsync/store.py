@@ -32,7 +32,7 @@ _BLOCK = 1024 * 1024
 """Bodies are hashed and written in blocks of this (bytes)."""
 _SMALL = 256 * 1024
 """Bodies up to this size are hashed where they are, and written by the group that they land in."""
-_IN_MEMORY = 16 * 1024 * 1024
+_IN_MEMORY = 8 * 1024 * 1024
 """So many bytes of them wait for that in memory."""
 _GROUP = 256
 _THREADS = 8

@@ -90,7 +90,9 @@ class Mirror:
 class Daemon:
     """`[daemon]`."""
 
-    interval: float = keys.key(keys.duration(1), "between two passes over a track", 300.0)
+    interval: float = keys.key(
+        keys.duration(1), "between two passes over a track, at most: less after something new", 300.0
+    )
     concurrency: int = keys.key(keys.count, "downloads in flight, all accounts together", 16)
     log_format: str = keys.key(keys.choice("auto", "console", "json"), "how log lines look", "auto")
     metrics: str | None = keys.key(_metrics, "where metrics and /healthz are served", None)
@@ -118,7 +120,7 @@ class Track:
 
     account: str = keys.key(keys.text, "which account")
     name: str | None = keys.key(keys.text, "unique name", None)
-    interval: float | None = keys.key(keys.duration(1), "between two passes", None)
+    interval: float | None = keys.key(keys.duration(1), "between two passes, at most", None)
     retain: float | None = keys.key(keys.duration(1, word="forever"), "how long a file is kept, from mirroring", None)
     on_gone: str = keys.key(keys.choice("keep", "delete"), "when the service says for certain that it is gone", "keep")
 
