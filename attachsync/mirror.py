@@ -238,7 +238,7 @@ class Mirror:
                     index.removals.vanish(track.name, page.gone)
             turn.seen[track.name] = turn.seen[track.name].plus(taken)
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)
-            if page.items or page.gone:
+            if taken.has_news or taken.again or page.gone:
                 self._more.set()
             named += [] if page.census is None else [page.census]
         if named:

@@ -47,14 +47,15 @@ class Attachments:
                 self._insert(account, item, now)
             for item in changed:
                 self._change(item, now)
+            again = 0
             for key in items.keys() & known.keys():
-                self._refresh(known[key], items[key])
+                again += self._refresh(known[key], items[key])
                 if items[key].recheck:
-                    self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", now, known[key]["id"])
+                    again += self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", now, known[key]["id"])
             for feed, cursor in page.marks.items():
                 sql = "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
                 self._db.run(sql, track, feed, canonical(cursor))
-        return Taken(len(items) + page.unchanged, len(new), len(changed))
+        return Taken(len(items) + page.unchanged, len(new), len(changed), again)
 
     def unknown(self, track: str, page: Page) -> list[Attachment]:
         """The items of a page that are not known in this version; nothing is written."""
@@ -80,15 +81,19 @@ class Attachments:
                  WHERE track = ? AND key = ?"""
         self._db.run(sql, *_described(item), now, item.track, item.key)
 
-    def _refresh(self, known: sqlite3.Row, item: Attachment) -> None:
-        """Keep what else was said; another name for the same content makes the row work, which needs no download."""
+    def _refresh(self, known: sqlite3.Row, item: Attachment) -> bool:
+        """Keep what else was said; another name for the same content makes the row work, which needs no download.
+
+        Whether it does.
+        """
         wanted, meta = _path(item.path), canonical(item.meta)
         if known["version"] != item.version or (known["meta"], known["wanted"]) == (meta, wanted):
-            return
+            return False
         self._db.run("UPDATE attachment SET meta = ?, wanted = ? WHERE id = ?", meta, wanted, known["id"])
         if known["wanted"] != wanted:
             again = "UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0 WHERE id = ?"
             self._db.run(again + " AND digest IS NOT NULL", known["id"])
+        return bool(known["wanted"] != wanted)
 
     def cursors(self, track: str, *, thorough: bool = False) -> "TrackCursors":
         """How far each feed of a track was listed; `thorough` as `Cursors` has it."""

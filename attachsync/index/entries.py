@@ -38,6 +38,8 @@ class Taken:
     listed: int = 0
     new: int = 0
     changed: int = 0
+    again: int = 0
+    """Of those that are the same, so many are to be looked at again."""
 
     @property
     def has_news(self) -> bool:
@@ -46,7 +48,12 @@ class Taken:
 
     def plus(self, other: "Taken") -> "Taken":
         """What both pages brought."""
-        return Taken(self.listed + other.listed, self.new + other.new, self.changed + other.changed)
+        return Taken(
+            self.listed + other.listed,
+            self.new + other.new,
+            self.changed + other.changed,
+            self.again + other.again,
+        )
 
 
 @dataclass(frozen=True, slots=True)
