@@ -7,7 +7,7 @@ import asyncio
 import functools
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -232,9 +232,9 @@ class Mirror:
         index.tracks.begin(track.name, track.account, identity, rules, now())
         named: list[int] = []
         async for page in self._source.pages(track, index.attachments.cursors(track.name, thorough=thorough)):
-            with index.database.transaction(durable=bool(page.gone)):
+            with index.database.transaction(durable=True) if page.gone else nullcontext():
                 taken = index.attachments.take(self.account.name, track.name, page, now())
-                if track.on_gone == "delete":
+                if page.gone and track.on_gone == "delete":
                     index.removals.vanish(track.name, page.gone)
             turn.seen[track.name] = turn.seen[track.name].plus(taken)
             observer.listed(self.account.name, track.name, taken.listed, taken.new + taken.changed)

@@ -68,7 +68,7 @@ async def _watch(path: Path, signals: Signals) -> None:
     try:
         while True:
             places = [place for place in (path.parent, beside) if place.is_dir()]
-            async for _ in awatch(*places, watch_filter=is_config, recursive=False, step=50, debounce=300):
+            async for _ in awatch(*places, watch_filter=is_config, recursive=False, step=200, debounce=400):
                 signals.reload.set()
                 if beside.is_dir() != (beside in places):
                     break  # config.d came or went: watch what is there now

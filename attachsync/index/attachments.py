@@ -38,6 +38,8 @@ class Attachments:
 
     def take(self, account: str, track: str, page: Page, now: float) -> Taken:
         """Take a page's items and its marks, in one transaction. A changed version makes its row work again."""
+        if not page.items and not page.marks:
+            return Taken(page.unchanged)
         items = {item.key: item for item in reversed(page.items)}
         with self._db.transaction():
             known = self._known(track, items)

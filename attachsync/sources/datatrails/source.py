@@ -119,7 +119,9 @@ class TrailSource:
             for event in listing.events:
                 latest = max(event.accepted or 0.0, latest or 0.0) or None
             yield _page_of_events(track, [event for event in listing.events if _is_ours(event.asset, target, cursors)])
-        yield Page((), {_EVENTS: watermark(cursor, latest, now, None if after else pages)})
+        mark = watermark(cursor, latest, now, None if after else pages)
+        if mark != cursor:
+            yield Page((), {_EVENTS: mark})
 
     def _walk_events(self, target: Target, asset: str | None, query: Query) -> AsyncIterator[records.Listing]:
         url = self._http.url(f"/archivist/v2/{target.kind}/{asset or '-'}/events")
