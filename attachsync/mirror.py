@@ -134,7 +134,8 @@ class Mirror:
         """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
         await retention.enforce(self._keep, self.account.name, tracks, self._ahead)
         await self._keep.manifest.publish()
-        self._keep.store.worker.rest()
+        if self._keep.store.worker.is_at_rest:
+            await self._keep.store.run(self._keep.store.worker.close)
 
     async def _ahead(self) -> float | None:
         """By how much our clock is ahead of the service's: where nothing was asked, as all is over, it is asked now."""

@@ -79,17 +79,19 @@ class Worker:
         with theirs:
             command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
             try:
-                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                )
             except OSError:
                 ours.close()
                 self._is_lost = True
                 return
         self._connection = ours
 
-    def rest(self) -> None:
-        """End the process if it has not been used for a while."""
-        if self._process is not None and time.monotonic() - self._used_at > _REST:
-            self.close()
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether there is a process that has not been used for a while. Does not block."""
+        return self._process is not None and time.monotonic() - self._used_at > _REST
 
     def close(self) -> None:
         """End the process."""
