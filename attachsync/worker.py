@@ -52,7 +52,7 @@ class Worker:
             if connection is not None:
                 try:
                     connection.send((function, items))
-                    is_done, said = connection.recv()
+                    is_done, said = connection.recv()  # what `function` made of them, or raised
                 except (OSError, EOFError):
                     self._is_lost = True
                 else:
