@@ -3,6 +3,7 @@
 A command's module is imported when the command is used: `--version` and `--help` import none of them.
 """
 
+import gc
 import importlib
 import io
 import os
@@ -19,6 +20,8 @@ from attachsync.errors import AttachsyncError, ConfigError, MirrorHeldError
 from attachsync.units import printable
 
 INTERNAL, HELD, CONFIG, INTERRUPTED, TERMINATED = 70, 75, 78, 130, 143
+_GARBAGE = (20_000, 20, 20)
+"""Imports leave no garbage, and what is made for a request goes without the collector: it need not look so often."""
 
 COMMANDS = {
     "check": ("check", "Check the config, and name every fault at once."),
@@ -101,6 +104,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
     signal.signal(signal.SIGTERM, _terminate)
+    gc.set_threshold(*_GARBAGE)
     sys.exit(_guarded())
 
 

@@ -1,7 +1,6 @@
 """What commands share: the config, running coroutines under signals, and printing results."""
 
 import asyncio
-import gc
 import json
 import os
 import signal
@@ -33,8 +32,6 @@ __all__ = [
 T = TypeVar("T")
 
 _TERMINATED = 143
-_GARBAGE = (20_000, 20, 20)
-"""What is made for a request goes without the collector, which need not look at it all the time."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -71,7 +68,6 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in an event loop of its own, as `asyncio.run` does; this one takes less time for each request."""
     import uvloop
 
-    gc.set_threshold(*_GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 
