@@ -168,6 +168,11 @@ class Http:
         if not start and response.status != 200:
             response.close()
             raise MalformedError(f"{where}: HTTP {response.status}, but no attachment")
+        try:
+            await self._answers.arrived(response)
+        except BaseException:
+            response.close()
+            raise
         return self._answers.body(response, where, start)
 
     async def _continued(

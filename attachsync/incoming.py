@@ -144,6 +144,7 @@ class Incoming:
     def landing(self) -> Landing:
         """What is to get the name of its digest."""
         path = None if self.path is None else str(self.path)
+        assert self.held == (self.size if path is None else 0)  # all of it in one place
         return Landing(self.digest, self.size, tuple(self._held), path, self.is_durable)
 
     def _let_go(self) -> None:

@@ -144,7 +144,7 @@ class Store:
         self._coming.add(incoming)
         try:
             await self._receive(chunks, incoming, limit)
-            if incoming.path or incoming.held > min(_SMALL, _IN_MEMORY - self._in_memory) or incoming.fault():
+            if part or incoming.path or incoming.held > min(_SMALL, _IN_MEMORY - self._in_memory) or incoming.fault():
                 await self.run(incoming.complete)
             pin.add(incoming.digest)
             if part:

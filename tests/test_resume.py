@@ -100,6 +100,17 @@ async def test_what_came_is_kept_and_continued(large: Ledgers) -> None:
     assert sent(large) == [(206, f"bytes={said['size']}-", BODY.size - said["size"])]
 
 
+async def test_a_rest_that_is_small_joins_what_is_kept(large: Ledgers) -> None:
+    """It comes at once, and is not all that there is."""
+    await broken_off(large)
+    path, said = sidecar(large)
+    begun = b"".join(BODY.chunks())[:-1000]
+    path.with_suffix("").write_bytes(begun)
+    path.write_text(json.dumps({**said, "size": len(begun), "sha256": hashlib.sha256(begun).hexdigest()}))
+    await whole(large)
+    assert sent(large) == [(206, f"bytes={len(begun)}-", 1000)]
+
+
 async def test_each_try_goes_on_where_the_last_one_ended(large: Ledgers) -> None:
     """Within a pass, too."""
     large.box.faults.add(Fault(path=BYTES, kind="truncate", after=HALF // 3, times=2))
