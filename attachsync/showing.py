@@ -39,19 +39,22 @@ class Showing:
         self._groups = Groups(self._show, store.threads, most=_GROUP, after=self._record)
 
     async def show(self, entry: Entry, found: Bytes) -> str | None:
-        """Show and record: the path; None if another version was listed meanwhile. Raises StorageError."""
-        attachments = self._index.attachments
-        path = attachments.claim(entry.account, entry.attachment, found.media_type)
-        moves = entry.path is not None and entry.path != path
-        with self._manifest.outdated() as change, self._store.landing(found.incoming):
-            showing = _Showing(entry, found, path, change, is_last=not moves)
-            await self._groups.add(showing)
-            if moves:
-                if entry.path and entry.shown and not attachments.shows(entry.path, entry.shown, entry.id)[0]:
-                    await self._store.run(self._views.hide, entry.path)
-                showing.recorded = self._recorded(showing)
-            if not showing.recorded and path != entry.path:
-                await self._store.run(self._views.hide, path)  # its version changed meanwhile, and its name
+        """Store, show and record: the path; None if another version was listed meanwhile. Raises StorageError."""
+        with self._store.landing(found.incoming):
+            path = self._index.attachments.claim(entry.account, entry.attachment, found.media_type)
+            with self._manifest.outdated() as change:
+                return await self._shown(entry, found, path, change)
+
+    async def _shown(self, entry: Entry, found: Bytes, path: str, change: Change) -> str | None:
+        attachments, moves = self._index.attachments, entry.path is not None and entry.path != path
+        showing = _Showing(entry, found, path, change, is_last=not moves)
+        await self._groups.add(showing)
+        if moves:
+            if entry.path and entry.shown and not attachments.shows(entry.path, entry.shown, entry.id)[0]:
+                await self._store.run(self._views.hide, entry.path)
+            showing.recorded = self._recorded(showing)
+        if not showing.recorded and path != entry.path:
+            await self._store.run(self._views.hide, path)  # its version changed meanwhile, and its name
         return path if showing.recorded else None
 
     def _show(self, group: Sequence[_Showing]) -> list[Exception | None]:

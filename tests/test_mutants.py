@@ -29,7 +29,7 @@ class Mutant:
 
 
 _NEWS = "            yield _page_of_events(track, [event for event in listing.events if"
-_SHOW = "            await self._groups.add(showing)\n"
+_SHOW = "        await self._groups.add(showing)\n"
 _PUT = """        self._filing.put(upload.filed_as, document, file)
         if file is not None and not self._filing.move(upload.name, upload.filed_as, file):
             self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
@@ -51,7 +51,7 @@ MUTANTS = (
         "row before bytes",
         "showing.py",
         _SHOW,
-        "            attachments.stored(entry, found.digest, found.size, found.media_type, path, 0)\n" + _SHOW,
+        "        attachments.stored(entry, found.digest, found.size, found.media_type, path, 0)\n" + _SHOW,
     ),
     Mutant(
         "cursor past an unrecorded row",
