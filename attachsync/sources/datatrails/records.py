@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _IDENTITY = re.compile(rf"(?:public)?assets/({_UUID})(?:/events/({_UUID}))?", re.IGNORECASE)
+_TAKEN_AS = 1
+"""To be counted up with every change in what is taken from an asset: all are looked at anew then."""
 _PASSING = frozenset({"PENDING", "STORED", "CONFIRMATION_STATUS_UNSPECIFIED"})
 """Confirmation states in which an attachment that is not there may still come (specs/datatrails.md 3)."""
 _EVENT_FACTS = (
@@ -53,7 +55,8 @@ class Asset:
     @property
     def fingerprint(self) -> str:
         """What differs if anything else does that is taken from it; the service shuffles its keys (1.3)."""
-        return hashlib.sha256(json.dumps([self.status, self.attributes], sort_keys=True).encode()).hexdigest()[:32]
+        said = json.dumps([_TAKEN_AS, self.status, self.attributes], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
 
     @property
     def terminal(self) -> bool:

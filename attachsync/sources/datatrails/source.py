@@ -258,8 +258,10 @@ def _mark(asset: str) -> str:
 def _in_pages(
     track: Track, assets: Sequence[records.Asset], cursors: Cursors
 ) -> Iterator[tuple[Page, dict[str, JSON]]]:
-    """What assets name, a bounded number at a time, with the marks of these assets. What was taken just so, is only
-    counted."""
+    """What assets name, a bounded number at a time, with the marks of these assets.
+
+    Of an asset that is as it was when all of it was taken, they are only counted.
+    """
     items, marks, unchanged, census = list[Attachment](), dict[str, JSON](), 0, 0
     for asset in assets:
         mark, fingerprint = cursors.get(_mark(asset.uuid)), asset.fingerprint
