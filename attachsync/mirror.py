@@ -42,6 +42,8 @@ _AHEAD = 64
 takes many at once, while the next ones are asked for."""
 _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
+_TOGETHER = 10
+"""So many tracks are listed one after the other when many are spread over the interval: each by itself takes longer."""
 _LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
 _TRACK_REST = 60.0
 """A track whose attachments are not available is left alone for this long (seconds) by a daemon."""
@@ -179,8 +181,9 @@ class Mirror:
     async def _list_forever(self, interval: Callable[[Track], float], turn: Turn) -> None:
         gate = asyncio.Semaphore(_LISTERS)
         async with asyncio.TaskGroup() as group:
-            for number, track in enumerate(self.tracks.values(), 1):
-                rhythm = Rhythm(interval(track), number / len(self.tracks))
+            many = len(self.tracks)
+            for number, track in enumerate(self.tracks.values()):
+                rhythm = Rhythm(interval(track), min(number // _TOGETHER * _TOGETHER + _TOGETHER, many) / many)
                 group.create_task(self._keep_listing(track, rhythm, gate, turn))
 
     async def _keep_listing(self, track: Track, rhythm: Rhythm, gate: asyncio.Semaphore, turn: Turn) -> None:
