@@ -35,7 +35,7 @@ class Downloader:
         if found.incoming is None:
             return found
         await self._keep.store.land(found.incoming)
-        return Bytes(found.digest, found.size, found.media_type, found.fetched, found.record)
+        return dataclasses.replace(found, incoming=None)
 
     async def download(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes:
         """Fetch; anew if it breaks off, and once more if what came is not what was stated (specs/datatrails.md 8).

@@ -141,11 +141,9 @@ class Fetcher:
         return None
 
     async def _downloaded(self, entry: Entry, facts: Facts, expected: Expected, lane: Lane, pin: Pin) -> Bytes:
-        """The bytes, fetched. The lane is free for others as soon as they are here."""
+        """The bytes, fetched in a lane, which is ours again where we had left it."""
         await lane.enter()
-        found = await self._downloader.download(entry, facts, expected, pin)
-        lane.leave()
-        return found
+        return await self._downloader.download(entry, facts, expected, pin)
 
     def _check_at(self, facts: Facts) -> float | None:
         return None if facts.again is None else self._keep.clock.now() + facts.again
@@ -300,9 +298,8 @@ def _as_stated(entry: Entry, facts: Facts) -> Entry:
 
 
 def _expected(attachment: Attachment, facts: Facts) -> Expected:
-    one, other = attachment.sha256, facts.sha256
-    digests = {digest for digest in (one, other) if digest} if one != other else {one} if one else ()
-    return Expected(frozenset(digests), facts.size if facts.size is not None else attachment.size)
+    digests = frozenset(digest for digest in (attachment.sha256, facts.sha256) if digest)
+    return Expected(digests, facts.size if facts.size is not None else attachment.size)
 
 
 def _reaction(error: AttachsyncError, entry: Entry) -> tuple[State, float, bool]:

@@ -33,8 +33,6 @@ class Expected:
         """Why bytes of this digest and size are not what was stated; None if they are."""
         if self.size is not None and size != self.size:
             return f"{size} bytes came, {self.size} are stated"
-        if self.digests == {digest}:
-            return None
         others = sorted(self.digests - {digest})
         return f"SHA-256 is {digest}, stated is {' and '.join(others)}" if others else None
 

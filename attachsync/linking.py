@@ -74,7 +74,7 @@ class Linker:
             except OSError as befell:
                 error = befell
             shown.errors.append(error)
-        Disk(self.objects.root).sync_folders(folders)
+        Disk(f"{self.objects.root}/files").sync_folders(folders)  # maybe another disk
         return shown
 
     def _show(self, path: str, digest: Digest, fell_back: dict[str, str]) -> list[str]:

@@ -3,7 +3,6 @@
 A name from outside never leaves its folder (contract 3): one path component comes in, one comes out.
 """
 
-import functools
 import hashlib
 import mimetypes
 import re
@@ -23,17 +22,16 @@ _UNSAFE = re.compile(rf'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_
 _EXTENSIONS = {"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/heic": ".heic", "application/octet-stream": ""}
 
 
-_PLAIN = re.compile(r"[0-9a-z-]{36}")
-"""Identities: most of what is asked about."""
+_PLAIN = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
+"""Identities, and folders of layouts of ours: most of what is asked about."""
 
 
-@functools.lru_cache(1024)
 def safe(name: str, *, folder: bool = False) -> str:
     """One path component for `name`: NFC, at most 255 bytes, extension kept, nothing that a system treats specially.
 
     `folder`: for a folder of a layout of ours, which files give way to.
     """
-    if _PLAIN.fullmatch(name):
+    if _PLAIN.fullmatch(name) and name not in _DEVICES and (folder or name not in FOLDERS):
         return name
     clean = _UNSAFE.sub("_", unicodedata.normalize("NFC", name))
     clean = re.sub(r"\.\.+", "_", clean).strip(" ").rstrip(". ")

@@ -3,6 +3,7 @@
 What is under its name there is complete, durable and read-only. Whatever is done here can be done a second time.
 """
 
+import contextlib
 import itertools
 import os
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class Objects:
         For each what went wrong with it alone, if anything; raises what befell all of them. A file whose bytes are
         there already is left to whoever made it.
         """
-        disk, files, errors = Disk(self.root), list[_File](), list[OSError | None]()
+        disk, files, errors = Disk(self.folder), list[_File](), list[OSError | None]()
         try:
             for body in bodies:
                 try:
@@ -130,4 +131,5 @@ class _File:
         if self.descriptor >= 0:
             os.close(self.descriptor)
         if not self.is_named and self.body.path is None:
-            os.unlink(self.path)
+            with contextlib.suppress(OSError):  # a disk that became read-only: it is swept at the next start
+                os.unlink(self.path)

@@ -31,7 +31,7 @@ class Patience:
 
     @property
     def glance(self) -> float:
-        """All spans are kept to this exactly."""
+        """Spans are kept to, give or take this."""
         return min(self.quiet, self.whole, self.words) / 4
 
 

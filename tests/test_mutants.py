@@ -73,7 +73,7 @@ MUTANTS = (
 """,
     ),
     Mutant("folder of bytes not synced", "objects.py", "            disk.sync_folders(folders)\n", ""),
-    Mutant("folder of names not synced", "linking.py", "        Disk(self.objects.root).sync_folders(folders)\n", ""),
+    Mutant("folder of names not synced", "linking.py", ".sync_folders(folders)  # maybe another disk\n", "\n"),
     Mutant("new folders not synced", "durable.py", "    return [os.path.dirname(folder)]\n", "    return []\n"),
     Mutant(
         "marker's folder not synced",

@@ -1,6 +1,5 @@
 """What is known of attachments: taken from listings, worked off by the mirror."""
 
-import functools
 import json
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -19,9 +18,8 @@ def canonical(value: object) -> str:
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-@functools.lru_cache(1024)
 def _path(path: tuple[str, ...]) -> str:
-    """The same of a path. Each is asked for a few times in a row, and most are plain."""
+    """The same of a path: most are plain."""
     text = "".join(path)
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return '["' + '","'.join(path) + '"]'
