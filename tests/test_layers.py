@@ -1,13 +1,16 @@
 """The shape of the package: which part may know of which (architecture 1)."""
 
 import ast
+import difflib
 import graphlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import attachsync
+from attachsync.observer import Observer
 
 ROOT = Path(attachsync.__file__).parent
 PURE = {"errors", "model"}
@@ -153,3 +156,15 @@ def test_files_and_functions_stay_small(name: str) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, f"{name}.{node.name}"
+
+
+def test_whoever_observes_hears_what_is_told():
+    """A method whose name is nearly one of Observer's would never be called."""
+    for name in MODULES:
+        importlib.import_module(f"attachsync.{name}" if name else "attachsync")
+    told, classes = {name for name in vars(Observer) if not name.startswith("_")}, [Observer]
+    for kind in classes:
+        classes += kind.__subclasses__()
+        for name in vars(kind).keys() - told:
+            assert not difflib.get_close_matches(name, told, cutoff=0.9), f"{kind.__name__}.{name}"
+    assert len(classes) > 4

@@ -68,7 +68,7 @@ class Lines(Tally):
         super().filed(filed)
         click.echo(filed_line(filed))
 
-    def accountdown(self, account: str, error: str) -> None:
+    def account_down(self, account: str, error: str) -> None:
         """Errors go to standard error."""
         click.echo(printable(down(account, error)), err=True)
 
@@ -121,6 +121,6 @@ class JsonLines(Tally):
         told = {name: value for name, value in dataclasses.asdict(filed).items() if name != "size"}
         print_json({**told, "reason": filed.reason or None})
 
-    def accountdown(self, account: str, error: str) -> None:
+    def account_down(self, account: str, error: str) -> None:
         """Errors go to standard error."""
         click.echo(printable(down(account, error)), err=True)
