@@ -11,8 +11,10 @@ import structlog
 
 from attachsync import lock, ownership, rebuilding, retention
 from attachsync.adopting import Adopter
+from attachsync.bulk import Bulk
 from attachsync.clock import Clock
 from attachsync.completeness import Completeness
+from attachsync.courier import Courier
 from attachsync.durable import make_folder
 from attachsync.errors import StorageError
 from attachsync.hooks import Hooks
@@ -21,7 +23,7 @@ from attachsync.index import Index
 from attachsync.keeping import Keeping
 from attachsync.linking import Modes
 from attachsync.manifest import Manifest
-from attachsync.mirror import Mirror, Turn
+from attachsync.mirror import Mirror
 from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
 from attachsync.observer import Filed, Observer
 from attachsync.outbox import Notice, Outgoing
@@ -31,6 +33,7 @@ from attachsync.reader import Config
 from attachsync.showing import Showing
 from attachsync.sources import SERVICES
 from attachsync.store import Store, storage_errors
+from attachsync.turn import Turn
 from attachsync.views import Views
 
 log = structlog.get_logger()
@@ -135,7 +138,11 @@ async def equipped(
         names = [track.name for track in config.tracks]
         salvage = await rebuilding.salvage(store, index, config.state_directory, names)
         showing = Showing(index, store, views, manifest, clock)
-        keeping = Keeping(index, store, views, clock, observer, manifest, showing, gate, settings.max_size, salvage)
+        courier = Courier(store.threads)
+        stack.callback(courier.worker.close)
+        keeping = Keeping(
+            index, store, views, clock, observer, manifest, showing, gate, settings.max_size, courier, salvage
+        )
         await retention.finish(keeping)
         with suppress(StorageError):  # a full disk is told by the passes
             await manifest.publish()
@@ -168,7 +175,8 @@ def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> M
     tracks = [track for track in config.tracks if track.account == account.name]
     if pull is None or not tracks:
         return None
-    return Mirror(account, pull.source(http), tracks, pull, keeping, lambda: http.skew)
+    bulk = Bulk(http, pull.errand, keeping)
+    return Mirror(account, pull.source(http), tracks, pull, bulk, keeping, lambda: http.skew)
 
 
 def _adopt(config: Config, box: Outbox, adopter: Adopter) -> Callable[[Notice], None]:

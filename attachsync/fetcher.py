@@ -187,7 +187,11 @@ class Fetcher:
         entry = dataclasses.replace(entry, record={**entry.record, **found.record}) if found.record else entry
         path = await self._keep.showing.show(entry, found)
         if path is not None:
-            self._tell(entry, State.STORED, "", path, found)
+            self.stored(entry, path, found)
+
+    def stored(self, entry: Entry, path: str, found: Bytes) -> None:
+        """Tell that a row shows its bytes."""
+        self._tell(entry, State.STORED, "", path, found)
 
     def _settle(self, entry: Entry, error: AttachsyncError) -> UnavailableError | None:
         state, wait, failed = _reaction(error, entry)

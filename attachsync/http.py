@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from attachsync import __version__, discretion, ranges
@@ -25,6 +26,7 @@ from attachsync.errors import (
     RejectedError,
     UnavailableError,
 )
+from attachsync.line import Direct
 from attachsync.model import Account, Body, Held
 from attachsync.origins import Boundary, origin
 from attachsync.pace import Pace
@@ -44,6 +46,7 @@ Content = Callable[[], Mapping[str, Any]]
 
 
 _NOTHING: Mapping[str, str] = {}
+_ALWAYS = {"User-Agent": f"attachsync/{__version__}", "Accept-Encoding": "identity"}
 
 
 def _wants_json() -> Mapping[str, Any]:
@@ -86,7 +89,7 @@ class Http:
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=patience.quiet),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"attachsync/{__version__}", "Accept-Encoding": "identity"},
+            headers=_ALWAYS,
             read_bufsize=_BLOCK,
         )
 
@@ -210,6 +213,35 @@ class Http:
             yield self._answers.body(response, where)
         finally:
             response.close()
+
+    # --- for many small answers in a row ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def direct(self, stop: Callable[[], object]) -> AsyncIterator[Direct | None]:
+        """How to reach the account's own origin without us, signed; None where that takes more than a connection.
+
+        `stop` is called when meanwhile the service asks everybody to wait.
+        """
+        if self.account.proxy or self._pace.is_measured or not self._pace.free():
+            yield None
+            return
+        headers = {**_ALWAYS, "Accept": "*/*", **await self._signature()}
+        with self._pace.watched(stop):
+            yield Direct.to(self.boundary.base, self.account.ca_file, headers)
+
+    def went(self, refusal: tuple[int, Mapping[str, str]] | None) -> None:
+        """Some were asked for directly, until a refusal (status and headers) at the latest: a 429 pauses everybody.
+
+        Raises RateLimitedError when patience is at its end.
+        """
+        if refusal is None:
+            self._pace.answered()
+            return
+        error = fault(refusal[0], CIMultiDict(refusal[1]), b"", f"{self.account.name}: GET", self.clock.now())
+        if isinstance(error, RateLimitedError):
+            self._pace.limited(error, self.clock.monotonic())
+
+    # --- one request --------------------------------------------------------------------------------------------
 
     async def _send(
         self,

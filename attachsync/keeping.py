@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from attachsync.clock import Clock
+from attachsync.courier import Courier
 from attachsync.index import Index
 from attachsync.manifest import Manifest
 from attachsync.observer import Observer
@@ -26,5 +27,6 @@ class Keeping:
     showing: Showing
     gate: asyncio.Semaphore
     max_size: int
+    courier: Courier
     salvage: Salvage | None = None
     """What `files/` showed before a lost index was made anew."""

@@ -22,26 +22,30 @@ _A_WHILE = 600.0
 
 
 class Change:
-    """What happens within `outdated`: unless it is told, entries may have changed or left."""
+    """What happens within `outdated`: unless all of it is told, entries may have changed or left."""
 
-    __slots__ = ("_add", "_ended", "_is_told")
+    __slots__ = ("_add", "_ended", "_untold")
 
-    def __init__(self, add: Callable[[str], None], ended: Callable[[bool], None]) -> None:
+    def __init__(self, entries: int, add: Callable[[str], None], ended: Callable[[bool], None]) -> None:
+        self._untold = entries
         self._add = add
         self._ended = ended
-        self._is_told = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._ended(self._is_told and error is None)
+        self._ended(not self._untold and error is None)
+
+    def nothing(self) -> None:
+        """Nothing happens to an entry."""
+        self._untold -= 1
 
     def shows(self, path: str, digest: str, before: str | None) -> None:
-        """All that happens is that `path` shows these bytes; `before` is what it showed. To be told with the row."""
+        """All that happens to an entry: `path` shows these bytes; `before` is what it showed. Told with its row."""
         if before is None:
             self._add(_line(path, digest))
-        self._is_told = before in (None, digest)
+        self._untold -= before in (None, digest)
 
 
 class Manifest:
@@ -67,13 +71,13 @@ class Manifest:
         """Whether it takes more than adding lines."""
         self._written_at = clock.monotonic()
 
-    def outdated(self) -> Change:
-        """Something under `files/`, and its row, are about to change within."""
+    def outdated(self, entries: int = 1) -> Change:
+        """Something under `files/`, and its row, are about to change within; so many, if it is told of each."""
         if not self._is_outdated:
             self._index.database.note(_NOTE, _OUTDATED)
             self._is_outdated = True
         self._changing += 1
-        return Change(self._add, self._changed)
+        return Change(entries, self._add, self._changed)
 
     def _changed(self, is_told: bool) -> None:
         self._changing -= 1

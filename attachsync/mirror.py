@@ -8,11 +8,11 @@ import functools
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from attachsync import retention, retry
+from attachsync.bulk import Bulk, Picked
 from attachsync.errors import (
     AccountError,
     AttachsyncError,
@@ -32,6 +32,7 @@ from attachsync.model import Account, Source, Track
 from attachsync.rhythm import Rhythm
 from attachsync.sources.service import Pull
 from attachsync.trouble import Trouble
+from attachsync.turn import Turn
 
 E = TypeVar("E", bound=BaseException)
 Start = Callable[[Coroutine[Any, Any, None]], object]
@@ -53,20 +54,6 @@ _LONGEST_REST = 60.0
 """The index is looked at this often (seconds) for rows whose time has come, whatever else happens."""
 
 
-@dataclass(slots=True)
-class Turn:
-    """One pass over some tracks of an account. `errors`: track -> why its listing was not whole."""
-
-    number: int = 0
-    listed: bool = False
-    """Whether all listings of this pass have ended."""
-    errors: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, Taken] = field(default_factory=dict)
-    """Track -> what its listing brought so far."""
-    account_error: AccountError | None = None
-    storage_error: StorageError | None = None
-
-
 class Mirror:
     """One account's mirror. `pull` tells which keys of a track decide what is listed, and what is shown.
 
@@ -79,6 +66,7 @@ class Mirror:
         source: Source,
         tracks: Sequence[Track],
         pull: Pull,
+        bulk: Bulk,
         keeping: Keeping,
         skew: Callable[[], float | None],
     ) -> None:
@@ -86,6 +74,7 @@ class Mirror:
         self.tracks = {track.name: track for track in tracks}
         self._source = source
         self._pull = pull
+        self._bulk = bulk
         self._keep = keeping
         self._skew = skew
         self._fetcher = Fetcher(source, self.tracks, keeping)
@@ -136,8 +125,9 @@ class Mirror:
         """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
         await retention.enforce(self._keep, self.account.name, tracks, self._ahead)
         await self._keep.manifest.publish()
-        if self._keep.store.worker.is_at_rest:
-            await self._keep.store.run(self._keep.store.worker.close)
+        for worker in (self._keep.store.worker, self._keep.courier.worker):
+            if worker.is_at_rest:
+                await self._keep.store.run(worker.close)
 
     async def _ahead(self) -> float | None:
         """By how much our clock is ahead of the service's: where nothing was asked, as all is over, it is asked now."""
@@ -299,11 +289,29 @@ class Mirror:
 
     async def _hand_out(self, start: Start, batch: list[Entry]) -> bool:
         self._busy.update(entry.id for entry in batch)
+        orders = self._bulk.picked(batch, self.tracks)
+        sent_for = {entry.id for order in orders for entry, _ in order}
+        for order in orders:
+            for _ in order:
+                await self._room.acquire()
+            start(self._work_in_bulk(order, start))
         for entry in batch:
-            await self._room.acquire()
-            start(self._work(entry))
+            if entry.id not in sent_for:
+                await self._room.acquire()
+                start(self._work(entry))
         await self._keep.manifest.keep_up()
         return bool(batch)
+
+    async def _work_in_bulk(self, order: Picked, start: Start) -> None:
+        """Rows that are sent for together; what is left of them is then worked on one by one."""
+        left = await self._bulk.fetch(order, self._lanes, self._fetcher.stored)
+        for _ in range(len(order) - len(left)):
+            self._room.release()
+        self._busy -= {entry.id for entry, _ in order} - {entry.id for entry in left}
+        for entry in left:
+            start(self._work(entry))
+        if not self._busy:
+            self._more.set()
 
     async def _work(self, entry: Entry) -> None:
         """One row, in its lane while the service is asked."""

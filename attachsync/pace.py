@@ -1,6 +1,8 @@
 """How fast one account may ask: its own `rate`, and the waits that its service asks for (429), for all its requests."""
 
+import contextlib
 import random
+from collections.abc import Callable, Iterator
 
 from aiolimiter import AsyncLimiter
 
@@ -26,6 +28,21 @@ class Pace:
         self._resume_at = 0.0
         self._pauses = 0
         self._limited_since: float | None = None
+        self._watchers: list[Callable[[], object]] = []
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the account has a `rate`: each request is to take its turn."""
+        return self._rate is not None
+
+    @contextlib.contextmanager
+    def watched(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Within, `stop` is called when a 429 pauses everybody."""
+        self._watchers.append(stop)
+        try:
+            yield
+        finally:
+            self._watchers.remove(stop)
 
     def free(self) -> float | None:
         """The moment (monotonic), if there is nothing to wait for."""
@@ -56,5 +73,7 @@ class Pace:
             error.retry_after = retry.delay(self._pauses, base=1.0, cap=PATIENCE)
         self._limited_since = self._limited_since or now
         self._resume_at = max(self._resume_at, now + error.retry_after)
+        for stop in self._watchers:
+            stop()
         if now - self._limited_since > PATIENCE:
             raise error

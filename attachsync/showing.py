@@ -68,13 +68,16 @@ class Showing:
                 one.recorded = one.is_last and self._recorded(one)
 
     def _recorded(self, one: _Showing) -> bool:
-        found = one.found
-        before = self._index.reports.showing(one.path)
+        return self.record(one.entry, one.found, one.path, one.change if one.is_last else None)
+
+    def record(self, entry: Entry, found: Bytes, path: str, change: Change | None) -> bool:
+        """Write the row of what is shown, and tell of the change, if that is all of it. False as `stored` has it."""
+        before = self._index.reports.showing(path)
         recorded = self._index.attachments.stored(
-            one.entry, found.digest, found.size, found.media_type, one.path, self._clock.now()
+            entry, found.digest, found.size, found.media_type, path, self._clock.now()
         )
-        if recorded and one.is_last:
-            one.change.shows(one.path, found.digest, before)
+        if recorded and change:
+            change.shows(path, found.digest, before)
         return recorded
 
 

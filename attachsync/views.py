@@ -1,6 +1,6 @@
 """Readable names for stored bytes: the only writer of `files/`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attachsync.durable import fsync_folder, make_folder
 from attachsync.linking import Linker, Modes, Placing
@@ -15,7 +15,7 @@ class Views:
     """
 
     def __init__(self, store: Store, link: str, modes: Modes, report: Callable[[str, str, str], None]) -> None:
-        self._linker = Linker(store.objects, link, modes)
+        self.linker = Linker(store.objects, link, modes)
         self._worker = store.worker
         self._mirror = store.mirror
         self._modes = modes
@@ -36,12 +36,16 @@ class Views:
 
     def show_all(self, entries: Sequence[Placing]) -> list[OSError | None]:
         """The same for many, stored first where they are not: for each what went wrong with it, if anything."""
-        shown = self._worker.do(self._linker.show, entries)
-        for kind, reason in shown.fell_back.items():
+        shown = self._worker.do(self.linker.show, entries)
+        self.fell_back(shown.fell_back)
+        return shown.errors
+
+    def fell_back(self, kinds: Mapping[str, str]) -> None:
+        """Links of these kinds were made instead of the wanted one: kind -> why."""
+        for kind, reason in kinds.items():
             if kind not in self._reported:
                 self._reported.add(kind)
-                self._report(self._linker.link, kind, reason)
-        return shown.errors
+                self._report(self.linker.link, kind, reason)
 
     def hide(self, path: str) -> None:
         """Take an entry out of `files/`; folders it leaves empty go too."""

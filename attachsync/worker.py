@@ -7,6 +7,7 @@ a service manager sends to all of them.
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -48,31 +49,42 @@ class Worker:
         Function and items have to be such that they can be sent.
         """
         with self._lock:
-            connection = self._ready(len(items))
-            if connection is not None:
-                try:
-                    connection.send((function, items))
-                    is_done, said = connection.recv()  # what `function` made of them, or raised
-                except (OSError, EOFError):
-                    self._is_lost = True
-                else:
-                    if is_done:
-                        return said  # type: ignore[no-any-return]
-                    raise said
-        return function(items)
-
-    def _ready(self, many: int) -> "Connection | None":
-        """The way to the process, if it is to be used; started if it is worth it."""
-        if self._is_lost or many < _FEW:
-            return None
-        self._used_at = time.monotonic()
-        if self._connection is None:
-            if many >= _MUCH:
+            is_ready = self._connection is not None
+            if not is_ready and len(items) >= _MUCH:
                 self._start()
+            answer = self._asked(function, items) if is_ready and len(items) >= _FEW else None
+        return function(items) if answer is None else _given(answer)
+
+    def ask(self, function: Callable[[T], R], item: T) -> R | None:
+        """The same of one item that is much to do: there, and nowhere else. None if the process is lost."""
+        with self._lock:
+            if self._connection is None:
+                self._start()
+            answer = self._asked(function, item)
+        return None if answer is None else _given(answer)
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send the process a signal, if there is one."""
+        process = self._process
+        if process is not None:
+            process.send_signal(number)
+
+    def _asked(self, function: Callable[[T], R], item: T) -> tuple[bool, Any] | None:
+        """(True, what `function` makes of it) or (False, what it raises); None if the process is lost."""
+        self._used_at = time.monotonic()
+        if self._connection is None or self._is_lost:
             return None
-        return self._connection
+        try:
+            self._connection.send((function, item))
+            answer: tuple[bool, Any] = self._connection.recv()
+        except (OSError, EOFError):
+            self._is_lost = True
+            return None
+        return answer
 
     def _start(self) -> None:
+        if self._is_lost:
+            return
         from multiprocessing import Pipe
 
         ours, theirs = Pipe()
@@ -103,6 +115,13 @@ class Worker:
             self._connection = self._process = None
 
 
+def _given(answer: tuple[bool, Any]) -> Any:
+    is_done, said = answer
+    if is_done:
+        return said
+    raise said
+
+
 def _serve(descriptor: int) -> None:
     """Do what comes until nobody is there any more."""
     from multiprocessing.connection import Connection
@@ -123,4 +142,5 @@ def _serve(descriptor: int) -> None:
 
 if __name__ == "__main__":
     os.umask(0o077)
+    gc.set_threshold(50_000)  # it makes no circles to speak of
     _serve(int(sys.argv[1]))

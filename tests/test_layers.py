@@ -19,6 +19,8 @@ LAYERS = [
     {"daemon", "adopting", "repairing", "plan", "verifying", "status", "explaining", "metrics", "ownership", "serving"},
     {
         "mirror",
+        "turn",
+        "bulk",
         "fetcher",
         "showing",
         "downloading",
@@ -43,6 +45,8 @@ LAYERS = [
         "store",
         "objects",
         "linking",
+        "errands",
+        "courier",
         "incoming",
         "partials",
         "index",

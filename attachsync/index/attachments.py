@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from attachsync import names
 from attachsync.index.database import Database
@@ -121,6 +121,17 @@ class Attachments:
         with self._db.transaction():
             self._db.run("DELETE FROM name WHERE fold = ?", held["fold"])
             return self._claim(owner, wanted, folder, better)
+
+    def claimed(self, account: str, items: Sequence[Attachment]) -> list[str | None]:
+        """The paths that were claimed for items when they were listed; None where a media type may change it."""
+        sql = """SELECT asked.value, wanted, name.path FROM json_each(?) AS asked
+                 CROSS JOIN name ON name.owner = ? || char(0) || asked.value"""
+        rows = self._db.each(sql, json.dumps([item.key for item in items]), account)
+        held = {(row[0], row[1]): row[2] for row in rows}
+        return [
+            held.get((item.key, _path(item.path))) if names.split(names.safe(item.path[-1]))[1] else None
+            for item in items
+        ]
 
     def _claim(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
         candidate, attempt = leaf, 0

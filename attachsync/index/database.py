@@ -9,8 +9,8 @@ from attachsync.errors import IndexDamagedError, StorageError
 from attachsync.index.schema import ENSURED, LATER, SCHEMA, TALLIED, TALLY, VERSION
 
 FILE = "index.sqlite3"
-_LOG_PAGES = 4096
-"""The write-ahead log is brought in when it has so many pages (16 MiB): pages are written many times in a row."""
+_LOG_PAGES = 8192
+"""The write-ahead log is brought in when it has so many pages (32 MiB): pages are written many times in a row."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _REMEDY = "the next start of `attachsync run` or `sync` sets it aside and makes a new one"
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attachsync.model import Account, Sender, Source
+from attachsync.model import Account, Attachment, Sender, Source
 
 if TYPE_CHECKING:
+    from attachsync.errands import Errand
     from attachsync.http import Credentials, Http  # slow to import, and reading a config makes no request
 
 Faults = Iterable[tuple[str, str]]
@@ -28,6 +29,8 @@ class Pull:
     rules: Callable[[object], Mapping[str, object]]
     """The keys that decide what of it may be shown: when they change, all of it is looked at again."""
     source: "Callable[[Http], Source]"
+    errand: "Callable[[object, Attachment, str], Errand | None]" = lambda _options, _attachment, _path: None
+    """What it takes to have an attachment of a track (its keys) at a path; None where it takes more than an errand."""
     watched: Callable[[object], tuple[Path, ...]] = lambda _options: ()
     """Files of a track (lists of sessions or keys) whose change calls for a look."""
 

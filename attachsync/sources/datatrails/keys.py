@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from attachsync import keys
 from attachsync.credentials import Secret
-from attachsync.model import Account, Sender, Source
+from attachsync.model import Account, Attachment, Sender, Source
 from attachsync.sources.service import Faults, Pull, Push, Service
 
 if TYPE_CHECKING:
+    from attachsync.errands import Errand
     from attachsync.http import Credentials, Http
     from attachsync.sources.datatrails.source import Target
 
@@ -109,6 +110,12 @@ def _target(options: object) -> "Target":
     )
 
 
+def _errand(options: object, attachment: Attachment, path: str) -> "Errand | None":
+    from attachsync.sources.datatrails.errands import errand
+
+    return errand(_target(options), attachment, path)
+
+
 def _identity(options: object) -> Mapping[str, object]:
     assert isinstance(options, TrackKeys)
     return {
@@ -168,6 +175,7 @@ SERVICE = Service(
         identity=_identity,
         rules=_rules,
         source=_source,
+        errand=_errand,
     ),
     push=Push(keys=OutboxKeys, faults=_outbox_faults, sender=_sender, mirrored=_mirrored),
 )

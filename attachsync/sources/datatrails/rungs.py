@@ -62,6 +62,11 @@ def rungs(of: Subject, *, public: bool, first: str | None = None) -> Iterator[Ru
             yield Rung(name, f"{root}/events/{of.event}/{of.blob}")
 
 
+def download_query(scan: str) -> str:
+    """What a download says of a track's `scan` rule (specs/datatrails.md 1.7)."""
+    return {"any": "?allow_insecure=true", "clean": "?strict=true"}.get(scan, "")
+
+
 @functools.lru_cache
 def _order(first: str | None, names: tuple[str, ...]) -> list[str]:
     return sorted(names, key=lambda name: name != first)

@@ -22,7 +22,7 @@ from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
 from attachsync.retry import DAY
 from attachsync.sources.datatrails import records
 from attachsync.sources.datatrails.paging import parsed, since, walk, watermark
-from attachsync.sources.datatrails.rungs import Subject, rungs, subject
+from attachsync.sources.datatrails.rungs import Subject, download_query, rungs, subject
 from attachsync.units import counted
 
 T = TypeVar("T")
@@ -152,13 +152,12 @@ class TrailSource:
     async def read(self, track: Track, attachment: Attachment, facts: Facts) -> AsyncIterator[Body]:
         """The bytes, by the way that `/info` was found on."""
         target = self._target(track)
-        query = {"any": "?allow_insecure=true", "clean": "?strict=true"}.get(target.scan, "")
 
         async def opened(url: URL, *, signed: bool) -> Body:
             return await self._http.open(url, signed=signed, held=facts.held)
 
         try:
-            _, body = await self._climb(target, attachment, facts.record, query, opened)
+            _, body = await self._climb(target, attachment, facts.record, download_query(target.scan), opened)
         except RejectedError as error:
             raise _scan_refusal(error) or error from None
         try:

@@ -1,0 +1,156 @@
+"""Many small attachments at a time: a process of its own fetches, stores and shows them; they are recorded here.
+
+Only what is new and plain is sent for, only while there is much of it, and only where the way there is short. All else,
+and whatever does not come back, goes the ordinary way (`fetcher`), as if nobody had been sent for it.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from attachsync.errands import LARGEST, Done, Errand, Order
+from attachsync.errors import NoRoomError, StorageError
+from attachsync.http import Http
+from attachsync.incoming import Bytes
+from attachsync.index import Entry
+from attachsync.keeping import Keeping
+from attachsync.lane import Lane
+from attachsync.manifest import Change
+from attachsync.model import Attachment, Facts, Track
+from attachsync.observer import Reading
+
+_LEAST = 64
+"""Fewer are not worth it,"""
+_MOST = 128
+"""and more go in several orders."""
+_SPAN = 1.0
+"""An order takes no more than so many seconds: where it would, the way is long, and the ordinary one no longer."""
+_REST = 60.0
+"""After trouble, so many seconds of the ordinary way."""
+
+Errands = Callable[[object, Attachment, str], Errand | None]
+Picked = Sequence[tuple[Entry, Errand]]
+"""Rows, and what it takes to have them."""
+Tell = Callable[[Entry, str, Bytes], None]
+"""Hears of rows that were recorded: what they show, and where."""
+
+
+class Bulk:
+    """One account's way of having many at a time. `errand` is its service's."""
+
+    def __init__(self, http: Http, errand: Errands, keep: Keeping) -> None:
+        self._http = http
+        self._errand = errand
+        self._keep = keep
+        self._rest_until = 0.0
+
+    @property
+    def _rests(self) -> bool:
+        return self._keep.clock.monotonic() < self._rest_until
+
+    def picked(self, batch: Sequence[Entry], tracks: Mapping[str, Track]) -> list[Picked]:
+        """The rows of a batch that can be had so, in orders; none unless they are many. Of the same bytes, one."""
+        if len(batch) < _LEAST or self._rests:
+            return []
+        new = [entry for entry in batch if _is_new(entry)]
+        account, found = self._http.account.name, dict[str, tuple[Entry, Errand]]()
+        paths = self._keep.index.attachments.claimed(account, [entry.attachment for entry in new])
+        for entry, path in zip(new, paths, strict=True):
+            if path is not None:
+                errand = self._errand(tracks[entry.attachment.track].options, entry.attachment, path)
+                if errand is not None:
+                    found.setdefault(errand.digest, (entry, errand))
+        picked = list(found.values())
+        orders: list[Picked] = [picked[first : first + _MOST] for first in range(0, len(picked), _MOST)]
+        return orders if len(picked) >= _LEAST else []
+
+    async def fetch(self, picked: Picked, lanes: asyncio.Semaphore, tell: Tell) -> list[Entry]:
+        """Have an order's rows: those that were left, which says nothing of them. AccountError and StorageError."""
+        keep = self._keep
+        with keep.store.pins.pinning() as pin, keep.manifest.outdated(len(picked)) as change:
+            for _, errand in picked:
+                pin.add(errand.digest)
+            done = await self._done(picked, lanes)
+            return await self._record(picked, done, change, tell)
+
+    async def _done(self, picked: Picked, lanes: asyncio.Semaphore) -> Done:
+        """What became of an order; of nothing, where the ordinary way is to be gone."""
+        keep, nothing = self._keep, Done()
+        async with keep.courier.turn, contextlib.AsyncExitStack() as stack:
+            direct = await stack.enter_async_context(self._http.direct(keep.courier.stop))
+            if self._rests or direct is None or not self._has_room(len(picked)):
+                return nothing
+            width = await stack.enter_async_context(_width(lanes, keep.gate))
+            errands = [errand for _, errand in picked]
+            done = await keep.courier.sent(
+                Order(direct, errands, keep.views.linker, width, min(LARGEST, keep.max_size), _SPAN)
+            )
+            if done is None or done.is_broken:
+                self._rest_until = keep.clock.monotonic() + _REST
+            if done is not None:
+                self._http.went(done.refusal)
+        await asyncio.sleep(0)  # the next order goes out before this one is recorded
+        return done or Done(is_torn=True)
+
+    def _has_room(self, many: int) -> bool:
+        try:
+            self._keep.store.check_room(many * LARGEST)
+        except (NoRoomError, StorageError):
+            return False
+        return True
+
+    async def _record(self, picked: Picked, done: Done, change: Change, tell: Tell) -> list[Entry]:
+        keep, left, recorded, outdated = self._keep, list[Entry](), list[tuple[Entry, str, Bytes]](), list[str]()
+        with keep.index.database.transaction():
+            for number, (entry, errand) in enumerate(picked):
+                facts = done.facts.get(number)
+                if facts is None:
+                    left.append(entry)
+                    if not done.is_torn:
+                        change.nothing()
+                    continue
+                found = _found(facts, errand, fetched=number in done.fetched)
+                check_at = None if facts.again is None else keep.clock.now() + facts.again
+                inspected = dataclasses.replace(entry, record=facts.record, check_at=check_at)
+                if keep.showing.record(inspected, found, errand.path, change):
+                    recorded.append((inspected, errand.path, found))
+                else:
+                    outdated.append(errand.path)
+        keep.views.fell_back(done.fell_back)
+        for entry, path, found in recorded:
+            self._tell_of_bytes(entry, found)
+            tell(entry, path, found)
+        for path in outdated:  # its version changed meanwhile, and its name
+            await keep.store.run(keep.views.hide, path)
+        return left
+
+    def _tell_of_bytes(self, entry: Entry, found: Bytes) -> None:
+        if found.fetched:
+            attachment, observer = entry.attachment, self._keep.observer
+            reading = Reading(entry.account, attachment.track, attachment.key, attachment.path[-1], found.size)
+            observer.received(reading, found.size)
+            observer.ended(reading)
+
+
+def _is_new(entry: Entry) -> bool:
+    """Whether nothing has been tried or shown."""
+    is_untried = not entry.record and not entry.failures and entry.digest is None
+    return is_untried and entry.path is None and entry.shown is None and not entry.withdrawn
+
+
+def _found(facts: Facts, errand: Errand, *, fetched: bool) -> Bytes:
+    assert facts.size is not None
+    return Bytes(errand.digest, facts.size, facts.media_type, fetched)
+
+
+@contextlib.asynccontextmanager
+async def _width(lanes: asyncio.Semaphore, gate: asyncio.Semaphore) -> AsyncIterator[int]:
+    """As many of an account's lanes, and of all downloads, as are free: at least one, and all but one."""
+    width = 0
+    async with contextlib.AsyncExitStack() as stack:
+        while not width or not (lanes.locked() or gate.locked()):
+            await stack.enter_async_context(Lane(lanes))
+            await stack.enter_async_context(Lane(gate))
+            width += 1
+        yield width

@@ -1,0 +1,227 @@
+"""Having many small attachments where nothing is out of the ordinary: record, bytes, store, name. In another process.
+
+An errand is done wholly, or left: of one that was left nothing is there that matters, and the ordinary way begins it
+from the start. So here is no word on what to do about trouble. All can be done twice, and be broken off anywhere.
+"""
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import uvloop
+
+from attachsync.answers import Reply
+from attachsync.errors import MalformedError
+from attachsync.line import Connection, Direct, Line
+from attachsync.linking import Linker, Placing
+from attachsync.model import JSON, Digest, Facts, Standing
+from attachsync.objects import Landing
+from attachsync.threads import in_thread
+
+LARGEST = 1024 * 1024
+"""Larger bodies (bytes) are no errands,"""
+_RECORD = 256 * 1024
+"""nor are such records."""
+_IN_MEMORY = 4 * 1024 * 1024
+"""So many bytes wait to be stored together."""
+STOP = signal.SIGUSR1
+"""Sent to the process, it breaks off."""
+_PASSING = frozenset({401, 408, 425, 429})
+"""Answers that are about more than one attachment; so are 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One attachment that two GETs of the account's own origin should bring: its record, then its bytes."""
+
+    record: str
+    """Path and query of its record, below the account's base URL,"""
+    content: str
+    """and of its bytes."""
+    facts: Callable[[JSON], Facts]
+    """Reads the record; raises MalformedError. It is sent to the other process: a function of a module."""
+    digest: Digest
+    """What the listing states, and the record and the bytes have to agree with."""
+    path: str
+    """What is to show it, relative to the mirror."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Errands to one origin, `width` at a time, for at most `span` seconds, of bodies of at most `largest` bytes."""
+
+    to: Direct
+    errands: Sequence[Errand]
+    linker: Linker
+    width: int
+    largest: int
+    span: float
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of an order's errands."""
+
+    facts: dict[int, Facts] = field(default_factory=dict)
+    """Number of an errand that was done -> what the record said: its bytes are stored and shown, durably."""
+    fetched: set[int] = field(default_factory=set)
+    """Those whose bytes were not in the store already."""
+    refusal: tuple[int, Mapping[str, str]] | None = None
+    """Status and headers of an answer that was about more than one attachment: nothing was asked after it."""
+    is_broken: bool = False
+    """It was broken off: by such an answer, a failed connection, the end of the time, or a refusal of the disk."""
+    is_torn: bool = False
+    """Something may be stored or shown of what was left."""
+    fell_back: dict[str, str] = field(default_factory=dict)
+    """As `Shown` has it."""
+
+
+class _OverError(Exception):
+    """Nothing more is to be asked."""
+
+
+_Came = dict[int, tuple[Facts, bytes | None]]
+"""Number of an errand -> what its record said, and its bytes; None where they are in the store."""
+
+
+class _Run:
+    """One order being done."""
+
+    def __init__(self, order: Order, line: Line) -> None:
+        self.done = Done()
+        self._order = order
+        self._line = line
+        self._waiting = iter(range(len(order.errands)))
+        self._came: _Came = {}
+        self._held = 0
+        self._storing = asyncio.Lock()
+
+    async def run(self, place: "_Place") -> Done:
+        """Ask for all of it until that is done, or over; store and show what came."""
+        try:
+            async with place.limit(self._order.span), asyncio.TaskGroup() as group:
+                for _ in range(min(self._order.width, len(self._order.errands))):
+                    group.create_task(self._some())
+        except* (_OverError, OSError):  # of which TimeoutError is one
+            self.done.is_broken = True
+        await self._store()
+        return self.done
+
+    async def _some(self) -> None:
+        left = True
+        while left:
+            async with self._line.taken() as connection:
+                left = await self._on(connection)
+
+    async def _on(self, connection: Connection) -> bool:
+        """As long as a connection is open; whether anything may be left."""
+        for number in self._waiting:
+            with contextlib.suppress(MalformedError):
+                await self._do(number, connection)
+            if not connection.is_open:
+                return True
+        return False
+
+    async def _do(self, number: int, connection: Connection) -> None:
+        errand, order = self._order.errands[number], self._order
+        record = await self._get(connection, errand.record, _RECORD)
+        if record is None:
+            return
+        facts = errand.facts(Reply(200, {}, record, errand.record).json())
+        if facts.standing is not Standing.GOOD or facts.sha256 != errand.digest:
+            return
+        if facts.size is None or facts.media_type is None:
+            return
+        if order.linker.objects.has(errand.digest, facts.size):
+            self._came[number] = facts, None
+        elif facts.size <= order.largest:
+            body = await self._get(connection, errand.content, facts.size)
+            if body is not None and len(body) == facts.size:
+                self._came[number] = facts, body
+                self._held += len(body)
+                if self._held >= _IN_MEMORY:
+                    await self._store()
+
+    async def _get(self, connection: Connection, target: str, most: int) -> bytes | None:
+        """The body of a plain answer; None where it is not plain. Raises _OverError, ConnectionError."""
+        to = self._order.to
+        answer = await connection.get(to.prefix + target, to.headers, most)
+        if answer.status in _PASSING or answer.status >= 500:
+            self.done.refusal = answer.status, answer.headers
+            raise _OverError
+        return answer.body if answer.status == 200 and "content-encoding" not in answer.headers else None
+
+    async def _store(self) -> None:
+        """Store what came, when what came before is stored; others go on asking meanwhile."""
+        async with self._storing:
+            came, self._came, self._held = self._came, {}, 0
+            if came:
+                await in_thread(self._stored, came)
+
+    def _stored(self, came: _Came) -> None:
+        """Store and show what is what it should be, all together; what the disk refuses is left. Blocks."""
+        for number, (_, body) in list(came.items()):
+            if body is not None and hashlib.sha256(body).hexdigest() != self._order.errands[number].digest:
+                del came[number]
+        try:
+            shown = self._order.linker.show([self._placing(number, body) for number, (_, body) in came.items()])
+        except OSError:
+            self.done.is_broken = self.done.is_torn = True
+            return
+        self.done.fell_back |= shown.fell_back
+        for (number, (facts, body)), error in zip(came.items(), shown.errors, strict=True):
+            if error is None:
+                self.done.facts[number] = facts
+                if body is not None:
+                    self.done.fetched.add(number)
+
+    def _placing(self, number: int, body: bytes | None) -> Placing:
+        errand = self._order.errands[number]
+        landing = None if body is None else Landing(errand.digest, len(body), (body,))
+        return Placing(errand.path, errand.digest, landing)
+
+
+class _Place:
+    """What a process keeps between orders: its event loop, and connections."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._runner.get_loop().add_signal_handler(STOP, self._stop)
+        self._limit: asyncio.Timeout | None = None
+        self._lines: dict[object, Line] = {}
+
+    @contextlib.asynccontextmanager
+    async def limit(self, span: float) -> AsyncIterator[None]:
+        """At most so many seconds, and not beyond STOP. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(span) as self._limit:
+                yield
+        finally:
+            self._limit = None
+
+    def _stop(self) -> None:
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(0)  # it is over
+
+    def do(self, order: Order) -> Done:
+        """Do an order; blocks."""
+        return self._runner.run(self._do(order))
+
+    async def _do(self, order: Order) -> Done:
+        if order.to.origin not in self._lines:
+            self._lines[order.to.origin] = Line(order.to)
+        return await _Run(order, self._lines[order.to.origin]).run(self)
+
+
+@functools.cache
+def _place() -> _Place:
+    return _Place()
+
+
+def run(order: Order) -> Done:
+    """Do an order, in this process: let it be one of its own."""
+    return _place().do(order)

@@ -1,0 +1,181 @@
+"""A plain way to an account's own origin: kept connections, one small answer at a time on each.
+
+For what is asked thousands of times in a row, where `http` would take longer than the service. It knows no redirects,
+no proxies, no retries and no waits: whoever meets anything but a plain answer leaves the rest to `http`.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import httptools
+from yarl import URL
+
+_MOST_WORDS = 64 * 1024
+"""What is around a body may take so many bytes."""
+_FRESH = 4.0
+"""A connection that was not used for so many seconds may be about to be closed by the other side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Where an account's own origin is, and what a request there carries besides its first line."""
+
+    host: str
+    port: int
+    is_secure: bool
+    ca_file: str | None
+    prefix: str
+    """The path, below which all is asked for."""
+    headers: bytes = field(repr=False)
+    """Each with its end of line, `Host` and the signature among them."""
+
+    @classmethod
+    def to(cls, base: URL, ca_file: Path | None, headers: Mapping[str, str]) -> "Direct | None":
+        """The way to a base URL with headers; None for what is not to be written into a request."""
+        if not base.raw_host or not base.port or not all(map(_is_plain, (*headers, *headers.values()))):
+            return None
+        lines = (f"{name}: {value}\r\n" for name, value in {"Host": base.host_port_subcomponent, **headers}.items())
+        prefix, is_secure = base.raw_path.rstrip("/"), base.scheme == "https"
+        trusted = None if ca_file is None else str(ca_file)
+        return cls(base.raw_host, base.port, is_secure, trusted, prefix, "".join(lines).encode())
+
+    @property
+    def origin(self) -> tuple[str, int, bool, str | None]:
+        """What connections can be shared by."""
+        return self.host, self.port, self.is_secure, self.ca_file
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. Names of headers are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+class Line:
+    """Connections to one origin. Made inside a running event loop."""
+
+    def __init__(self, to: Direct) -> None:
+        self._to = to
+        self._context = ssl.create_default_context(cafile=to.ca_file) if to.is_secure else None
+        self._idle: list[Connection] = []
+
+    @contextlib.asynccontextmanager
+    async def taken(self) -> AsyncIterator["Connection"]:
+        """A connection for one user; kept for the next one, unless anything went wrong. Raises OSError."""
+        connection = self._fresh() or await self._connected()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.used_at = time.monotonic()
+        self._idle.append(connection)
+
+    def _fresh(self) -> "Connection | None":
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open and time.monotonic() - connection.used_at < _FRESH:
+                return connection
+            connection.close()
+        return None
+
+    async def _connected(self) -> "Connection":
+        loop, to = asyncio.get_running_loop(), self._to
+        _, connection = await loop.create_connection(Connection, to.host, to.port, ssl=self._context)
+        return connection
+
+    def close(self) -> None:
+        """Close all that is idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class Connection(asyncio.Protocol):
+    """One connection. What the parser tells comes as calls of `on_…`."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.used_at = 0.0
+        self._answered: asyncio.Future[Answer] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._came = self._most = 0
+
+    async def get(self, target: str, headers: bytes, most: int) -> Answer:
+        """GET `target` (path and query), the body of which is no longer than `most` bytes. Raises ConnectionError."""
+        self._answered = asyncio.get_running_loop().create_future()
+        self._most, self._came = most + _MOST_WORDS, 0
+        self._transport.write(b"GET %b HTTP/1.1\r\n%b\r\n" % (target.encode("ascii"), headers))
+        return await self._answered
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self.is_open:
+            self.is_open = False
+            self._transport.abort()
+
+    # --- what the connection says -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by their class
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        """Some of an answer; what nobody asked for, or what has no end, ends the connection."""
+        self._came += len(data)
+        try:
+            if self._came > self._most:
+                raise ConnectionAbortedError("more came than was asked for")
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, ConnectionError) as error:
+            self._end(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """An answer that was under way will not come."""
+        self._end(error)
+
+    def _end(self, error: Exception | None) -> None:
+        self.close()
+        self.is_open = False
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(ConnectionResetError(f"the connection was closed: {error}"))
+
+    # --- what the parser says -----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """An answer begins; to nothing, if it is not waited for."""
+        if self._answered is None or self._answered.done():
+            raise ConnectionAbortedError("more came than was asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """All of an answer is here."""
+        assert self._answered is not None
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._headers}
+        answer = Answer(self._parser.get_status_code(), headers, b"".join(self._body))
+        if not self._parser.should_keep_alive():
+            self.close()
+        self._answered.set_result(answer)
+        self._headers, self._body = [], []

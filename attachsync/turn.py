@@ -1,0 +1,20 @@
+"""What one pass over some tracks of an account comes to."""
+
+from dataclasses import dataclass, field
+
+from attachsync.errors import AccountError, StorageError
+from attachsync.index import Taken
+
+
+@dataclass(slots=True)
+class Turn:
+    """One pass over some tracks of an account. `errors`: track -> why its listing was not whole."""
+
+    number: int = 0
+    listed: bool = False
+    """Whether all listings of this pass have ended."""
+    errors: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, Taken] = field(default_factory=dict)
+    """Track -> what its listing brought so far."""
+    account_error: AccountError | None = None
+    storage_error: StorageError | None = None

@@ -1,0 +1,309 @@
+"""Many attachments at a time: they come as they would one by one, and whatever is odd goes the ordinary way."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from attachsync.clock import Clock
+from attachsync.courier import Courier
+from attachsync.errands import LARGEST, Order
+from attachsync.http import Http
+from attachsync.linking import Modes
+from attachsync.model import JSON, Attachment
+from attachsync.sandbox import Fault
+from attachsync.sources.datatrails import SERVICE
+from attachsync.store import Store
+from attachsync.views import Views
+from tests.ledgers import BYTES, DOWNLOADS, Ledgers, ledgers
+from tests.test_mirror import attached, sha256
+
+MANY = 100
+INFO = DOWNLOADS + "/info"
+ONE_BY_ONE = "concurrency = 1\n"
+"""With one request at a time, nothing is sent for together."""
+
+
+def fill(one: Ledgers, many: int = MANY, *, scanned: str = "SCANNED_OK") -> None:
+    """An asset with so many events, and an attachment on each."""
+    trail = one.box.datatrails
+    asset = trail.add_asset({})
+    for number in range(many):
+        trail.add_event(asset, {"report": attached(one, b"%d" % number * 9, f"{number}.txt", scanned=scanned)})
+
+
+def asked(one: Ledgers) -> Counter[str]:
+    """How often each attachment's record and bytes were asked for."""
+    return Counter(request.path for request in one.box.requests if "/attachments/" in request.path)
+
+
+def sent_for(one: Ledgers) -> int:
+    """How many records were asked for by whoever asks for many: the ordinary way wants JSON, and says so."""
+    accepted = (request.headers.get("Accept") for request in one.box.requests if request.path.endswith("/info"))
+    return sum(accept == "*/*" for accept in accepted)
+
+
+def known(one: Ledgers) -> list[dict[str, JSON]]:
+    """What is known of all attachments, but for times."""
+    rows = one.rows()
+    times = {"mirrored_at"}
+    return sorted(({name: row[name] for name in row.keys() - times} for row in rows), key=lambda row: str(row["key"]))
+
+
+def sums_are_right(one: Ledgers) -> bool:
+    """Whether SHA256SUMS is of all that is shown, and of nothing else."""
+    lines = (one.mirror / "SHA256SUMS").read_text().splitlines()
+    checked = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=one.mirror, check=False)
+    return checked.returncode == 0 and len(lines) == len(one.shown())
+
+
+async def test_each_takes_two_requests(ledger: Ledgers) -> None:
+    """Its record and its bytes; what is known of it then is all that there is to know."""
+    fill(ledger, scanned="NOT_SCANNED")
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert recorder.tallies["ledger/assets/*"]["fetched"] == MANY
+    assert set(asked(ledger).values()) == {1}
+    assert sent_for(ledger) > MANY / 2
+    assert {request.headers.get("Authorization") for request in ledger.box.requests} == {"Bearer (valid)"}
+    assert sums_are_right(ledger)
+    assert len(ledger.stored()) == MANY
+    with ledger.index() as index:
+        rows = index.database.rows("SELECT record, check_at, path, shown, media_type FROM attachment")
+    for row in rows:
+        assert '"scanned_status":"NOT_SCANNED"' in row["record"]
+        assert row["check_at"] > 0
+        assert row["media_type"] == "text/plain"
+        shown = ledger.mirror / row["path"]
+        assert sha256(shown.read_bytes()) == row["shown"]
+        assert shown.stat().st_mode & 0o777 == 0o440
+    assert list((ledger.mirror / ".attachsync/tmp").iterdir()) == []
+
+
+async def test_odd_ones_among_them_come_as_they_would_alone(tmp_path: Path) -> None:
+    """Infected, tampered with, equal, large, without an extension, not there, stated wrongly: all is the same."""
+
+    async def mirrored(root: Path, account: str) -> Ledgers:
+        root.mkdir()
+        async with ledgers(root) as one:
+            one.account += account
+            trail = one.box.datatrails
+            fill(one)
+            trail.add_asset({"bad": attached(one, b"bad", scanned="SCANNED_BAD")})
+            blob = trail.add_blob(b"right", "text/plain", "SCANNED_OK")
+            trail.add_asset({"tampered": trail.attach(blob, file_name="tampered.txt")})
+            trail.tamper(blob, b"wrong")
+            trail.add_asset({f"equal{n}": attached(one, b"equal", f"equal{n}.txt") for n in range(9)})
+            trail.add_asset({"large": attached(one, b"large" * LARGEST, "large.txt")})
+            trail.add_asset({"bare": attached(one, b"bare", "bare")})
+            trail.add_asset({"lie": {**attached(one, b"lie"), "arc_blob_hash_value": "0" * 64}})
+            trail.add_asset({"silent": {**attached(one, b"silent"), "arc_blob_hash_value": ""}})
+            del trail.blobs[blob_of(trail.add_asset({"lost": attached(one, b"lost")}).attributes["lost"])]
+            await one.sync()
+            assert sums_are_right(one)
+            assert bool(sent_for(one)) == (not account)
+            return one
+
+    together, alone = await mirrored(tmp_path / "a", ""), await mirrored(tmp_path / "b", ONE_BY_ONE)
+    assert [row["state"] for row in known(together)] == [row["state"] for row in known(alone)]
+    assert together.stored() == alone.stored()
+    assert together.quarantined() == alone.quarantined()
+    assert Counter(row["sha256"] for row in known(together)) == Counter(row["sha256"] for row in known(alone))
+
+
+def blob_of(attribute: object) -> str:
+    assert isinstance(attribute, dict)
+    return str(attribute["arc_blob_identity"]).rpartition("/")[2]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(path=BYTES, kind="status", status=500, times=1, skip=50),
+        Fault(path=BYTES, kind="reset", times=1, skip=50),
+        Fault(path=BYTES, kind="reset", after=2, times=1, skip=50),
+        Fault(path=BYTES, kind="truncate", after=2, times=1, skip=50),
+        Fault(path=BYTES, kind="gzip", times=9, skip=50),
+        Fault(path=BYTES, kind="no_length", times=9, skip=50),
+        Fault(path=BYTES, kind="tamper", times=1, skip=50),
+        Fault(path=BYTES, kind="wrong_length", extra=3, times=1, skip=50),
+        Fault(path=BYTES, kind="wrong_length", extra=-1, times=1, skip=50),
+        Fault(path=BYTES, kind="endless", times=1, skip=50),
+        Fault(path=BYTES, kind="hang", times=1, skip=50),
+        Fault(path=BYTES, kind="stall", after=2, times=1, skip=50),
+        Fault(path=BYTES, kind="html", times=1, skip=50),
+        Fault(path=BYTES, kind="headers", headers={"Connection": "close"}),
+        Fault(path=INFO, kind="status", status=401, times=1, skip=50),
+        Fault(path=INFO, kind="status", status=408, times=1, skip=50),
+        Fault(path=INFO, kind="status", status=503, times=1, skip=50),
+        Fault(path=INFO, kind="json", value=[1, 2], times=1, skip=50),
+        Fault(path=INFO, kind="json", depth=100_000, times=1, skip=50),
+        Fault(path=INFO, kind="html", times=1, skip=50),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status or fault.after or fault.extra}",
+)
+async def test_trouble_among_them_is_the_ordinary_ways(ledger: Ledgers, fault: Fault) -> None:
+    """What that overcomes, it overcomes; each comes once, or twice where it is asked for again."""
+    fill(ledger)
+    ledger.box.faults.add(fault)
+    summary, _ = await ledger.sync()
+    assert sent_for(ledger) > 0
+    if summary.incomplete:  # an answer that makes no sense is not asked for again within a pass
+        assert fault.kind in ("json", "html")
+        assert Counter(row["state"] for row in ledger.rows()) == {"stored": MANY - 1, "failed": 1}
+        summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"%d" % number * 9) for number in range(MANY)}
+    assert len(ledger.shown()) == MANY
+    assert sums_are_right(ledger)
+    assert list((ledger.mirror / ".attachsync/tmp").iterdir()) == []
+
+
+async def test_a_429_among_them_pauses_everybody(ledger: Ledgers) -> None:
+    """But for what was under way, nothing is asked before the time that the service named."""
+    fill(ledger, 300)
+    fault = Fault(path=INFO, kind="status", status=429, headers={"Retry-After": "1"}, times=1, skip=100)
+    ledger.box.faults.add(fault)
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    (refused,) = (request.time for request in ledger.box.requests if request.status == 429)
+    during = [request for request in ledger.box.requests if refused < request.time < refused + 0.9]
+    assert len(during) < 20
+
+
+async def test_a_wait_that_another_request_is_told_breaks_them_off(ledger: Ledgers) -> None:
+    """Whoever asks directly is told to stop; and meanwhile nobody begins to."""
+    account = ledger.config().accounts["ledger"]
+    http = Http(account, SERVICE.credentials(account), Clock())
+    stopped = asyncio.Event()
+    ledger.box.faults.add(Fault(path="*/assets", kind="status", status=429, headers={"Retry-After": "9"}))
+    try:
+        async with http.direct(stopped.set) as direct, asyncio.TaskGroup() as group:
+            assert direct is not None
+            asking = group.create_task(http.get(http.url("/archivist/v2/assets")))
+            await stopped.wait()
+            async with http.direct(stopped.set) as another:
+                assert another is None
+            asking.cancel()
+    finally:
+        await http.close()
+
+
+async def test_an_order_that_is_stopped_comes_back_with_what_it_has(ledger: Ledgers) -> None:
+    """Before its time is over."""
+    fill(ledger)
+    ledger.box.faults.add(Fault(path=BYTES, kind="hang", skip=60, times=1))
+    order = await order_of(ledger, 3600.0)
+    with ThreadPoolExecutor() as threads:
+        courier = Courier(threads)
+        going = asyncio.create_task(courier.sent(order))
+        await ledger.box.requests.until(150)
+        while not going.done():  # at first it may not have come to listen yet
+            courier.stop()
+            await asyncio.wait([going], timeout=0.05)
+        courier.worker.close()
+    done = going.result()
+    assert done is not None
+    assert done.is_broken
+    assert not done.is_torn
+    assert done.refusal is None
+    assert 0 < len(done.facts) < MANY
+    assert done.facts.keys() == done.fetched
+    assert ledger.stored() == {order.errands[number].digest for number in done.facts}
+
+
+async def order_of(one: Ledgers, span: float) -> Order:
+    """All of a ledger, as it is sent for."""
+    account, track = one.config().accounts["ledger"], one.config().tracks[0]
+    http = Http(account, SERVICE.credentials(account), Clock())
+    store = Store(one.mirror)
+    store.prepare()
+    views = Views(store, "hardlink", Modes(), lambda *_: None)
+    views.prepare()
+    store.close()
+    found = [event for event in one.box.datatrails.events if "report" in event.event_attributes]
+    try:
+        async with http.direct(lambda: None) as direct:
+            assert direct is not None
+            assert SERVICE.pull is not None
+            errands = []
+            for number, event in enumerate(found):
+                value = event.event_attributes["report"]
+                assert isinstance(value, dict)
+                key, digest = f"{event.identity}#report", str(value["arc_blob_hash_value"])
+                item = Attachment(track.name, key, "1", ("a.txt",), sha256=digest, content=blob_of(value))
+                errand = SERVICE.pull.errand(track.options, item, f"files/ledger/{number}.txt")
+                assert errand is not None
+                errands.append(errand)
+            return Order(direct, errands, views.linker, 4, LARGEST, span)
+    finally:
+        await http.close()
+
+
+@pytest.mark.parametrize("account", ["rate = 1000\n", 'proxy = "http://127.0.0.1:1"\n'])
+async def test_some_accounts_are_never_asked_directly(ledger: Ledgers, account: str) -> None:
+    """Each request of one with a `rate` takes its turn; one with a proxy goes there."""
+    ledger.account += account
+    found = ledger.config().accounts["ledger"]
+    http = Http(found, SERVICE.credentials(found), Clock())
+    try:
+        async with http.direct(lambda: None) as direct:
+            assert direct is None
+    finally:
+        await http.close()
+
+
+async def test_a_token_goes_nowhere_else(ledger: Ledgers, tmp_path: Path) -> None:
+    """A redirect is not followed by whoever asks for many."""
+    fill(ledger)
+    async with ledgers(tmp_path / "other") as other:
+        location = f"http://127.0.0.1:{other.port}/datatrails/archivist/v1/blobs/x"
+        ledger.box.faults.add(Fault(path=BYTES, kind="redirect", location=location, status=302, skip=50))
+        summary, _ = await ledger.sync()
+        assert summary.incomplete
+        assert sent_for(ledger) > 0
+        assert len(other.box.requests) > 0
+        assert all("Authorization" not in request.headers for request in other.box.requests)
+
+
+async def test_the_loss_of_the_process_is_no_loss(ledger: Ledgers) -> None:
+    """Killed in the midst of an order, all of it goes the ordinary way."""
+    fill(ledger)
+    ledger.box.faults.add(Fault(path=BYTES, kind="hang", skip=60, times=1))
+    pass_ = asyncio.create_task(ledger.sync())
+    await ledger.box.requests.until(150)
+    (child,) = children()
+    os.kill(child, signal.SIGKILL)
+    summary, _ = await pass_
+    assert not summary.incomplete
+    assert len(ledger.shown()) == len(ledger.stored()) == MANY
+    assert sums_are_right(ledger)
+
+
+async def test_a_pass_that_is_broken_off_is_taken_up(ledger: Ledgers) -> None:
+    """Ctrl-C in the midst of an order; nothing of it is under way then."""
+    fill(ledger)
+    ledger.box.faults.add(Fault(path=BYTES, kind="hang", skip=60, times=1))
+    pass_ = asyncio.create_task(ledger.sync())
+    await ledger.box.requests.until(150)
+    assert len(children()) == 1
+    pass_.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pass_
+    assert children() == []
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert len(ledger.shown()) == len(ledger.stored()) == MANY
+    assert sums_are_right(ledger)
+
+
+def children() -> list[int]:
+    """Processes that this one has started."""
+    found = [pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()]
+    names = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
+    return [int(pid) for pid, name in names.items() if b"attachsync.worker" in name]
