@@ -22,7 +22,7 @@ from attachsync.observer import Reading
 
 _LEAST = 64
 """Fewer are not worth it,"""
-_MOST = 128
+_MOST = 256
 """and more go in several orders."""
 _SPAN = 1.0
 """An order takes no more than so many seconds: where it would, the way is long, and the ordinary one no longer."""

@@ -166,17 +166,20 @@ async def ended(pidfd: int) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_kill_ends_the_process_for_the_disk_too(tmp_path: Path) -> None:
-    """In the midst of many small files: nothing is written behind a dead daemon's back, and nothing is lost."""
+@pytest.mark.parametrize("name", ["bare", "a.txt"])
+async def test_a_kill_ends_the_other_process_too(tmp_path: Path, name: str) -> None:
+    """In the midst of many small files, of the one for the disk or the one that fetches them (what has an extension):
+    nothing is written behind a dead daemon's back, and nothing is lost."""
     async with mirrored(tmp_path) as one:
         trail, asset = one.ledgers.box.datatrails, one.ledgers.box.datatrails.add_asset({})
         helpers, files = 0, 0
         async with forks(one.write_config(), "run") as daemons:
-            for _ in range(8):
+            for _ in range(4):
                 values = {}
                 for _ in range(150):
                     files += 1
-                    values[f"a{files}"] = trail.attach(trail.add_blob(b"%d" % files, "text/plain", "SCANNED_OK"))
+                    blob = trail.add_blob(b"%d" % files, "text/plain", "SCANNED_OK")
+                    values[f"a{files}"] = trail.attach(blob, file_name=name)
                 trail.add_event(asset, values)
                 process, asked = await daemons.start(), one.ledgers.box.requests
                 await asked.until(asked.arrived() + 250)

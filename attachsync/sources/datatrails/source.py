@@ -22,6 +22,7 @@ from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, Track
 from attachsync.retry import DAY
 from attachsync.sources.datatrails import records
 from attachsync.sources.datatrails.paging import parsed, since, walk, watermark
+from attachsync.sources.datatrails.quiet import Quiet
 from attachsync.sources.datatrails.rungs import Subject, download_query, rungs, subject
 from attachsync.units import counted
 
@@ -58,6 +59,7 @@ class TrailSource:
         self._http = http
         self._target_of = target
         self._targets: dict[str, Target] = {}
+        self._quiet = Quiet(http, self._all_events)
 
     def _target(self, track: Track) -> Target:
         if track.name not in self._targets:
@@ -71,7 +73,21 @@ class TrailSource:
 
         Trouble with some of it does not keep the rest back; it is raised at the end, and what it hid comes next time.
         """
-        target, trouble = self._target(track), _Trouble()
+        target = self._target(track)
+        if target.asset is None or target.public or not target.events:
+            async for page in self._pages(track, target, cursors):
+                yield page
+            return
+        known = None if cursors.thorough else _known(target.asset, cursors)
+        if known is not None and await self._quiet.is_quiet(track.name, target.asset):
+            yield Page((), unchanged=known[1], census=known[1])
+            return
+        with self._quiet.listing(track.name, target.asset):
+            async for page in self._pages(track, target, cursors):
+                yield page
+
+    async def _pages(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
+        trouble = _Trouble()
         with trouble:
             async for page in self._assets(track, target, cursors, trouble):
                 yield page
@@ -126,6 +142,9 @@ class TrailSource:
     def _walk_events(self, target: Target, asset: str | None, query: Query) -> AsyncIterator[records.Listing]:
         url = self._http.url(f"/archivist/v2/{target.kind}/{asset or '-'}/events")
         return walk(self._http, url, query, "events", signed=not target.public)
+
+    def _all_events(self, query: Query) -> AsyncIterator[records.Listing]:
+        return walk(self._http, self._http.url("/archivist/v2/assets/-/events"), query, "events", signed=True)
 
     async def _asset(self, target: Target, uuid: str) -> records.Asset:
         url = self._http.url(f"/archivist/v2/{target.kind}/{uuid}")
@@ -254,6 +273,15 @@ def _mark(asset: str) -> str:
     return _MARK + asset
 
 
+def _known(asset: str, cursors: Cursors) -> tuple[str, int] | None:
+    """What an asset was like when all of it was taken, and how many attachments of its own it had; None if it was not
+    taken, or by an attachsync that did not say."""
+    mark = cursors.get(_mark(asset))
+    if isinstance(mark, list) and len(mark) == 2 and isinstance(mark[0], str) and isinstance(mark[1], int):
+        return mark[0], mark[1]
+    return None
+
+
 def _in_pages(
     track: Track, assets: Sequence[records.Asset], cursors: Cursors
 ) -> Iterator[tuple[Page, dict[str, JSON]]]:
@@ -263,10 +291,10 @@ def _in_pages(
     """
     items, marks, unchanged, census = list[Attachment](), dict[str, JSON](), 0, 0
     for asset in assets:
-        mark, fingerprint = cursors.get(_mark(asset.uuid)), asset.fingerprint
+        known, fingerprint = _known(asset.uuid, cursors), asset.fingerprint
         census += 1
-        if isinstance(mark, list) and len(mark) == 2 and mark[0] == fingerprint and isinstance(mark[1], int):
-            unchanged += mark[1]
+        if known is not None and known[0] == fingerprint:
+            unchanged += known[1]
             continue
         found = records.of_asset(track.name, asset)
         items += found
