@@ -1,6 +1,6 @@
 """Walking DataTrails lists, and how far an event feed has been read (specs/datatrails.md 1.4, 1.5)."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ _WHOLE_REST, _PAGE_REST = 3600.0, DAY / 100
 a policy is granted, old events come into sight, or more of what they carry (specs/datatrails.md 2)."""
 
 
-async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -> AsyncIterator[Listing]:
+async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -> AsyncGenerator[Listing, None]:
     """The pages of a list, 206 included. Raises MalformedError at its end if a record was unsound, or if it loops.
 
     The whole query is sent with each token: right for servers whose tokens repeat it and for those whose do not.

@@ -7,7 +7,7 @@ asked once: has there been any event? What an asset's own lists are needed for, 
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from attachsync.errors import GoneError, MalformedError, RejectedError, UnavailableError
 from attachsync.http import Http, Query
@@ -23,10 +23,12 @@ _FRESH = 1.0
 """Tracks that are listed one right after the other share one look (seconds)."""
 _LONGEST = 3000.0
 """Each asset is looked at so often in any case (seconds): a policy may show more of it without any event (2)."""
+_MOST_SEEN = 5000
+"""So many events are remembered. One that is not, and comes again, has its asset looked at once more."""
 _REST = 3600.0
 """When the feed is no help, it is left alone for so long (seconds)."""
 
-Walk = Callable[[Query], AsyncIterator[Listing]]
+Walk = Callable[[Query], AsyncGenerator[Listing, None]]
 """The pages of the feed of all assets."""
 
 
@@ -41,13 +43,14 @@ class Quiet:
         self._listed: defaultdict[str, dict[str, float]] = defaultdict(dict)
         """Asset -> track -> when its own lists were last read (monotonic), if no event has been seen on it since."""
         self._seen: set[tuple[str, str, str]] = set()
-        """Asset, event and its status, of all that the last look brought: any other is new to the next one."""
+        """Asset, event and its status, of what was seen before: any other is new."""
         self._looked_at: float | None = None
         self._cursor: JSON = None
         self._rest_until = 0.0
 
     async def is_quiet(self, track: str, asset: str) -> bool:
         """Whether nothing has changed since a track of this asset was listed."""
+        self._tracks.add(track)
         if len(self._tracks) < _MANY or self._http.clock.monotonic() < self._rest_until:
             return False
         async with self._lock:
@@ -59,7 +62,6 @@ class Quiet:
     @contextlib.contextmanager
     def listing(self, track: str, asset: str) -> Iterator[None]:
         """An asset's own lists are read within."""
-        self._tracks.add(track)
         self._listed[asset][track] = self._http.clock.monotonic()  # an event that is seen from now on takes it away
         try:
             yield
@@ -73,21 +75,23 @@ class Quiet:
         after = since(self._cursor, now)
         seen, pages, latest = set[tuple[str, str, str]](), 0, None
         try:
-            async for listing in self._walk([("timestamp_accepted_since", after)] if after else []):
-                pages += 1
-                if pages > _MOST_PAGES:
-                    return self._give_up()
-                seen.update((event.asset, event.uuid, event.status) for event in listing.events)
-                latest = max([event.accepted or 0.0 for event in listing.events] + [latest or 0.0]) or None
-                if is_first:
-                    break
+            async with contextlib.aclosing(self._walk([("timestamp_accepted_since", after)] if after else [])) as walk:
+                async for listing in walk:
+                    pages += 1
+                    if pages > _MOST_PAGES:
+                        return self._give_up()
+                    seen.update((event.asset, event.uuid, event.status) for event in listing.events)
+                    latest = max([event.accepted or 0.0 for event in listing.events] + [latest or 0.0]) or None
+                    if is_first:
+                        break
         except (GoneError, MalformedError, RejectedError, UnavailableError):
             return self._give_up()
         if is_first:
             self._listed.clear()  # what has happened since these were listed, nobody knows
         for asset, _, _ in seen - self._seen:
             self._listed.pop(asset, None)
-        self._seen, self._looked_at = seen, began
+        self._seen = seen if len(self._seen) > _MOST_SEEN else self._seen | seen
+        self._looked_at = began
         self._cursor = watermark(self._cursor, latest, now, pages=0)
         return None
 

@@ -1,7 +1,7 @@
 """Listing, inspecting and reading the attachments of one DataTrails account (specs/datatrails.md 1.1 to 1.7, 8)."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -78,8 +78,10 @@ class TrailSource:
             async for page in self._pages(track, target, cursors):
                 yield page
             return
-        known = None if cursors.thorough else _known(target.asset, cursors)
-        if known is not None and await self._quiet.is_quiet(track.name, target.asset):
+        known, is_quiet = _known(target.asset, cursors), False
+        if not cursors.thorough:
+            is_quiet = await self._quiet.is_quiet(track.name, target.asset)
+        if known is not None and is_quiet:
             yield Page((), unchanged=known[1], census=known[1])
             return
         with self._quiet.listing(track.name, target.asset):
@@ -143,7 +145,7 @@ class TrailSource:
         url = self._http.url(f"/archivist/v2/{target.kind}/{asset or '-'}/events")
         return walk(self._http, url, query, "events", signed=not target.public)
 
-    def _all_events(self, query: Query) -> AsyncIterator[records.Listing]:
+    def _all_events(self, query: Query) -> AsyncGenerator[records.Listing, None]:
         return walk(self._http, self._http.url("/archivist/v2/assets/-/events"), query, "events", signed=True)
 
     async def _asset(self, target: Target, uuid: str) -> records.Asset:
