@@ -44,35 +44,61 @@ class Bulk:
         self._errand = errand
         self._keep = keep
         self._rest_until = 0.0
+        self._behind: dict[str, list[Entry]] = {}
+        """Digest that is sent for -> rows that state the same one: they wait, and will find it stored."""
 
     @property
     def _rests(self) -> bool:
         return self._keep.clock.monotonic() < self._rest_until
 
-    def picked(self, batch: Sequence[Entry], tracks: Mapping[str, Track]) -> list[Picked]:
-        """The rows of a batch that can be had so, in orders; none unless they are many. Of the same bytes, one."""
-        if len(batch) < _LEAST or self._rests:
-            return []
-        new = [entry for entry in batch if _is_new(entry)]
-        account, found = self._http.account.name, dict[str, tuple[Entry, Errand]]()
-        paths = self._keep.index.attachments.claimed(account, [entry.attachment for entry in new])
+    def picked(
+        self, batch: Sequence[Entry], tracks: Mapping[str, Track], is_fetching: Callable[[str], bool]
+    ) -> tuple[list[Picked], list[Entry]]:
+        """(the rows of a batch that can be had so, in orders; the others). All are others unless these are many.
+
+        `is_fetching` tells whether the bytes of a digest are being fetched already. Of equal bytes, one is sent for.
+        """
+        plain = self._plain(batch, tracks) if len(batch) >= _LEAST and not self._rests else {}
+        if len(plain) < _LEAST:
+            return [], list(batch)
+        found, others = list[tuple[Entry, Errand]](), list[Entry]()
+        for entry in batch:
+            errand = plain.get(entry.id)
+            if errand is None or is_fetching(errand.digest):
+                others.append(entry)
+            elif errand.digest in self._behind:
+                self._behind[errand.digest].append(entry)
+            else:
+                self._behind[errand.digest] = []
+                found.append((entry, errand))
+        return [found[first : first + _MOST] for first in range(0, len(found), _MOST)], others
+
+    def _plain(self, batch: Sequence[Entry], tracks: Mapping[str, Track]) -> dict[int, Errand]:
+        """Row -> what it takes to have it, for those that are new."""
+        new, found = [entry for entry in batch if _is_new(entry)], dict[int, Errand]()
+        paths = self._keep.index.attachments.claimed(self._http.account.name, [entry.attachment for entry in new])
         for entry, path in zip(new, paths, strict=True):
             if path is not None:
                 errand = self._errand(tracks[entry.attachment.track].options, entry.attachment, path)
                 if errand is not None:
-                    found.setdefault(errand.digest, (entry, errand))
-        picked = list(found.values())
-        orders: list[Picked] = [picked[first : first + _MOST] for first in range(0, len(picked), _MOST)]
-        return orders if len(picked) >= _LEAST else []
+                    found[entry.id] = errand
+        return found
 
     async def fetch(self, picked: Picked, lanes: asyncio.Semaphore, tell: Tell) -> list[Entry]:
-        """Have an order's rows: those that were left, which says nothing of them. AccountError and StorageError."""
+        """Have an order's rows: those that were left, which says nothing of them, and those that waited for others.
+
+        Raises AccountError and StorageError.
+        """
         keep = self._keep
-        with keep.store.pins.pinning() as pin, keep.manifest.outdated(len(picked)) as change:
-            for _, errand in picked:
-                pin.add(errand.digest)
-            done = await self._done(picked, lanes)
-            return await self._record(picked, done, change, tell)
+        try:
+            with keep.store.pins.pinning() as pin, keep.manifest.outdated(len(picked)) as change:
+                for _, errand in picked:
+                    pin.add(errand.digest)
+                done = await self._done(picked, lanes)
+                left = await self._record(picked, done, change, tell)
+        finally:
+            behind = [entry for _, errand in picked for entry in self._behind.pop(errand.digest)]
+        return left + behind
 
     async def _done(self, picked: Picked, lanes: asyncio.Semaphore) -> Done:
         """What became of an order; of nothing, where the ordinary way is to be gone."""
@@ -88,7 +114,7 @@ class Bulk:
             )
             if done is None or done.is_broken:
                 self._rest_until = keep.clock.monotonic() + _REST
-            if done is not None:
+            if done is not None and (done.facts or done.refusal):
                 self._http.went(done.refusal)
         await asyncio.sleep(0)  # the next order goes out before this one is recorded
         return done or Done(is_torn=True)
@@ -146,7 +172,7 @@ def _found(facts: Facts, errand: Errand, *, fetched: bool) -> Bytes:
 
 @contextlib.asynccontextmanager
 async def _width(lanes: asyncio.Semaphore, gate: asyncio.Semaphore) -> AsyncIterator[int]:
-    """As many of an account's lanes, and of all downloads, as are free: at least one, and all but one."""
+    """As many of an account's lanes, and of all downloads, as are free, but at least one."""
     width = 0
     async with contextlib.AsyncExitStack() as stack:
         while not width or not (lanes.locked() or gate.locked()):

@@ -5,6 +5,9 @@ a signed link.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class AttachsyncError(Exception):
@@ -141,3 +144,9 @@ class MismatchError(AttachsyncError):
 
 class MalformedError(AttachsyncError):
     """An answer that is not what the service documents: its page is not taken and the cursor stays."""
+
+
+def first_of(errors: BaseExceptionGroup[E]) -> E:
+    """The first error of a group, and of the groups in it."""
+    error = errors.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error

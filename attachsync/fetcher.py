@@ -66,6 +66,10 @@ class Fetcher:
         self.unread: dict[str, str] = {}
         """Track -> why content that is shown, and may have changed, could not be read again in this pass."""
 
+    def is_fetching(self, content: str) -> bool:
+        """Whether this content (a digest) is being fetched for some row."""
+        return content in self._parked
+
     async def fetch(self, entry: Entry, lane: Lane) -> UnavailableError | None:
         """Mirror a row without a digest, and settle what became of it; the error if the service was not available.
 

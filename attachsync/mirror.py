@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from attachsync import retention, retry
 from attachsync.bulk import Bulk, Picked
@@ -23,6 +23,7 @@ from attachsync.errors import (
     RejectedError,
     StorageError,
     UnavailableError,
+    first_of,
 )
 from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Taken, Wanted
@@ -34,7 +35,6 @@ from attachsync.sources.service import Pull
 from attachsync.trouble import Trouble
 from attachsync.turn import Turn
 
-E = TypeVar("E", bound=BaseException)
 Start = Callable[[Coroutine[Any, Any, None]], object]
 """Begins a task of the session."""
 
@@ -116,9 +116,9 @@ class Mirror:
                 group.create_task(feeder(group.create_task, [track.name for track in tracks], turn))
             await self._tidy(tracks)
         except* AccountError as errors:
-            turn.account_error = _leaf(errors)
+            turn.account_error = first_of(errors)
         except* StorageError as errors:
-            turn.storage_error = _leaf(errors)
+            turn.storage_error = first_of(errors)
         self._tell_broken(turn, tracks)
 
     async def _tidy(self, tracks: Iterable[Track]) -> None:
@@ -289,27 +289,32 @@ class Mirror:
 
     async def _hand_out(self, start: Start, batch: list[Entry]) -> bool:
         self._busy.update(entry.id for entry in batch)
-        orders = self._bulk.picked(batch, self.tracks)
-        sent_for = {entry.id for order in orders for entry, _ in order}
+        orders, others = self._bulk.picked(batch, self.tracks, self._fetcher.is_fetching)
         for order in orders:
-            for _ in order:
-                await self._room.acquire()
+            await self._take(len(order))
             start(self._work_in_bulk(order, start))
-        for entry in batch:
-            if entry.id not in sent_for:
-                await self._room.acquire()
-                start(self._work(entry))
+        for entry in others:
+            await self._take(1)
+            start(self._work(entry))
+        await self._take(len(batch) - len(others) - sum(map(len, orders)))  # what waits for an order
         await self._keep.manifest.keep_up()
         return bool(batch)
 
+    async def _take(self, room: int) -> None:
+        for _ in range(room):
+            await self._room.acquire()
+
     async def _work_in_bulk(self, order: Picked, start: Start) -> None:
-        """Rows that are sent for together; what is left of them is then worked on one by one."""
+        """Rows that are sent for together; what is left, and what waited for them, is then worked on one by one."""
         left = await self._bulk.fetch(order, self._lanes, self._fetcher.stored)
-        for _ in range(len(order) - len(left)):
-            self._room.release()
-        self._busy -= {entry.id for entry, _ in order} - {entry.id for entry in left}
+        done = {entry.id: entry for entry, _ in order}
         for entry in left:
+            done.pop(entry.id, None)
             start(self._work(entry))
+        for entry in done.values():
+            self._room.release()
+            self._trouble.note(entry.attachment.track, None, self._keep.clock.monotonic())
+        self._busy.difference_update(done)
         if not self._busy:
             self._more.set()
 
@@ -340,9 +345,3 @@ def _stamps(files: Iterable[Path]) -> list[tuple[int, int, int]]:
         else:
             found.append((one.st_ino, one.st_size, one.st_mtime_ns))
     return found
-
-
-def _leaf(errors: BaseExceptionGroup[E]) -> E:
-    """The first error of a group."""
-    error = errors.exceptions[0]
-    return _leaf(error) if isinstance(error, BaseExceptionGroup) else error

@@ -121,6 +121,23 @@ def blob_of(attribute: object) -> str:
     return str(attribute["arc_blob_identity"]).rpartition("/")[2]
 
 
+async def test_equal_bytes_are_fetched_once(ledger: Ledgers) -> None:
+    """Of two tracks, and of one: whoever comes second waits for the first, and finds them stored."""
+    fill(ledger)
+    trail = ledger.box.datatrails
+    asset = next(iter(trail.assets.values()))
+    for number in range(2 * MANY):
+        trail.add_event(asset, {"same": attached(ledger, b"same", f"same{number}.txt", scanned="SCANNED_OK")})
+    ledger.tracks += f'[[track]]\naccount = "ledger"\nasset = "{asset.uuid}"\n'
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert sent_for(ledger) > 0
+    assert ledger.downloads() == len(ledger.stored()) == MANY + 1
+    assert len(ledger.shown()) == 3 * MANY
+    assert len(ledger.rows(state="stored")) == 6 * MANY
+    assert sums_are_right(ledger)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
