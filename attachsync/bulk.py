@@ -25,7 +25,7 @@ _LEAST = 64
 _MOST = 256
 """and more go in several orders."""
 _SPAN = 1.0
-"""An order takes no more than so many seconds: where it would, the way is long, and the ordinary one no longer."""
+"""Nothing of an order is begun after so many seconds: if anything is left then, the way is long, and no shorter so."""
 _REST = 60.0
 """After trouble, so many seconds of the ordinary way."""
 

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import hashlib
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import uvloop
@@ -30,6 +30,7 @@ _IN_MEMORY = 4 * 1024 * 1024
 """So many bytes wait to be stored together."""
 STOP = signal.SIGUSR1
 """Sent to the process, it breaks off."""
+_PATIENCE = 3
 _PASSING = frozenset({401, 408, 425, 429})
 """Answers that are about more than one attachment; so are 5xx."""
 
@@ -52,7 +53,10 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Errands to one origin, `width` at a time, for at most `span` seconds, of bodies of at most `largest` bytes."""
+    """Errands to one origin, `width` at a time, of bodies of at most `largest` bytes.
+
+    After `span` seconds nothing more is begun; after `_PATIENCE` times as many, what has been begun is broken off.
+    """
 
     to: Direct
     errands: Sequence[Errand]
@@ -95,7 +99,8 @@ class _Run:
         self.done = Done()
         self._order = order
         self._line = line
-        self._waiting = iter(range(len(order.errands)))
+        self._ends_at = asyncio.get_running_loop().time() + order.span
+        self._waiting = self._numbers()
         self._came: _Came = {}
         self._held = 0
         self._storing = asyncio.Lock()
@@ -103,13 +108,21 @@ class _Run:
     async def run(self, place: "_Place") -> Done:
         """Ask for all of it until that is done, or over; store and show what came."""
         try:
-            async with place.limit(self._order.span), asyncio.TaskGroup() as group:
+            async with place.limit(self._order.span * _PATIENCE), asyncio.TaskGroup() as group:
                 for _ in range(min(self._order.width, len(self._order.errands))):
                     group.create_task(self._some())
         except* (_OverError, OSError):  # of which TimeoutError is one
             self.done.is_broken = True
         await self._store()
         return self.done
+
+    def _numbers(self) -> Iterator[int]:
+        """Errands, one after the other, as long as there is time to begin one."""
+        for number in range(len(self._order.errands)):
+            if asyncio.get_running_loop().time() > self._ends_at:
+                self.done.is_broken = True
+                return
+            yield number
 
     async def _some(self) -> None:
         left = True
