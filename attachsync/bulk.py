@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from attachsync.errands import LARGEST, Done, Errand, Order
-from attachsync.errors import NoRoomError, StorageError
+from attachsync.errors import RateLimitedError
 from attachsync.http import Http
 from attachsync.incoming import Bytes
 from attachsync.index import Entry
@@ -84,47 +84,58 @@ class Bulk:
                     found[entry.id] = errand
         return found
 
+    def forget(self) -> None:
+        """Nothing is sent for: a session begins."""
+        self._behind.clear()
+
     async def fetch(self, picked: Picked, lanes: asyncio.Semaphore, tell: Tell) -> list[Entry]:
         """Have an order's rows: those that were left, which says nothing of them, and those that waited for others.
 
         Raises AccountError and StorageError.
         """
-        keep = self._keep
-        try:
-            with keep.store.pins.pinning() as pin, keep.manifest.outdated(len(picked)) as change:
-                for _, errand in picked:
-                    pin.add(errand.digest)
-                done = await self._done(picked, lanes)
+        over: RateLimitedError | None = None
+        with contextlib.ExitStack() as kept:
+            sent = await self._sent(picked, lanes, kept)
+            if sent is None:
+                left = [entry for entry, _ in picked]
+            else:
+                done, change = sent
+                try:
+                    if done.facts or done.refusal:
+                        self._http.went(done.refusal)
+                except RateLimitedError as error:
+                    over = error
+                await asyncio.sleep(0)  # the next order goes out before this one is recorded
                 left = await self._record(picked, done, change, tell)
-        finally:
-            behind = [entry for _, errand in picked for entry in self._behind.pop(errand.digest)]
-        return left + behind
+        if over is not None:
+            raise over
+        return left + [entry for _, errand in picked for entry in self._behind.pop(errand.digest)]
 
-    async def _done(self, picked: Picked, lanes: asyncio.Semaphore) -> Done:
-        """What became of an order; of nothing, where the ordinary way is to be gone."""
-        keep, nothing = self._keep, Done()
-        async with keep.courier.turn, contextlib.AsyncExitStack() as stack:
-            direct = await stack.enter_async_context(self._http.direct(keep.courier.stop))
-            if self._rests or direct is None or not self._has_room(len(picked)):
-                return nothing
-            width = await stack.enter_async_context(_width(lanes, keep.gate))
-            errands = [errand for _, errand in picked]
-            done = await keep.courier.sent(
-                Order(direct, errands, keep.views.linker, width, min(LARGEST, keep.max_size), _SPAN)
+    async def _sent(
+        self, picked: Picked, lanes: asyncio.Semaphore, kept: contextlib.ExitStack
+    ) -> tuple[Done, Change] | None:
+        """What became of an order; None if it was not sent. What is pinned then, and outdated, is `kept` so."""
+        keep = self._keep
+        async with _width(lanes, keep.gate) as width, keep.courier.turn, self._http.direct(keep.courier.stop) as direct:
+            if self._rests or direct is None:
+                return None
+            if keep.courier.worker.is_lost or not keep.store.has_room(len(picked) * LARGEST):
+                self._rest()
+                return None
+            pin, change = (
+                kept.enter_context(keep.store.pins.pinning()),
+                kept.enter_context(keep.manifest.outdated(len(picked))),
             )
+            for _, errand in picked:
+                pin.add(errand.digest)
+            errands = [errand for _, errand in picked]
+            done = await keep.courier.sent(Order(direct, errands, keep.views.linker, width, keep.max_size, _SPAN))
             if done is None or done.is_broken:
-                self._rest_until = keep.clock.monotonic() + _REST
-            if done is not None and (done.facts or done.refusal):
-                self._http.went(done.refusal)
-        await asyncio.sleep(0)  # the next order goes out before this one is recorded
-        return done or Done(is_torn=True)
+                self._rest()
+        return done or Done(is_torn=True), change
 
-    def _has_room(self, many: int) -> bool:
-        try:
-            self._keep.store.check_room(many * LARGEST)
-        except (NoRoomError, StorageError):
-            return False
-        return True
+    def _rest(self) -> None:
+        self._rest_until = self._keep.clock.monotonic() + _REST
 
     async def _record(self, picked: Picked, done: Done, change: Change, tell: Tell) -> list[Entry]:
         keep, left, recorded, outdated = self._keep, list[Entry](), list[tuple[Entry, str, Bytes]](), list[str]()

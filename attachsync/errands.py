@@ -16,7 +16,7 @@ import uvloop
 
 from attachsync.answers import Reply
 from attachsync.errors import MalformedError
-from attachsync.line import Connection, Direct, Line
+from attachsync.line import Direct, Line
 from attachsync.linking import Linker, Placing
 from attachsync.model import JSON, Digest, Facts, Standing
 from attachsync.objects import Landing
@@ -31,6 +31,8 @@ _IN_MEMORY = 4 * 1024 * 1024
 STOP = signal.SIGUSR1
 """Sent to the process, it breaks off."""
 _PATIENCE = 3
+_LINES = 8
+"""To so many origins, and with so many tokens, connections are kept."""
 _PASSING = frozenset({401, 408, 425, 429})
 """Answers that are about more than one attachment; so are 5xx."""
 
@@ -53,7 +55,7 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Errands to one origin, `width` at a time, of bodies of at most `largest` bytes.
+    """Errands to one origin, `width` at a time. What is larger than `max_size` (bytes) is left.
 
     After `span` seconds nothing more is begun; after `_PATIENCE` times as many, what has been begun is broken off.
     """
@@ -62,7 +64,7 @@ class Order:
     errands: Sequence[Errand]
     linker: Linker
     width: int
-    largest: int
+    max_size: int
     span: float
 
 
@@ -95,10 +97,9 @@ _Came = dict[int, tuple[Facts, bytes | None]]
 class _Run:
     """One order being done."""
 
-    def __init__(self, order: Order, line: Line) -> None:
+    def __init__(self, order: Order) -> None:
         self.done = Done()
         self._order = order
-        self._line = line
         self._ends_at = asyncio.get_running_loop().time() + order.span
         self._waiting = self._numbers()
         self._came: _Came = {}
@@ -108,9 +109,10 @@ class _Run:
     async def run(self, place: "_Place") -> Done:
         """Ask for all of it until that is done, or over; store and show what came."""
         try:
+            line = place.line(self._order.to)
             async with place.limit(self._order.span * _PATIENCE), asyncio.TaskGroup() as group:
                 for _ in range(min(self._order.width, len(self._order.errands))):
-                    group.create_task(self._some())
+                    group.create_task(self._some(line))
         except* (_OverError, OSError):  # of which TimeoutError is one
             self.done.is_broken = True
         await self._store()
@@ -124,45 +126,34 @@ class _Run:
                 return
             yield number
 
-    async def _some(self) -> None:
-        left = True
-        while left:
-            async with self._line.taken() as connection:
-                left = await self._on(connection)
-
-    async def _on(self, connection: Connection) -> bool:
-        """As long as a connection is open; whether anything may be left."""
+    async def _some(self, line: Line) -> None:
         for number in self._waiting:
             with contextlib.suppress(MalformedError):
-                await self._do(number, connection)
-            if not connection.is_open:
-                return True
-        return False
+                await self._do(number, line)
 
-    async def _do(self, number: int, connection: Connection) -> None:
+    async def _do(self, number: int, line: Line) -> None:
         errand, order = self._order.errands[number], self._order
-        record = await self._get(connection, errand.record, _RECORD)
+        record = await self._get(line, errand.record, _RECORD)
         if record is None:
             return
         facts = errand.facts(Reply(200, {}, record, errand.record).json())
         if facts.standing is not Standing.GOOD or facts.sha256 != errand.digest:
             return
-        if facts.size is None or facts.media_type is None:
+        if facts.size is None or facts.size > order.max_size or facts.media_type is None:
             return
         if order.linker.objects.has(errand.digest, facts.size):
             self._came[number] = facts, None
-        elif facts.size <= order.largest:
-            body = await self._get(connection, errand.content, facts.size)
+        elif facts.size <= LARGEST:
+            body = await self._get(line, errand.content, facts.size)
             if body is not None and len(body) == facts.size:
                 self._came[number] = facts, body
                 self._held += len(body)
                 if self._held >= _IN_MEMORY:
                     await self._store()
 
-    async def _get(self, connection: Connection, target: str, most: int) -> bytes | None:
-        """The body of a plain answer; None where it is not plain. Raises _OverError, ConnectionError."""
-        to = self._order.to
-        answer = await connection.get(to.prefix + target, to.headers, most)
+    async def _get(self, line: Line, target: str, most: int) -> bytes | None:
+        """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
+        answer = await line.get(target, most)
         if answer.status in _PASSING or answer.status >= 500:
             self.done.refusal = answer.status, answer.headers
             raise _OverError
@@ -205,7 +196,7 @@ class _Place:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.get_loop().add_signal_handler(STOP, self._stop)
         self._limit: asyncio.Timeout | None = None
-        self._lines: dict[object, Line] = {}
+        self._lines: dict[Direct, Line] = {}
 
     @contextlib.asynccontextmanager
     async def limit(self, span: float) -> AsyncIterator[None]:
@@ -225,9 +216,15 @@ class _Place:
         return self._runner.run(self._do(order))
 
     async def _do(self, order: Order) -> Done:
-        if order.to.origin not in self._lines:
-            self._lines[order.to.origin] = Line(order.to)
-        return await _Run(order, self._lines[order.to.origin]).run(self)
+        return await _Run(order).run(self)
+
+    def line(self, to: Direct) -> Line:
+        """The connections there, of which nobody else's are used. Raises OSError where `ca_file` cannot be read."""
+        if to not in self._lines:
+            self._lines[to] = Line(to)
+            if len(self._lines) > _LINES:
+                self._lines.pop(next(iter(self._lines))).close()
+        return self._lines[to]
 
 
 @functools.cache

@@ -230,7 +230,7 @@ class Http:
             yield Direct.to(self.boundary.base, self.account.ca_file, headers)
 
     def went(self, refusal: tuple[int, Mapping[str, str]] | None) -> None:
-        """Some were asked for directly, until a refusal (status and headers) at the latest: a 429 pauses everybody.
+        """Something was asked for directly, until a refusal (status and headers), if any: a 429 pauses everybody.
 
         Raises RateLimitedError when patience is at its end.
         """

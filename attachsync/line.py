@@ -5,10 +5,9 @@ no proxies, no retries and no waits: whoever meets anything but a plain answer l
 """
 
 import asyncio
-import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -45,11 +44,6 @@ class Direct:
         trusted = None if ca_file is None else str(ca_file)
         return cls(base.raw_host, base.port, is_secure, trusted, prefix, "".join(lines).encode())
 
-    @property
-    def origin(self) -> tuple[str, int, bool, str | None]:
-        """What connections can be shared by."""
-        return self.host, self.port, self.is_secure, self.ca_file
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -70,21 +64,21 @@ class Line:
     def __init__(self, to: Direct) -> None:
         self._to = to
         self._context = ssl.create_default_context(cafile=to.ca_file) if to.is_secure else None
-        self._idle: list[Connection] = []
+        self._idle: list[_Connection] = []
 
-    @contextlib.asynccontextmanager
-    async def taken(self) -> AsyncIterator["Connection"]:
-        """A connection for one user; kept for the next one, unless anything went wrong. Raises OSError."""
+    async def get(self, target: str, most: int) -> Answer:
+        """GET `target` (path and query), the body of which is no longer than `most` bytes. Raises OSError."""
         connection = self._fresh() or await self._connected()
         try:
-            yield connection
+            answer = await connection.get(self._to.prefix + target, self._to.headers, most)
         except BaseException:
             connection.close()
             raise
         connection.used_at = time.monotonic()
         self._idle.append(connection)
+        return answer
 
-    def _fresh(self) -> "Connection | None":
+    def _fresh(self) -> "_Connection | None":
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open and time.monotonic() - connection.used_at < _FRESH:
@@ -92,9 +86,9 @@ class Line:
             connection.close()
         return None
 
-    async def _connected(self) -> "Connection":
+    async def _connected(self) -> "_Connection":
         loop, to = asyncio.get_running_loop(), self._to
-        _, connection = await loop.create_connection(Connection, to.host, to.port, ssl=self._context)
+        _, connection = await loop.create_connection(_Connection, to.host, to.port, ssl=self._context)
         return connection
 
     def close(self) -> None:
@@ -103,7 +97,7 @@ class Line:
             self._idle.pop().close()
 
 
-class Connection(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection. What the parser tells comes as calls of `on_…`."""
 
     def __init__(self) -> None:
@@ -116,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._came = self._most = 0
 
     async def get(self, target: str, headers: bytes, most: int) -> Answer:
-        """GET `target` (path and query), the body of which is no longer than `most` bytes. Raises ConnectionError."""
+        """GET a path and query, with headers. Raises ConnectionError."""
         self._answered = asyncio.get_running_loop().create_future()
         self._most, self._came = most + _MOST_WORDS, 0
         self._transport.write(b"GET %b HTTP/1.1\r\n%b\r\n" % (target.encode("ascii"), headers))
@@ -142,7 +136,7 @@ class Connection(asyncio.Protocol):
             if self._came > self._most:
                 raise ConnectionAbortedError("more came than was asked for")
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, ConnectionError) as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ConnectionError) as error:
             self._end(error)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -173,6 +167,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """All of an answer is here."""
         assert self._answered is not None
+        if self._parser.get_status_code() < 200:
+            raise ConnectionAbortedError("an answer before the answer")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._headers}
         answer = Answer(self._parser.get_status_code(), headers, b"".join(self._body))
         if not self._parser.should_keep_alive():

@@ -108,6 +108,7 @@ class Mirror:
         """List and fetch at the same time, until both end or an error reaches the account or the disk."""
         self._busy.clear()
         self._fetcher.parked.clear()
+        self._bulk.forget()
         self._lanes, self._room = asyncio.Semaphore(self.account.concurrency), asyncio.Semaphore(self._width)
         try:
             turn.number = self._keep.index.tracks.next_turn()

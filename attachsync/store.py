@@ -120,6 +120,10 @@ class Store:
             raise storage_error(error, self.mirror) from error
         return found.f_bavail * found.f_frsize
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many more bytes leave ample room: nothing is made room for. Raises StorageError."""
+        return self.free() - sum(incoming.coming for incoming in self._coming) - size >= self._min_free
+
     # --- bodies -------------------------------------------------------------------------------------------------
 
     async def add(

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -40,7 +41,9 @@ class Worker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._is_lost = False
+        self._is_ready = False
+        """Whether it has said so."""
+        self.is_lost = False
         self._used_at = 0.0
 
     def do(self, function: Callable[[Sequence[T]], R], items: Sequence[T]) -> R:
@@ -49,10 +52,10 @@ class Worker:
         Function and items have to be such that they can be sent.
         """
         with self._lock:
-            is_ready = self._connection is not None
-            if not is_ready and len(items) >= _MUCH:
+            is_started = self._connection is not None
+            if not is_started and len(items) >= _MUCH:
                 self._start()
-            answer = self._asked(function, items) if is_ready and len(items) >= _FEW else None
+            answer = self._asked(function, items) if is_started and len(items) >= _FEW else None
         return function(items) if answer is None else _given(answer)
 
     def ask(self, function: Callable[[T], R], item: T) -> R | None:
@@ -64,26 +67,29 @@ class Worker:
         return None if answer is None else _given(answer)
 
     def interrupt(self, number: signal.Signals) -> None:
-        """Send the process a signal, if there is one."""
+        """Send the process a signal, if it is there and ready for any."""
         process = self._process
-        if process is not None:
+        if process is not None and self._is_ready:
             process.send_signal(number)
 
     def _asked(self, function: Callable[[T], R], item: T) -> tuple[bool, Any] | None:
         """(True, what `function` makes of it) or (False, what it raises); None if the process is lost."""
         self._used_at = time.monotonic()
-        if self._connection is None or self._is_lost:
+        if self._connection is None or self.is_lost:
             return None
         try:
+            if not self._is_ready:
+                self._connection.recv()
+                self._is_ready = True
             self._connection.send((function, item))
             answer: tuple[bool, Any] = self._connection.recv()
         except (OSError, EOFError):
-            self._is_lost = True
+            self.is_lost = True
             return None
         return answer
 
     def _start(self) -> None:
-        if self._is_lost:
+        if self.is_lost:
             return
         from multiprocessing import Pipe
 
@@ -96,7 +102,7 @@ class Worker:
                 )
             except OSError:
                 ours.close()
-                self._is_lost = True
+                self.is_lost = True
                 return
         self._connection = ours
 
@@ -113,6 +119,7 @@ class Worker:
             if self._process is not None:
                 self._process.wait()
             self._connection = self._process = None
+            self._is_ready = self.is_lost = False
 
 
 def _given(answer: tuple[bool, Any]) -> Any:
@@ -130,6 +137,7 @@ def _serve(descriptor: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
+        connection.send("ready")
         while True:
             function, items = connection.recv()
             answer: tuple[bool, Any]
@@ -137,7 +145,10 @@ def _serve(descriptor: int) -> None:
                 answer = True, function(items)
             except Exception as error:  # whatever it is, the one who asked is to have it
                 answer = False, error
-            connection.send(answer)
+            try:
+                connection.send(answer)
+            except (pickle.PicklingError, RecursionError, TypeError, AttributeError) as error:
+                connection.send((False, RuntimeError(f"what it came to cannot be sent: {error}")))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Many attachments at a time: they come as they would one by one, and whatever is odd goes the ordinary way."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from attachsync.cli.watching import Tally
 from attachsync.clock import Clock
 from attachsync.courier import Courier
-from attachsync.errands import LARGEST, Order
+from attachsync.daemon import equipped, holding, one_pass
+from attachsync.errands import LARGEST, Done, Order
 from attachsync.http import Http
 from attachsync.linking import Modes
 from attachsync.model import JSON, Attachment
@@ -161,6 +164,7 @@ async def test_equal_bytes_are_fetched_once(ledger: Ledgers) -> None:
         Fault(path=BYTES, kind="endless", times=1, skip=50),
         Fault(path=BYTES, kind="hang", times=1, skip=50),
         Fault(path=BYTES, kind="headers", headers={"Connection": "close"}),
+        Fault(path=INFO, kind="headers", headers={"Connection": "close"}),
         Fault(path=INFO, kind="status", status=401, times=1, skip=50),
         Fault(path=INFO, kind="status", status=503, times=1, skip=50),
         Fault(path=INFO, kind="json", value=[1, 2], times=1, skip=50),
@@ -224,21 +228,19 @@ async def test_an_order_that_is_stopped_comes_back_with_what_it_has(ledger: Ledg
         courier = Courier(threads)
         going = asyncio.create_task(courier.sent(order))
         await ledger.box.requests.until(150)
-        while not going.done():  # at first it may not have come to listen yet
-            courier.stop()
-            await asyncio.wait([going], timeout=0.05)
+        courier.stop()
+        found = await going
         courier.worker.close()
-    done = going.result()
-    assert done is not None
-    assert done.is_broken
-    assert not done.is_torn
-    assert done.refusal is None
-    assert 0 < len(done.facts) < MANY
-    assert done.facts.keys() == done.fetched
-    assert ledger.stored() == {order.errands[number].digest for number in done.facts}
+    assert found is not None
+    assert found.is_broken
+    assert not found.is_torn
+    assert found.refusal is None
+    assert 0 < len(found.facts) < MANY
+    assert found.facts.keys() == found.fetched
+    assert ledger.stored() == {order.errands[number].digest for number in found.facts}
 
 
-async def order_of(one: Ledgers, span: float) -> Order:
+async def order_of(one: Ledgers, span: float, *, max_size: int = LARGEST) -> Order:
     """All of a ledger, as it is sent for."""
     account, track = one.config().accounts["ledger"], one.config().tracks[0]
     http = Http(account, SERVICE.credentials(account), Clock())
@@ -261,9 +263,53 @@ async def order_of(one: Ledgers, span: float) -> Order:
                 errand = SERVICE.pull.errand(track.options, item, f"files/ledger/{number}.txt")
                 assert errand is not None
                 errands.append(errand)
-            return Order(direct, errands, views.linker, 4, LARGEST, span)
+            return Order(direct, errands, views.linker, 4, max_size, span)
     finally:
         await http.close()
+
+
+async def done(order: Order) -> Done:
+    """What a process of its own makes of an order."""
+    with ThreadPoolExecutor() as threads:
+        courier = Courier(threads)
+        found = await courier.sent(order)
+        courier.worker.close()
+    assert found is not None
+    return found
+
+
+async def test_what_is_stored_is_too_large_as_well(ledger: Ledgers) -> None:
+    """After `max_size` was lowered."""
+    fill(ledger, 3)
+    assert (await done(await order_of(ledger, 9.0))).facts.keys() == {0, 1, 2}
+    again = await done(await order_of(ledger, 9.0))
+    assert again.facts.keys() == {0, 1, 2}
+    assert again.fetched == set()
+    assert (await done(await order_of(ledger, 9.0, max_size=8))).facts == {}
+
+
+async def test_a_ca_file_that_is_gone_leaves_all(ledger: Ledgers) -> None:
+    """The other process reads it when it comes to need it."""
+    fill(ledger, 3)
+    order = await order_of(ledger, 9.0)
+    to = dataclasses.replace(order.to, is_secure=True, ca_file="/nowhere/ca.pem")
+    found = await done(dataclasses.replace(order, to=to))
+    assert found.is_broken
+    assert not found.is_torn
+    assert not found.facts
+
+
+async def test_a_session_that_ended_leaves_nothing_behind(ledger: Ledgers) -> None:
+    """In the midst of many, the token is refused; the next session has all of it done."""
+    fill(ledger, 400)
+    ledger.account += "concurrency = 3\n"
+    ledger.box.faults.add(Fault(path="*/events", kind="status", status=401, skip=3))
+    config = ledger.config()
+    async with holding(config, "sync", ledger.clock) as index, equipped(config, index, ledger.clock, Tally()) as plant:
+        assert (await one_pass(plant, None)).incomplete
+        ledger.box.faults.clear()
+        assert not (await one_pass(plant, None)).incomplete
+    assert len(ledger.stored()) == 400
 
 
 @pytest.mark.parametrize("account", ["rate = 1000\n", 'proxy = "http://127.0.0.1:1"\n'])

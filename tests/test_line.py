@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from attachsync.line import Answer, Connection, Direct, Line
+from attachsync.line import Answer, Direct, Line
 from tests.test_tls import ca_file, ours, served  # noqa: F401
 
 HEADERS = {"Authorization": "Bearer token"}
@@ -45,16 +45,20 @@ class Server(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def answering(*answers: Sequence[bytes]) -> AsyncIterator[tuple[Direct, list[bytes]]]:
+async def answering(*answers: Sequence[bytes]) -> AsyncIterator[tuple[Direct, list[bytes], list[Server]]]:
     """A server that answers its first request with the first of `answers`, piece by piece, and so on; empty bytes close
-    the connection. What it was asked comes too."""
-    asked, waiting, open_ones = list[bytes](), list(answers), set[Server]()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Server(waiting, asked, open_ones), "127.0.0.1", 0)
+    the connection. What it was asked comes too, and its connections."""
+    asked, waiting, open_ones, all_of_them = list[bytes](), list(answers), set[Server](), list[Server]()
+
+    def connected() -> Server:
+        all_of_them.append(Server(waiting, asked, open_ones))
+        return all_of_them[-1]
+
+    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
     direct = Direct.to(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/below/"), None, HEADERS)
     assert direct is not None
     try:
-        yield direct, asked
+        yield direct, asked, all_of_them
     finally:
         server.close()
         while open_ones:
@@ -63,32 +67,19 @@ async def answering(*answers: Sequence[bytes]) -> AsyncIterator[tuple[Direct, li
             await asyncio.sleep(0)
 
 
-@contextlib.asynccontextmanager
-async def connected(direct: Direct) -> AsyncIterator[tuple[Line, Connection]]:
-    line = Line(direct)
-    try:
-        async with line.taken() as connection:
-            yield line, connection
-    finally:
-        line.close()
-
-
 async def test_what_is_asked_and_answered() -> None:
     """One request after the other on one connection; all that goes with it is what is to go with it."""
     chunked = b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n2\r\nno\r\n0\r\n\r\n"
-    async with (
-        answering([PLAIN, b"ab"], [chunked[:20], chunked[20:]]) as (direct, asked),
-        connected(direct) as (_, one),
-    ):
-        answer = await one.get(direct.prefix + "/x?y=z", direct.headers, 2)
+    async with answering([PLAIN, b"ab"], [chunked[:20], chunked[20:]]) as (direct, asked, connections):
+        line = Line(direct)
+        answer = await line.get("/x?y=z", 2)
         assert (answer.status, answer.body) == (200, b"ab")
         assert answer.headers["content-type"] == "text/plain"
-        assert await one.get("/z", direct.headers, 2) == Answer(
-            404, {"transfer-encoding": "chunked", "x-a": "b"}, b"no"
-        )
-    assert asked[0] == b"GET /below/x?y=z HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer token\r\n\r\n" % (
-        direct.port
-    )
+        assert await line.get("/z", 2) == Answer(404, {"transfer-encoding": "chunked", "x-a": "b"}, b"no")
+        assert len(connections) == 1
+        line.close()
+    head = b"GET /below/x?y=z HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer token\r\n\r\n"
+    assert asked[0] == head % direct.port
 
 
 @pytest.mark.parametrize(
@@ -99,6 +90,8 @@ async def test_what_is_asked_and_answered() -> None:
         [PLAIN[:30], b""],
         [b"HTTP/1.1 200 OK\r\n\r\nno length", b""],
         [b"SSH-2.0-OpenSSH\r\n"],
+        [b"HTTP/1.1 103 Early Hints\r\n\r\n" + PLAIN + b"ab"],
+        [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nab"],
         [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nab"],
         [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nab"],
         [b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nab"],
@@ -109,14 +102,13 @@ async def test_what_is_asked_and_answered() -> None:
     ids=lambda pieces: str(pieces[0][:40]),
 )
 async def test_what_is_no_answer_ends_the_connection(pieces: list[bytes]) -> None:
-    """And it is not used again: the next one is."""
-    async with answering(pieces, [PLAIN, b"ab"]) as (direct, _):
+    """And it is not used again: another one is."""
+    async with answering(pieces, [PLAIN, b"ab"]) as (direct, _, connections):
         line = Line(direct)
         with pytest.raises(ConnectionError):
-            async with line.taken() as one:
-                await one.get("/", direct.headers, 1000)
-        async with line.taken() as one:
-            assert (await one.get("/", direct.headers, 1000)).body == b"ab"
+            await line.get("/", 1000)
+        assert (await line.get("/", 1000)).body == b"ab"
+        assert len(connections) == 2
         line.close()
 
 
@@ -125,25 +117,22 @@ async def test_what_is_no_answer_ends_the_connection(pieces: list[bytes]) -> Non
 async def test_what_nobody_asked_for_is_no_answer_to_the_next(more: bytes, is_together: bool) -> None:
     """An answer too many is one to nothing."""
     first = [PLAIN + b"ab" + more] if is_together else [PLAIN + b"ab", more]
-    async with answering(first, [PLAIN, b"cd"], [PLAIN, b"cd"]) as (direct, _):
+    async with answering(first, [PLAIN, b"cd"], [PLAIN, b"cd"]) as (direct, _, _connections):
         line = Line(direct)
-        async with line.taken() as one:
-            assert (await one.get("/", direct.headers, 2)).body == b"ab"
-            with contextlib.suppress(ConnectionError):  # it may have come before, or only come now
-                assert (await one.get("/", direct.headers, 2)).body in (b"cd", b"li")
+        assert (await line.get("/", 2)).body == b"ab"
+        with contextlib.suppress(ConnectionError):  # it may have come before, or only come now
+            assert (await line.get("/", 2)).body in (b"cd", b"li")
         line.close()
 
 
 async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
-    """Whether it says so or not."""
-    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab"
-    async with answering([closing], [PLAIN, b"cd", b""], [PLAIN, b"ef"]) as (direct, _):
+    """Where it says so."""
+    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+    old = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n"
+    async with answering([closing + b"ab"], [old + b"cd"], [PLAIN, b"ef"]) as (direct, _, connections):
         line = Line(direct)
-        for body in (b"ab", b"cd", b"ef"):
-            async with line.taken() as one:
-                assert (await one.get("/", direct.headers, 2)).body == body
-            while body == b"cd" and one.is_open:  # noqa: ASYNC110 - nobody but the server waits for it
-                await asyncio.sleep(0)
+        assert [(await line.get("/", 2)).body for _ in range(3)] == [b"ab", b"cd", b"ef"]
+        assert len(connections) == 3
         line.close()
 
 
@@ -166,10 +155,8 @@ async def test_certificates_are_verified(ours: trustme.CA, ca_file: Path) -> Non
             assert direct is not None
             line = Line(direct)
             if (trusted, host) == (ca_file, "localhost"):
-                async with line.taken() as one:
-                    assert (await one.get("/hello", direct.headers, 99)).body == b'{"hello": "you"}'
+                assert (await line.get("/hello", 99)).body == b'{"hello": "you"}'
             else:
                 with pytest.raises(ssl.SSLCertVerificationError):
-                    async with line.taken():
-                        pass
+                    await line.get("/hello", 99)
             line.close()
