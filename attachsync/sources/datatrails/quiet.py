@@ -6,10 +6,11 @@ asked once: has there been any event? What an asset's own lists are needed for, 
 
 import asyncio
 import contextlib
+import math
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
-from attachsync.errors import GoneError, MalformedError, RejectedError, UnavailableError
+from attachsync.errors import GoneError, MalformedError, RefusedError, RejectedError, UnavailableError
 from attachsync.http import Http, Query
 from attachsync.model import JSON
 from attachsync.sources.datatrails.paging import since, watermark
@@ -17,10 +18,12 @@ from attachsync.sources.datatrails.records import Listing
 
 _MANY = 20
 """So many tracks are worth asking the feed for,"""
-_MOST_PAGES = 5
-"""if what is new in it is on no more pages than this."""
+_TRACKS_A_PAGE, _MOST_PAGES = 20, 20
+"""if what is new in it is on no more than a page for so many tracks (two at least), and so many in all."""
 _FRESH = 1.0
 """Tracks that are listed one right after the other share one look (seconds)."""
+_SWEEP = 60.0
+"""So often (seconds) the feed is read from further back: an event may become visible late."""
 _LONGEST = 3000.0
 """Each asset is looked at so often in any case (seconds): a policy may show more of it without any event (2)."""
 _MOST_SEEN = 5000
@@ -45,7 +48,8 @@ class Quiet:
         self._seen: set[tuple[str, str, str]] = set()
         """Asset, event and its status, of what was seen before: any other is new."""
         self._looked_at: float | None = None
-        self._cursor: JSON = None
+        self._swept_at = -math.inf
+        self._cursor: Mapping[str, JSON] = {}
         self._rest_until = 0.0
 
     async def is_quiet(self, track: str, asset: str) -> bool:
@@ -72,31 +76,36 @@ class Quiet:
     async def _look(self) -> None:
         """Read what is new in the feed; the first time, only how far it goes: the newest events come first (1.4)."""
         is_first, now, began = self._looked_at is None, self._http.clock.now(), self._http.clock.monotonic()
-        after = since(self._cursor, now)
+        is_sweep = began - self._swept_at > _SWEEP
+        after = since(self._cursor if is_sweep else {**self._cursor, "swept": True}, now)
+        most = max(2, min(len(self._tracks) // _TRACKS_A_PAGE, _MOST_PAGES))
         seen, pages, latest = set[tuple[str, str, str]](), 0, None
         try:
             async with contextlib.aclosing(self._walk([("timestamp_accepted_since", after)] if after else [])) as walk:
                 async for listing in walk:
                     pages += 1
-                    if pages > _MOST_PAGES:
+                    if pages > most:
                         return self._give_up()
                     seen.update((event.asset, event.uuid, event.status) for event in listing.events)
                     latest = max([event.accepted or 0.0 for event in listing.events] + [latest or 0.0]) or None
                     if is_first:
                         break
-        except (GoneError, MalformedError, RejectedError, UnavailableError):
+        except (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError):
             return self._give_up()
+        if is_first and not seen:
+            return self._give_up()  # each asset began with an event: this account does not get to see them here
         if is_first:
             self._listed.clear()  # what has happened since these were listed, nobody knows
         for asset, _, _ in seen - self._seen:
             self._listed.pop(asset, None)
         self._seen = seen if len(self._seen) > _MOST_SEEN else self._seen | seen
-        self._looked_at = began
-        self._cursor = watermark(self._cursor, latest, now, pages=0)
+        self._looked_at, self._swept_at = began, began if is_sweep else self._swept_at
+        found = watermark(self._cursor, latest, now, pages=0)
+        self._cursor = found if isinstance(found, Mapping) else {}
         return None
 
     def _give_up(self) -> None:
         """For a while, each track asks for itself."""
         self._rest_until = self._http.clock.monotonic() + _REST
-        self._looked_at, self._cursor, self._seen = None, None, set()
+        self._looked_at, self._swept_at, self._cursor, self._seen = None, -math.inf, {}, set()
         self._listed.clear()
