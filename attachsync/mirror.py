@@ -43,7 +43,7 @@ _AHEAD = 64
 takes many at once, while the next ones are asked for."""
 _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
-_TOGETHER = 10
+_TOGETHER = 25
 """So many tracks are listed one after the other when many are spread over the interval: each by itself takes longer."""
 _LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
 _TRACK_REST = 60.0
