@@ -174,7 +174,7 @@ async def test_a_kill_ends_the_other_process_too(tmp_path: Path, name: str) -> N
         trail, asset = one.ledgers.box.datatrails, one.ledgers.box.datatrails.add_asset({})
         helpers, files = 0, 0
         async with forks(one.write_config(), "run") as daemons:
-            for _ in range(4):
+            for _ in range(3):
                 values = {}
                 for _ in range(150):
                     files += 1
