@@ -31,6 +31,18 @@ class Shifted(Clock):
         return super().now() + self.ahead
 
 
+class Movable(Clock):
+    """A clock whose both hands can be set forward."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
 class Recorder(Tally):
     """Remembers what became of each attachment in a pass."""
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from attachsync import config as configs
-from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
 from attachsync.errors import AttachsyncError, AuthFailedError, ConfigError, GoneError, RejectedError
 from attachsync.http import Http
@@ -27,25 +26,13 @@ from attachsync.sources.auco import rest
 from attachsync.sources.auco.credentials import key_of
 from attachsync.sources.auco.records import File, Slot
 from attachsync.sources.auco.slots import Places, is_certain, numbered, only, places
-from tests.ledgers import Recorder
+from tests.ledgers import Movable, Recorder
 
 KEY = "puk_knownKey"
 LINK = LINKS + "/*"
 ASKED, STATUS = "/auco/attachments", "/auco/document"
 CANARIES = ("X-Amz", "Signature", KEY, LINKS, "/uploads/")
 """What no file of the mirror but the stored bytes, no outcome and no error may hold."""
-
-
-class Movable(Clock):
-    """A clock whose both hands can be set forward."""
-
-    ahead = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.ahead
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead
 
 
 @dataclass

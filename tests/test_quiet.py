@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from attachsync.clock import Clock
 from attachsync.errors import UnavailableError
 from attachsync.http import Http
 from attachsync.model import JSON, Source, Track
@@ -14,23 +13,11 @@ from attachsync.patience import Patience
 from attachsync.sandbox import Fault
 from attachsync.sandbox.ledger_records import Asset
 from attachsync.sources.datatrails import SERVICE
-from tests.ledgers import Ledgers
+from tests.ledgers import Ledgers, Movable
 from tests.test_mirror import attached
 
 MANY = 25
 BUT_FEED = "/datatrails/archivist/v2/assets/????????-*"
-
-
-class Steps(Clock):
-    """A clock that is set forward, for spans too."""
-
-    ahead = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.ahead
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead
 
 
 @dataclass
@@ -50,7 +37,7 @@ class Watched:
     """One account's tracks, listed one after the other."""
 
     ledger: Ledgers
-    clock: Steps
+    clock: Movable
     source: Source
     tracks: list[Track]
     assets: list[Asset]
@@ -82,7 +69,7 @@ class Watched:
 async def watched(ledger: Ledgers) -> AsyncIterator[Watched]:
     assets = [ledger.box.datatrails.add_asset({}) for _ in range(MANY)]
     ledger.tracks = "".join(f'[[track]]\naccount = "ledger"\nasset = "{asset.uuid}"\n' for asset in assets)
-    config, clock = ledger.config(), Steps()
+    config, clock = ledger.config(), Movable()
     account = config.accounts["ledger"]
     http = Http(account, SERVICE.credentials(account), clock, patience=Patience(pause=0.01))
     assert SERVICE.pull is not None
