@@ -1,6 +1,7 @@
 """The nouns: frozen values and the protocols between the parts. Imports nothing of ours."""
 
 import enum
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -11,6 +12,12 @@ JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | str | int | float | bool | 
 
 Digest = NewType("Digest", str)
 """SHA-256 as 64 lower-case hexadecimal digits."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether text is a digest. What a service states as one may be anything, a path too."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 class State(enum.StrEnum):
@@ -116,6 +123,10 @@ class Facts:
     record: Mapping[str, JSON] = field(default_factory=dict)
     held: Held | None = None
     """What is here of it already: where the service can, `read` gives only the rest."""
+
+    def check_at(self, now: float) -> float | None:
+        """When to ask again (Unix time); None: never."""
+        return None if self.again is None else now + self.again
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from attachsync.durable import Disk, make_folders
 from attachsync.folders import write_all
-from attachsync.model import Digest
+from attachsync.model import Digest, is_digest
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _counter = itertools.count(1)  # its `next` is one step for all threads; `+= 1` is not
@@ -47,7 +47,9 @@ class Objects:
         return f"{self.root}/sha256/{digest[:2]}/{digest}"
 
     def has(self, digest: str, size: int | None = None) -> bool:
-        """Whether the bytes of a digest are stored (and of that size, when given)."""
+        """Whether the bytes of a digest are stored (and of that size, when given). Of what is no digest, none are."""
+        if not is_digest(digest):
+            return False
         try:
             found = os.stat(self.location(digest))
         except OSError:

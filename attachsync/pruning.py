@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from attachsync import retention
 from attachsync.errors import AttachsyncError
 from attachsync.index import Index, Kept
 from attachsync.keeping import Keeping
+from attachsync.model import is_digest
 from attachsync.store import Store
 
 WEEK = 7 * 86400.0
@@ -108,9 +108,7 @@ def _digest(store: Store, index: Index, prefix: str) -> str:
         found = index.upkeep.digests_like(low, low + "g")
         with contextlib.suppress(FileNotFoundError):
             found |= {
-                one
-                for one in os.listdir(f"{store.objects.folder}/{low[:2]}")
-                if one.startswith(low) and _is_digest(one)
+                one for one in os.listdir(f"{store.objects.folder}/{low[:2]}") if one.startswith(low) and is_digest(one)
             }
     if not found:
         raise UnknownError(f"nothing is known by {prefix!r}: it is no digest, path or identity of an attachment here")
@@ -179,7 +177,7 @@ def strays_of(store: Store, index: Index) -> Iterator[Stray]:
     """Files of the store and of quarantine that nothing accounts for. What is in `files/` may be somebody's."""
     fetched = index.upkeep.just_fetched()
     for path in store.digests():
-        is_object = _is_digest(path.name) and path.parent.name == path.name[:2]
+        is_object = is_digest(path.name) and path.parent.name == path.name[:2]
         if is_object and path.name not in fetched and not index.upkeep.is_known(path.name):
             stray = _file(store.mirror, str(path.relative_to(store.mirror)))
             if stray:
@@ -217,10 +215,6 @@ def _file(mirror: Path, path: str) -> Stray | None:
     except OSError:
         return None
     return None if stat.S_ISDIR(found.st_mode) else Stray(path, found.st_size)
-
-
-def _is_digest(name: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{64}", name) is not None
 
 
 def _size(path: Path) -> int:

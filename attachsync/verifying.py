@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,11 +11,11 @@ from pathlib import Path
 
 from attachsync.hashing import Hashing
 from attachsync.index import Index
+from attachsync.model import is_digest
 from attachsync.store import Store, storage_errors
 
 _FRESH = 600.0
 """While a daemon runs, an object younger than this (seconds) may simply not be recorded yet."""
-_NAME = re.compile(r"[0-9a-f]{64}")
 _THREADS = 2
 _AHEAD = 16
 """So many files are handed to the threads before the first of them is waited for."""
@@ -91,7 +90,7 @@ class Verifier:
 
     def _misnamed(self, path: Path) -> Finding | None:
         with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
-            if not _NAME.fullmatch(path.name) or not stat.S_ISREG(path.lstat().st_mode):
+            if not is_digest(path.name) or not stat.S_ISREG(path.lstat().st_mode):
                 return Finding("misnamed", self._relative(path), detail="not a file named by a SHA-256")
             if path.parent.name != path.name[:2]:
                 return Finding("misnamed", self._relative(path), path.name, "in another digest's folder")

@@ -856,3 +856,14 @@ async def test_what_came_after_it_was_marked_for_removal_leaves_too(ledger: Ledg
         assert [entry.shown for entry in index.removals.marked(9)] == [row["digest"]]
     summary, _ = await ledger.sync()
     assert (summary.incomplete, ledger.stored(), ledger.shown()) == (False, set(), [])
+
+
+async def test_a_stated_hash_is_no_path(ledger: Ledgers) -> None:
+    """A record's hash that leads out of the store shows nothing that is there."""
+    (ledger.root / "secret").write_bytes(b"secret")
+    ledger.box.datatrails.add_asset({"a": {**attached(ledger, b"bytes!"), "arc_blob_hash_value": "../secret"}})
+    record = {"hash": {"alg": "SHA256", "value": "../secret"}, "size": 6, "mime_type": "text/plain"}
+    ledger.box.faults.add(Fault(path="*/info", kind="json", value=record))
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert [path.read_bytes() for path in ledger.files.rglob("*") if path.is_file()] == []
