@@ -131,6 +131,15 @@ def _text(value: object) -> str:
     return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST_DETAIL]
 
 
+def is_about_more(status: int) -> bool:
+    """Whether an answer is about more than what was asked for: the account, or the service."""
+    return status in (401, 429) or _is_passing(status)
+
+
+def _is_passing(status: int) -> bool:
+    return status in (408, 425) or status >= 500
+
+
 def fault(status: int, headers: Mapping[str, str], body: bytes, where: str, now: float) -> AttachsyncError:
     """The error that an answer of a status other than 2xx stands for. `now` is Unix time, for dates in headers."""
     code, detail = explain(body)
@@ -145,7 +154,7 @@ def fault(status: int, headers: Mapping[str, str], body: bytes, where: str, now:
         return RateLimitedError(message, retry_after=asked, status=status)
     if status == 401:
         return AuthFailedError(message, status=status)
-    if status in (408, 425) or status >= 500:
+    if _is_passing(status):
         return UnavailableError(message, retry_after=asked, status=status)
     if 400 <= status < 500:
         return RejectedError(message, status=status, code=code, detail=detail)

@@ -17,7 +17,7 @@ from attachsync.index import Entry
 from attachsync.keeping import Keeping
 from attachsync.lane import Lane
 from attachsync.manifest import Change
-from attachsync.model import Attachment, Facts, Track
+from attachsync.model import Attachment, Track
 from attachsync.observer import Reading
 
 _LEAST = 64
@@ -122,13 +122,11 @@ class Bulk:
             if keep.courier.worker.is_lost or not keep.store.has_room(len(picked) * LARGEST):
                 self._rest()
                 return None
-            pin, change = (
-                kept.enter_context(keep.store.pins.pinning()),
-                kept.enter_context(keep.manifest.outdated(len(picked))),
-            )
-            for _, errand in picked:
-                pin.add(errand.digest)
+            pin = kept.enter_context(keep.store.pins.pinning())
+            change = kept.enter_context(keep.manifest.outdated(len(picked)))
             errands = [errand for _, errand in picked]
+            for errand in errands:
+                pin.add(errand.digest)
             done = await keep.courier.sent(Order(direct, errands, keep.views.linker, width, keep.max_size, _SPAN))
             if done is None or done.is_broken:
                 self._rest()
@@ -147,9 +145,9 @@ class Bulk:
                     if not done.is_torn:
                         change.nothing()
                     continue
-                found = _found(facts, errand, fetched=number in done.fetched)
-                check_at = None if facts.again is None else keep.clock.now() + facts.again
-                inspected = dataclasses.replace(entry, record=facts.record, check_at=check_at)
+                assert facts.size is not None
+                found = Bytes(errand.digest, facts.size, facts.media_type, number in done.fetched)
+                inspected = dataclasses.replace(entry, record=facts.record, check_at=facts.check_at(keep.clock.now()))
                 if keep.showing.record(inspected, found, errand.path, change):
                     recorded.append((inspected, errand.path, found))
                 else:
@@ -174,11 +172,6 @@ def _is_new(entry: Entry) -> bool:
     """Whether nothing has been tried or shown."""
     is_untried = not entry.record and not entry.failures and entry.digest is None
     return is_untried and entry.path is None and entry.shown is None and not entry.withdrawn
-
-
-def _found(facts: Facts, errand: Errand, *, fetched: bool) -> Bytes:
-    assert facts.size is not None
-    return Bytes(errand.digest, facts.size, facts.media_type, fetched)
 
 
 @contextlib.asynccontextmanager

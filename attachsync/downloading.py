@@ -67,7 +67,7 @@ class Downloader:
         came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
         noted = dataclasses.replace(facts, record={**facts.record, **came})
         with self._keep.index.database.transaction(durable=True):
-            self._keep.index.attachments.inspected(entry, noted, self._check_at(facts))
+            self._keep.index.attachments.inspected(entry, noted, facts.check_at(self._keep.clock.now()))
         return dataclasses.replace(found, record={**found.record, **came})
 
     async def _download_once(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes:
@@ -105,9 +105,6 @@ class Downloader:
                 yield chunk
         finally:
             self._keep.observer.ended(reading)
-
-    def _check_at(self, facts: Facts) -> float | None:
-        return None if facts.again is None else self._keep.clock.now() + facts.again
 
 
 async def _no_page(chunks: AsyncIterator[bytes], body: Body) -> AsyncIterator[bytes]:

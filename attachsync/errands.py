@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from attachsync.answers import Reply
+from attachsync.answers import Reply, is_about_more
 from attachsync.errors import MalformedError
 from attachsync.line import Direct, Line
 from attachsync.linking import Linker, Placing
@@ -33,8 +33,6 @@ STOP = signal.SIGUSR1
 _PATIENCE = 3
 _LINES = 8
 """To so many origins, and with so many tokens, connections are kept."""
-_PASSING = frozenset({401, 408, 425, 429})
-"""Answers that are about more than one attachment; so are 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,7 @@ class _Run:
     async def _get(self, line: Line, target: str, most: int) -> bytes | None:
         """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
         answer = await line.get(target, most)
-        if answer.status in _PASSING or answer.status >= 500:
+        if is_about_more(answer.status):
             self.done.refusal = answer.status, answer.headers
             raise _OverError
         return answer.body if answer.status == 200 and "content-encoding" not in answer.headers else None

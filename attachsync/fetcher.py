@@ -112,9 +112,11 @@ class Fetcher:
         try:
             self._check_allowed(entry, facts)
         except (NotReadyError, RefusedError):
-            self._keep.index.attachments.inspected(entry, facts, self._check_at(facts))
+            self._keep.index.attachments.inspected(entry, facts, facts.check_at(self._keep.clock.now()))
             raise
-        entry = dataclasses.replace(_as_stated(entry, facts), record=facts.record, check_at=self._check_at(facts))
+        entry = dataclasses.replace(
+            _as_stated(entry, facts), record=facts.record, check_at=facts.check_at(self._keep.clock.now())
+        )
         if facts.refetch:
             facts = dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
         return entry, facts
@@ -148,9 +150,6 @@ class Fetcher:
         """The bytes, fetched in a lane, which is ours again where we had left it."""
         await lane.enter()
         return await self._downloader.download(entry, facts, expected, pin)
-
-    def _check_at(self, facts: Facts) -> float | None:
-        return None if facts.again is None else self._keep.clock.now() + facts.again
 
     # --- bytes --------------------------------------------------------------------------------------------------
 
@@ -240,7 +239,7 @@ class Fetcher:
         self._doubt(entry, None)
         if facts.standing is Standing.GOOD:
             again = await self._read_again(entry, facts) if facts.refetch else facts
-            index.inspected(entry, again, self._check_at(again))
+            index.inspected(entry, again, again.check_at(self._keep.clock.now()))
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
         index.withdraw(entry, state, facts, now + retry.DAY)

@@ -111,6 +111,8 @@ class _Connection(asyncio.Protocol):
 
     async def get(self, target: str, headers: bytes, most: int) -> Answer:
         """GET a path and query, with headers. Raises ConnectionError."""
+        if not self.is_open:  # it was closed as soon as it was made
+            raise ConnectionResetError("the connection was closed")
         self._answered = asyncio.get_running_loop().create_future()
         self._most, self._came = most + _MOST_WORDS, 0
         self._transport.write(b"GET %b HTTP/1.1\r\n%b\r\n" % (target.encode("ascii"), headers))

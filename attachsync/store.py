@@ -121,8 +121,12 @@ class Store:
         return found.f_bavail * found.f_frsize
 
     def has_room(self, size: int) -> bool:
-        """Whether so many more bytes leave ample room: nothing is made room for. Raises StorageError."""
-        return self.free() - sum(incoming.coming for incoming in self._coming) - size >= self._min_free
+        """Whether so many more bytes would leave `min_free`; nothing gives way for it. Raises StorageError."""
+        return self._left() - size >= self._min_free
+
+    def _left(self) -> int:
+        """What will be free when all that is coming is here."""
+        return self.free() - sum(incoming.coming for incoming in self._coming)
 
     # --- bodies -------------------------------------------------------------------------------------------------
 
@@ -263,12 +267,11 @@ class Store:
         self._ample -= size
         if self._ample > 0 and time.monotonic() < self._look_again_at:
             return
-        taken = sum(incoming.coming for incoming in self._coming)
-        free = self.free() - taken
+        free = self._left()
         if free - size < self._min_free:
             with storage_errors(self.mirror):
                 self.partials.sweep(0)  # they are in nobody's way
-            free = self.free() - taken
+            free = self._left()
         self._ample, self._look_again_at = free - size - self._min_free - _AMPLE, time.monotonic() + _GLANCE
         words = f"less than min_free ({human_size(self._min_free)}) would be left; make room, or lower min_free"
         if free < self._min_free:

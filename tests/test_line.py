@@ -136,6 +136,25 @@ async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
         line.close()
 
 
+async def test_a_connection_that_is_closed_at_once_is_an_error_of_the_connection() -> None:
+    """Whenever that is noticed."""
+
+    class Closing(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+
+    server = await asyncio.get_running_loop().create_server(Closing, "127.0.0.1", 0)
+    async with server:
+        direct = Direct.to(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), None, HEADERS)
+        assert direct is not None
+        line = Line(direct)
+        for _ in range(20):
+            with pytest.raises(ConnectionError):
+                await line.get("/", 2)
+        line.close()
+
+
 @given(name=st.text(), value=st.text())
 @settings(max_examples=200)
 def test_no_header_becomes_two(name: str, value: str) -> None:

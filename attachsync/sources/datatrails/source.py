@@ -78,9 +78,8 @@ class TrailSource:
             async for page in self._pages(track, target, cursors):
                 yield page
             return
-        known, is_quiet = _known(target.asset, cursors), False
-        if not cursors.thorough:
-            is_quiet = await self._quiet.is_quiet(track.name, target.asset)
+        known = _known(target.asset, cursors)
+        is_quiet = not cursors.thorough and await self._quiet.is_quiet(track.name, target.asset)
         if known is not None and is_quiet:
             yield Page((), unchanged=known[1], census=known[1])
             return
