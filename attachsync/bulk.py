@@ -116,7 +116,7 @@ class Bulk:
     ) -> tuple[Done, Change] | None:
         """What became of an order; None if it was not sent. What is pinned then, and outdated, is `kept` so."""
         keep = self._keep
-        async with _width(lanes, keep.gate) as width, keep.courier.turn, self._http.direct(keep.courier.stop) as direct:
+        async with _width(lanes, keep.gate, keep.courier.turn) as width, self._http.direct(keep.courier.stop) as direct:
             if self._rests or direct is None:
                 return None
             if keep.courier.worker.is_lost or not keep.store.has_room(len(picked) * LARGEST):
@@ -175,11 +175,11 @@ def _is_new(entry: Entry) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _width(lanes: asyncio.Semaphore, gate: asyncio.Semaphore) -> AsyncIterator[int]:
-    """As many of an account's lanes, and of all downloads, as are free, but at least one."""
-    width = 0
-    async with contextlib.AsyncExitStack() as stack:
-        while not width or not (lanes.locked() or gate.locked()):
+async def _width(lanes: asyncio.Semaphore, gate: asyncio.Semaphore, turn: asyncio.Lock) -> AsyncIterator[int]:
+    """As many of an account's lanes, and of all downloads, as are free when it is our turn, but at least one."""
+    width = 1
+    async with Lane(lanes), Lane(gate), turn, contextlib.AsyncExitStack() as stack:
+        while not (lanes.locked() or gate.locked()):
             await stack.enter_async_context(Lane(lanes))
             await stack.enter_async_context(Lane(gate))
             width += 1

@@ -20,13 +20,12 @@ from attachsync.line import Direct, Line
 from attachsync.linking import Linker, Placing
 from attachsync.model import JSON, Digest, Facts, Standing
 from attachsync.objects import Landing
-from attachsync.threads import in_thread
 
 LARGEST = 1024 * 1024
 """Larger bodies (bytes) are no errands,"""
 _RECORD = 256 * 1024
 """nor are such records."""
-_IN_MEMORY = 4 * 1024 * 1024
+_IN_MEMORY = 8 * 1024 * 1024
 """So many bytes wait to be stored together."""
 STOP = signal.SIGUSR1
 """Sent to the process, it breaks off."""
@@ -102,7 +101,6 @@ class _Run:
         self._waiting = self._numbers()
         self._came: _Came = {}
         self._held = 0
-        self._storing = asyncio.Lock()
 
     async def run(self, place: "_Place") -> Done:
         """Ask for all of it until that is done, or over; store and show what came."""
@@ -113,7 +111,7 @@ class _Run:
                     group.create_task(self._some(line))
         except* (_OverError, OSError):  # of which TimeoutError is one
             self.done.is_broken = True
-        await self._store()
+        self._store()
         return self.done
 
     def _numbers(self) -> Iterator[int]:
@@ -147,7 +145,7 @@ class _Run:
                 self._came[number] = facts, body
                 self._held += len(body)
                 if self._held >= _IN_MEMORY:
-                    await self._store()
+                    self._store()
 
     async def _get(self, line: Line, target: str, most: int) -> bytes | None:
         """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
@@ -155,17 +153,14 @@ class _Run:
         if is_about_more(answer.status):
             self.done.refusal = answer.status, answer.headers
             raise _OverError
-        return answer.body if answer.status == 200 and "content-encoding" not in answer.headers else None
+        return answer.body if answer.is_plain else None
 
-    async def _store(self) -> None:
-        """Store what came, when what came before is stored; others go on asking meanwhile."""
-        async with self._storing:
-            came, self._came, self._held = self._came, {}, 0
-            if came:
-                await in_thread(self._stored, came)
+    def _store(self) -> None:
+        """Store and show what came and is what it should be, all together; what the disk refuses is left.
 
-    def _stored(self, came: _Came) -> None:
-        """Store and show what is what it should be, all together; what the disk refuses is left. Blocks."""
+        Nobody is asked meanwhile: a thread would take longer, as it would have to wait for the others at each step.
+        """
+        came, self._came, self._held = self._came, {}, 0
         for number, (_, body) in list(came.items()):
             if body is not None and hashlib.sha256(body).hexdigest() != self._order.errands[number].digest:
                 del came[number]

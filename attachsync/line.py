@@ -47,11 +47,21 @@ class Direct:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. Names of headers are in lower case."""
+    """A whole answer. `fields` are its headers as they came."""
 
     status: int
-    headers: dict[str, str]
+    fields: Mapping[bytes, bytes]
     body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers, their names in lower case. Takes longer than all else about an answer."""
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.fields.items()}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it succeeded, and its body is what was asked for, and not in some coding."""
+        return self.status == 200 and b"content-encoding" not in map(bytes.lower, self.fields)
 
 
 def _is_plain(text: str) -> bool:
@@ -104,9 +114,11 @@ class _Connection(asyncio.Protocol):
         self.is_open = False
         self.used_at = 0.0
         self._answered: asyncio.Future[Answer] | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._fields: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
+        self.on_header = self._fields.__setitem__  # a call that is none of Python's, as there are many
+        self.on_body = self._body.append
+        self._parser = httptools.HttpResponseParser(self)
         self._came = self._most = 0
 
     async def get(self, target: str, headers: bytes, most: int) -> Answer:
@@ -158,22 +170,14 @@ class _Connection(asyncio.Protocol):
         if self._answered is None or self._answered.done():
             raise ConnectionAbortedError("more came than was asked for")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._headers.append((name, value))
-
-    def on_body(self, body: bytes) -> None:
-        """Some of the body."""
-        self._body.append(body)
-
     def on_message_complete(self) -> None:
         """All of an answer is here."""
         assert self._answered is not None
         if self._parser.get_status_code() < 200:
             raise ConnectionAbortedError("an answer before the answer")
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._headers}
-        answer = Answer(self._parser.get_status_code(), headers, b"".join(self._body))
+        answer = Answer(self._parser.get_status_code(), self._fields.copy(), b"".join(self._body))
         if not self._parser.should_keep_alive():
             self.close()
         self._answered.set_result(answer)
-        self._headers, self._body = [], []
+        self._fields.clear()
+        self._body.clear()

@@ -70,25 +70,25 @@ class Linker:
             error = None if entry.landing is None else next(landed)
             try:
                 if error is None:
-                    folders.update(self._show(entry.path, entry.digest, shown.fell_back))
+                    folders.update(self._show(entry, shown.fell_back))
             except OSError as befell:
                 error = befell
             shown.errors.append(error)
         Disk(f"{self.objects.root}/files").sync_folders(folders)  # maybe another disk
         return shown
 
-    def _show(self, path: str, digest: Digest, fell_back: dict[str, str]) -> list[str]:
+    def _show(self, entry: Placing, fell_back: dict[str, str]) -> list[str]:
         """Show one entry: the folders that are to be synced."""
-        target = f"{self.objects.root}/{path}"
+        target = f"{self.objects.root}/{entry.path}"
         folder, made = os.path.dirname(target), list[str]()
         for last_try in (False, False, True):
             try:
-                self._place(target, digest, fell_back)
+                self._place(target, entry.digest, fell_back)
                 break
             except FileNotFoundError:
-                if last_try or not self.objects.has(digest):
+                if last_try or not (entry.landing or self.objects.has(entry.digest)):
                     raise
-                made += self._make_folders(folder, path)  # the first one in it; or `hide` took it away, empty
+                made += self._make_folders(folder, entry.path)  # the first one in it; or `hide` took it away, empty
         return [*made, folder]
 
     def _place(self, target: str, digest: Digest, fell_back: dict[str, str]) -> None:
