@@ -6,7 +6,6 @@ and whatever does not come back, goes the ordinary way (`fetcher`), as if nobody
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from attachsync.errands import LARGEST, Done, Errand, Order
@@ -17,8 +16,9 @@ from attachsync.index import Entry
 from attachsync.keeping import Keeping
 from attachsync.lane import Lane
 from attachsync.manifest import Change
-from attachsync.model import Attachment, Track
+from attachsync.model import Attachment, Track, check_at
 from attachsync.observer import Reading
+from attachsync.showing import Shown
 
 _LEAST = 64
 """Fewer are not worth it,"""
@@ -101,7 +101,7 @@ class Bulk:
             else:
                 done, change = sent
                 try:
-                    if done.facts or done.refusal:
+                    if done.had or done.refusal:
                         self._http.went(done.refusal)
                 except RateLimitedError as error:
                     over = error
@@ -136,28 +136,24 @@ class Bulk:
         self._rest_until = self._keep.clock.monotonic() + _REST
 
     async def _record(self, picked: Picked, done: Done, change: Change, tell: Tell) -> list[Entry]:
-        keep, left, recorded, outdated = self._keep, list[Entry](), list[tuple[Entry, str, Bytes]](), list[str]()
-        with keep.index.database.transaction():
-            for number, (entry, errand) in enumerate(picked):
-                facts = done.facts.get(number)
-                if facts is None:
-                    left.append(entry)
-                    if not done.is_torn:
-                        change.nothing()
-                    continue
-                assert facts.size is not None
-                found = Bytes(errand.digest, facts.size, facts.media_type, number in done.fetched)
-                inspected = dataclasses.replace(entry, record=facts.record, check_at=facts.check_at(keep.clock.now()))
-                if keep.showing.record(inspected, found, errand.path, change):
-                    recorded.append((inspected, errand.path, found))
-                else:
-                    outdated.append(errand.path)
+        keep, left, shown, now = self._keep, list[Entry](), list[Shown](), self._keep.clock.now()
+        for number, (entry, errand) in enumerate(picked):
+            had = done.had.get(number)
+            if had is not None:
+                found = Bytes(errand.digest, had.size, had.media_type, had.is_fetched)
+                shown.append(Shown(entry, found, errand.path, change, (had.record, check_at(had.again, now))))
+            else:
+                left.append(entry)
+                if not done.is_torn:
+                    change.nothing()
+        keep.showing.record(shown)
         keep.views.fell_back(done.fell_back)
-        for entry, path, found in recorded:
-            self._tell_of_bytes(entry, found)
-            tell(entry, path, found)
-        for path in outdated:  # its version changed meanwhile, and its name
-            await keep.store.run(keep.views.hide, path)
+        for one in shown:
+            if one.is_recorded:
+                self._tell_of_bytes(one.entry, one.found)
+                tell(one.entry, one.path, one.found)
+            else:  # its version changed meanwhile, and its name
+                await keep.store.run(keep.views.hide, one.path)
         return left
 
     def _tell_of_bytes(self, entry: Entry, found: Bytes) -> None:

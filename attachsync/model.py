@@ -126,7 +126,12 @@ class Facts:
 
     def check_at(self, now: float) -> float | None:
         """When to ask again (Unix time); None: never."""
-        return None if self.again is None else now + self.again
+        return check_at(self.again, now)
+
+
+def check_at(again: float | None, now: float) -> float | None:
+    """When to ask again (Unix time) what is to be asked again after so many seconds; None: never."""
+    return None if again is None else now + again
 
 
 @dataclass(slots=True)

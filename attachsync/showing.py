@@ -16,15 +16,17 @@ _GROUP = 256
 
 
 @dataclass(slots=True)
-class _Showing:
-    """One attachment about to be shown. `is_last`: its row is written as soon as it is; `recorded`: it was."""
+class Shown:
+    """One attachment that is shown, or about to be; its row says so once `is_recorded`."""
 
     entry: Entry
     found: Bytes
     path: str
-    change: Change
-    is_last: bool
-    recorded: bool = False
+    change: Change | None
+    """What hears of it, if that is all that happens to entries. None: its row is written later."""
+    said: tuple[str, float | None] | None = None
+    """As `Attachments.stored` has it."""
+    is_recorded: bool = False
 
 
 class Showing:
@@ -47,38 +49,40 @@ class Showing:
 
     async def _shown(self, entry: Entry, found: Bytes, path: str, change: Change) -> str | None:
         attachments, moves = self._index.attachments, entry.path is not None and entry.path != path
-        showing = _Showing(entry, found, path, change, is_last=not moves)
-        await self._groups.add(showing)
+        shown = Shown(entry, found, path, None if moves else change)
+        await self._groups.add(shown)
         if moves:
             if entry.path and entry.shown and not attachments.shows(entry.path, entry.shown, entry.id)[0]:
                 await self._store.run(self._views.hide, entry.path)
-            showing.recorded = self._recorded(showing)
-        if not showing.recorded and path != entry.path:
+            self.record([shown])
+        if not shown.is_recorded and path != entry.path:
             await self._store.run(self._views.hide, path)  # its version changed meanwhile, and its name
-        return path if showing.recorded else None
+        return path if shown.is_recorded else None
 
-    def _show(self, group: Sequence[_Showing]) -> list[Exception | None]:
+    def _show(self, group: Sequence[Shown]) -> list[Exception | None]:
         with storage_errors(self._store.mirror):
             errors = self._views.show_all([_placing(one.path, one.found) for one in group])
         return [error and storage_error(error, self._store.mirror) for error in errors]
 
-    def _record(self, group: Sequence[_Showing]) -> None:
+    def _record(self, group: Sequence[Shown]) -> None:
+        self.record([one for one in group if one.change])
+
+    def record(self, many: Sequence[Shown]) -> None:
+        """Write the rows of what is shown, all or none, and tell of the changes."""
+        attachments, now = self._index.attachments, self._clock.now()
         with self._index.database.transaction():
-            for one in group:
-                one.recorded = one.is_last and self._recorded(one)
-
-    def _recorded(self, one: _Showing) -> bool:
-        return self.record(one.entry, one.found, one.path, one.change if one.is_last else None)
-
-    def record(self, entry: Entry, found: Bytes, path: str, change: Change | None) -> bool:
-        """Write the row of what is shown, and tell of the change, if that is all of it. False as `stored` has it."""
-        before = self._index.reports.showing(path)
-        recorded = self._index.attachments.stored(
-            entry, found.digest, found.size, found.media_type, path, self._clock.now()
-        )
-        if recorded and change:
-            change.shows(path, found.digest, before)
-        return recorded
+            before = self._index.reports.showing_of([one.path for one in many])
+            for one in many:
+                found = one.found
+                one.is_recorded = attachments.stored(
+                    one.entry, found.digest, found.size, found.media_type, one.path, now, one.said
+                )
+            recorded = [one for one in many if one.is_recorded]
+            attachments.release([(one.entry, one.path) for one in recorded])
+        for one in recorded:
+            if one.change:
+                one.change.shows(one.path, one.found.digest, before.get(one.path))
+            before[one.path] = one.found.digest
 
 
 def _placing(path: str, found: Bytes) -> Placing:

@@ -235,9 +235,9 @@ async def test_an_order_that_is_stopped_comes_back_with_what_it_has(ledger: Ledg
     assert found.is_broken
     assert not found.is_torn
     assert found.refusal is None
-    assert 0 < len(found.facts) < MANY
-    assert found.facts.keys() == found.fetched
-    assert ledger.stored() == {order.errands[number].digest for number in found.facts}
+    assert 0 < len(found.had) < MANY
+    assert all(had.is_fetched for had in found.had.values())
+    assert ledger.stored() == {order.errands[number].digest for number in found.had}
 
 
 async def order_of(one: Ledgers, span: float, *, max_size: int = LARGEST) -> Order:
@@ -281,11 +281,11 @@ async def done(order: Order) -> Done:
 async def test_what_is_stored_is_too_large_as_well(ledger: Ledgers) -> None:
     """After `max_size` was lowered."""
     fill(ledger, 3)
-    assert (await done(await order_of(ledger, 9.0))).facts.keys() == {0, 1, 2}
+    assert (await done(await order_of(ledger, 9.0))).had.keys() == {0, 1, 2}
     again = await done(await order_of(ledger, 9.0))
-    assert again.facts.keys() == {0, 1, 2}
-    assert again.fetched == set()
-    assert (await done(await order_of(ledger, 9.0, max_size=8))).facts == {}
+    assert again.had.keys() == {0, 1, 2}
+    assert not any(had.is_fetched for had in again.had.values())
+    assert (await done(await order_of(ledger, 9.0, max_size=8))).had == {}
 
 
 async def test_a_ca_file_that_is_gone_leaves_all(ledger: Ledgers) -> None:
@@ -296,7 +296,7 @@ async def test_a_ca_file_that_is_gone_leaves_all(ledger: Ledgers) -> None:
     found = await done(dataclasses.replace(order, to=to))
     assert found.is_broken
     assert not found.is_torn
-    assert not found.facts
+    assert not found.had
 
 
 async def test_a_session_that_ended_leaves_nothing_behind(ledger: Ledgers) -> None:

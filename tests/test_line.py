@@ -75,7 +75,7 @@ async def test_what_is_asked_and_answered() -> None:
         answer = await line.get("/x?y=z", 2)
         assert (answer.status, answer.body) == (200, b"ab")
         assert answer.headers["content-type"] == "text/plain"
-        assert await line.get("/z", 2) == Answer(404, {"transfer-encoding": "chunked", "x-a": "b"}, b"no")
+        assert await line.get("/z", 2) == Answer(404, {b"Transfer-Encoding": b"chunked", b"X-A": b"b"}, b"no")
         assert len(connections) == 1
         line.close()
     head = b"GET /below/x?y=z HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer token\r\n\r\n"

@@ -5,21 +5,14 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 
 from attachsync import names
+from attachsync.canonical import canonical
 from attachsync.index.database import Database
 from attachsync.index.entries import Entry, Taken, Wanted, entry_of
 from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
 
 
-def canonical(value: object) -> str:
-    """JSON that is equal if and only if the values are: services shuffle their keys (specs/datatrails.md 1.3)."""
-    return _ENCODER.encode(value)
-
-
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
 def _path(path: tuple[str, ...]) -> str:
-    """The same of a path: most are plain."""
+    """A path as canonical JSON: most are plain."""
     text = "".join(path)
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return '["' + '","'.join(path) + '"]'
@@ -43,8 +36,7 @@ class Attachments:
             known = self._known(track, items)
             new = [item for key, item in items.items() if key not in known]
             changed = [item for key, item in items.items() if key in known and known[key]["version"] != item.version]
-            for item in reversed(new):
-                self._insert(account, item, now)
+            self._insert(account, list(reversed(new)), now)
             for item in changed:
                 self._change(item, now)
             again = 0
@@ -68,11 +60,15 @@ class Attachments:
                  CROSS JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
         return {row["key"]: row for row in self._db.each(sql, json.dumps(list(keys)), track)}
 
-    def _insert(self, account: str, item: Attachment, now: float) -> None:
+    def _insert(self, account: str, items: Sequence[Attachment], now: float) -> None:
         sql = """INSERT INTO attachment (account, track, key, version, wanted, media_type, size, stated, content, meta,
                  listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-        self._db.run(sql, account, item.track, item.key, *_described(item), now)
-        self.claim(account, item)
+        self._db.many(sql, [(account, item.track, item.key, *_described(item), now) for item in items])
+        held = self._held(account, items)
+        for item in items:
+            wanted = _path(item.path)
+            if (item.key, wanted) not in held:
+                self._claim(_owner(account, item), wanted, *_place(account, item))
 
     def _change(self, item: Attachment, now: float) -> None:
         sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
@@ -106,12 +102,11 @@ class Attachments:
 
         Called when an attachment is first listed, then again with its media type, for an extension where it has none.
         """
-        owner, wanted = f"{account}\0{item.key}", _path(item.path)
+        owner, wanted = _owner(account, item), _path(item.path)
         held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
         if held is None:
-            folder = "/".join(("files", account, *(names.safe(part, folder=True) for part in item.path[:-1])))
-            leaf = names.extended(names.safe(item.path[-1]), media_type)
-            return self._claim(owner, wanted, folder, leaf)
+            folder, leaf = _place(account, item)
+            return self._claim(owner, wanted, folder, names.extended(leaf, media_type))
         folder, _, leaf = str(held["path"]).rpartition("/")
         has_its_own = names.split(names.safe(item.path[-1]))[1]
         stem = leaf if has_its_own else names.split(leaf)[0]
@@ -124,14 +119,26 @@ class Attachments:
 
     def claimed(self, account: str, items: Sequence[Attachment]) -> list[str | None]:
         """The paths that were claimed for items when they were listed; None where a media type may change it."""
-        sql = """SELECT asked.value, wanted, name.path FROM json_each(?) AS asked
-                 CROSS JOIN name ON name.owner = ? || char(0) || asked.value"""
-        rows = self._db.each(sql, json.dumps([item.key for item in items]), account)
-        held = {(row[0], row[1]): row[2] for row in rows}
+        held = self._held(account, items)
         return [
             held.get((item.key, _path(item.path))) if names.split(names.safe(item.path[-1]))[1] else None
             for item in items
         ]
+
+    def _held(self, account: str, items: Sequence[Attachment]) -> dict[tuple[str, str], str]:
+        """(key, wanted) -> path, of all names that these items have."""
+        sql = """SELECT asked.value, wanted, name.path FROM json_each(?) AS asked
+                 CROSS JOIN name ON name.owner = ? || char(0) || asked.value"""
+        rows = self._db.each(sql, json.dumps([item.key for item in items]), account)
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def release(self, shown: Sequence[tuple[Entry, str]]) -> None:
+        """Rows show these paths: other names that they had are free."""
+        sql = """DELETE FROM name WHERE fold IN (
+                   SELECT name.fold FROM json_each(?) AS asked
+                   CROSS JOIN name ON name.owner = (asked.value ->> 0) || char(0) || (asked.value ->> 1)
+                   WHERE name.path != (asked.value ->> 2))"""
+        self._db.run(sql, json.dumps([(entry.account, entry.attachment.key, path) for entry, path in shown]))
 
     def _claim(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
         candidate, attempt = leaf, 0
@@ -184,32 +191,31 @@ class Attachments:
         """Ask the service's record again at another time: it could not be asked now."""
         self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", check_at, entry.id)
 
-    def stored(self, entry: Entry, digest: Digest, size: int, media_type: str | None, path: str, now: float) -> bool:
-        """The bytes are durable and shown at `path`; kept with the record that the entry has. False, and nothing
-        written, if the version changed meanwhile.
+    def stored(
+        self,
+        entry: Entry,
+        digest: Digest,
+        size: int,
+        media_type: str | None,
+        path: str,
+        now: float,
+        said: "tuple[str, float | None] | None" = None,
+    ) -> bool:
+        """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile.
 
-        A row that was marked for removal meanwhile stays marked: what it shows now is to leave too.
+        Kept with the record and the time to ask for it again that the entry has, or that are `said` (the record as
+        JSON). A row that was marked for removal meanwhile stays marked: what it shows now is to leave too.
         """
-        with self._db.transaction():
-            sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
-                     media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
-                     reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0,
-                     record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
-            said = canonical(entry.record), entry.check_at
-            if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version, *said):
-                return False
-            if entry.shown is not None and entry.shown != digest:
-                self._db.run(
-                    "INSERT INTO past VALUES (?, ?, ?, ?, ?)",
-                    entry.id,
-                    entry.shown,
-                    entry.path,
-                    entry.mirrored_at,
-                    now,
-                )
-            self._db.run(
-                "DELETE FROM name WHERE owner = ? AND path != ?", f"{entry.account}\0{entry.attachment.key}", path
-            )
+        sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
+                 media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
+                 reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0,
+                 record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
+        said = said or (canonical(entry.record), entry.check_at)
+        if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version, *said):
+            return False
+        if entry.shown is not None and entry.shown != digest:
+            past = entry.id, entry.shown, entry.path, entry.mirrored_at, now
+            self._db.run("INSERT INTO past VALUES (?, ?, ?, ?, ?)", *past)
         return True
 
     def settled(
@@ -277,6 +283,16 @@ class TrackCursors:
         row = self._db.row("SELECT value FROM cursor WHERE track = ? AND feed = ?", self._track, feed)
         cursor: JSON = None if row is None else json.loads(row["value"])
         return cursor
+
+
+def _owner(account: str, item: Attachment) -> str:
+    return f"{account}\0{item.key}"
+
+
+def _place(account: str, item: Attachment) -> tuple[str, str]:
+    """(folder, name) in the mirror that an item asks for."""
+    folder = "/".join(("files", account, *(names.safe(part, folder=True) for part in item.path[:-1])))
+    return folder, names.safe(item.path[-1])
 
 
 def _described(item: Attachment) -> tuple[object, ...]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from attachsync.errors import IndexDamagedError, StorageError
@@ -186,6 +186,11 @@ class Database:
             return self._connection.execute(sql, values).rowcount
         with self.transaction():
             return self._connection.execute(sql, values).rowcount
+
+    def many(self, sql: str, rows: Collection[Sequence[object]]) -> None:
+        """Execute one statement for each of many rows of values, all or nothing."""
+        with self.transaction():
+            self._connection.executemany(sql, rows)
 
     def note(self, key: str, value: str) -> None:
         """Keep a small fact about the mirror."""

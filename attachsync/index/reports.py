@@ -2,7 +2,7 @@
 
 import fnmatch
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attachsync.index.database import Database
@@ -135,6 +135,12 @@ class Reports:
         sql = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
                  UNION ALL SELECT 1 FROM upload WHERE sha256 = ?1 AND state = 'sent'"""
         return self._db.row(sql, digest) is not None
+
+    def showing_of(self, paths: Sequence[str]) -> dict[str, Digest]:
+        """Path -> the digest that it should show, of those that should show any."""
+        sql = """SELECT attachment.path, shown FROM json_each(?) AS asked
+                 CROSS JOIN attachment ON attachment.path = asked.value WHERE shown IS NOT NULL"""
+        return {row["path"]: Digest(row["shown"]) for row in self._db.each(sql, json.dumps(list(paths)))}
 
     def showing(self, path: str) -> Digest | None:
         """The digest that `path` should show, if any."""

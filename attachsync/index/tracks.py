@@ -4,9 +4,9 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
+from attachsync.canonical import canonical
 from attachsync.completeness import Completeness, counted
 from attachsync.doubts import Doubts
-from attachsync.index.attachments import canonical
 from attachsync.index.database import Database
 from attachsync.index.entries import Taken
 from attachsync.index.schema import TALLIED

@@ -1,9 +1,10 @@
 """What it takes to have an attachment where nothing is out of the ordinary (specs/datatrails.md 1.6). Pure."""
 
 import functools
+from collections.abc import Callable
 
 from attachsync.errands import Errand
-from attachsync.model import Attachment, Digest
+from attachsync.model import JSON, Attachment, Digest, Facts
 from attachsync.sources.datatrails import records
 from attachsync.sources.datatrails.rungs import download_query, rungs, subject
 from attachsync.sources.datatrails.source import Target
@@ -14,6 +15,11 @@ def errand(target: Target, attachment: Attachment, path: str) -> Errand | None:
     if target.public or attachment.sha256 is None:
         return None
     rung = next(rungs(subject(attachment), public=False))
-    facts = functools.partial(records.facts, scan=target.scan, rung=rung.name)
     content = rung.path + download_query(target.scan)
-    return Errand(f"{rung.path}/info", content, facts, Digest(attachment.sha256), path)
+    return Errand(f"{rung.path}/info", content, _facts(target.scan, rung.name), Digest(attachment.sha256), path)
+
+
+@functools.lru_cache
+def _facts(scan: str, rung: str) -> Callable[[JSON], Facts]:
+    """The same for all of an order: it is sent once."""
+    return functools.partial(records.facts, scan=scan, rung=rung)
