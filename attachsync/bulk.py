@@ -115,11 +115,17 @@ class Bulk:
         self, picked: Picked, lanes: asyncio.Semaphore, kept: contextlib.ExitStack
     ) -> tuple[Done, Change] | None:
         """What became of an order; None if it was not sent. What is pinned then, and outdated, is `kept` so."""
-        keep = self._keep
-        async with _width(lanes, keep.gate, keep.courier.turn) as width, self._http.direct(keep.courier.stop) as direct:
+        keep, most = self._keep, -(-self._http.account.concurrency // self._keep.couriers.count)
+        async with (
+            Lane(lanes),
+            Lane(keep.gate),
+            keep.couriers.one() as courier,
+            self._http.direct(courier.stop) as direct,
+            _width(lanes, keep.gate, most) as width,
+        ):
             if self._rests or direct is None:
                 return None
-            if keep.courier.worker.is_lost or not keep.store.has_room(len(picked) * LARGEST):
+            if courier.worker.is_lost or not keep.store.has_room(len(picked) * LARGEST):
                 self._rest()
                 return None
             pin = kept.enter_context(keep.store.pins.pinning())
@@ -127,7 +133,7 @@ class Bulk:
             errands = [errand for _, errand in picked]
             for errand in errands:
                 pin.add(errand.digest)
-            done = await keep.courier.sent(Order(direct, errands, keep.views.linker, width, keep.max_size, _SPAN))
+            done = await courier.sent(Order(direct, errands, keep.views.linker, width, keep.max_size, _SPAN))
             if done is None or done.is_broken:
                 self._rest()
         return done or Done(is_torn=True), change
@@ -171,11 +177,11 @@ def _is_new(entry: Entry) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _width(lanes: asyncio.Semaphore, gate: asyncio.Semaphore, turn: asyncio.Lock) -> AsyncIterator[int]:
-    """As many of an account's lanes, and of all downloads, as are free when it is our turn, but at least one."""
+async def _width(lanes: asyncio.Semaphore, gate: asyncio.Semaphore, most: int) -> AsyncIterator[int]:
+    """At most so many of an account's lanes, and of all downloads, with the one that is had: as many as are free."""
     width = 1
-    async with Lane(lanes), Lane(gate), turn, contextlib.AsyncExitStack() as stack:
-        while not (lanes.locked() or gate.locked()):
+    async with contextlib.AsyncExitStack() as stack:
+        while width < most and not (lanes.locked() or gate.locked()):
             await stack.enter_async_context(Lane(lanes))
             await stack.enter_async_context(Lane(gate))
             width += 1

@@ -14,7 +14,7 @@ from attachsync.adopting import Adopter
 from attachsync.bulk import Bulk
 from attachsync.clock import Clock
 from attachsync.completeness import Completeness
-from attachsync.courier import Courier
+from attachsync.courier import Couriers
 from attachsync.durable import make_folder
 from attachsync.errors import StorageError
 from attachsync.hooks import Hooks
@@ -138,10 +138,10 @@ async def equipped(
         names = [track.name for track in config.tracks]
         salvage = await rebuilding.salvage(store, index, config.state_directory, names)
         showing = Showing(index, store, views, manifest, clock)
-        courier = Courier(store.threads)
-        stack.callback(courier.worker.close)
+        couriers = Couriers()
+        stack.callback(couriers.close)
         keeping = Keeping(
-            index, store, views, clock, observer, manifest, showing, gate, settings.max_size, courier, salvage
+            index, store, views, clock, observer, manifest, showing, gate, settings.max_size, couriers, salvage
         )
         await retention.finish(keeping)
         with suppress(StorageError):  # a full disk is told by the passes

@@ -109,9 +109,10 @@ _Came = dict[int, tuple[Had, bytes | None]]
 class _Run:
     """One order being done."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, refused: Callable[[], None]) -> None:
         self.done = Done()
         self._order = order
+        self._refused = refused
         self._ends_at = asyncio.get_running_loop().time() + order.span
         self._waiting = self._numbers()
         self._came: _Came = {}
@@ -168,6 +169,7 @@ class _Run:
         answer = await line.get(target, most)
         if is_about_more(answer.status):
             self.done.refusal = answer.status, answer.headers
+            self._refused()
             raise _OverError
         return answer.body if answer.is_plain else None
 
@@ -218,12 +220,12 @@ class _Place:
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(0)  # it is over
 
-    def do(self, order: Order) -> Done:
+    def do(self, order: Order, refused: Callable[[], None]) -> Done:
         """Do an order; blocks."""
-        return self._runner.run(self._do(order))
+        return self._runner.run(self._do(order, refused))
 
-    async def _do(self, order: Order) -> Done:
-        return await _Run(order).run(self)
+    async def _do(self, order: Order, refused: Callable[[], None]) -> Done:
+        return await _Run(order, refused).run(self)
 
     def line(self, to: Direct) -> Line:
         """The connections there, of which nobody else's are used. Raises OSError where `ca_file` cannot be read."""
@@ -239,6 +241,6 @@ def _place() -> _Place:
     return _Place()
 
 
-def run(order: Order) -> Done:
-    """Do an order, in this process: let it be one of its own."""
-    return _place().do(order)
+def run(order: Order, refused: Callable[[], None]) -> Done:
+    """Do an order, in this process: let it be one of its own. `refused` is called as soon as a refusal comes."""
+    return _place().do(order, refused)

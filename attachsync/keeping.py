@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from attachsync.clock import Clock
-from attachsync.courier import Courier
+from attachsync.courier import Couriers
 from attachsync.index import Index
 from attachsync.manifest import Manifest
 from attachsync.observer import Observer
@@ -27,6 +27,6 @@ class Keeping:
     showing: Showing
     gate: asyncio.Semaphore
     max_size: int
-    courier: Courier
+    couriers: Couriers
     salvage: Salvage | None = None
     """What `files/` showed before a lost index was made anew."""

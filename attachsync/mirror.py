@@ -126,7 +126,7 @@ class Mirror:
         """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
         await retention.enforce(self._keep, self.account.name, tracks, self._ahead)
         await self._keep.manifest.publish()
-        for worker in (self._keep.store.worker, self._keep.courier.worker):
+        for worker in (self._keep.store.worker, *self._keep.couriers.workers):
             if worker.is_at_rest:
                 await self._keep.store.run(worker.close)
 

@@ -49,15 +49,15 @@ class Showing:
 
     async def _shown(self, entry: Entry, found: Bytes, path: str, change: Change) -> str | None:
         attachments, moves = self._index.attachments, entry.path is not None and entry.path != path
-        shown = Shown(entry, found, path, None if moves else change)
-        await self._groups.add(shown)
+        showing = Shown(entry, found, path, None if moves else change)
+        await self._groups.add(showing)
         if moves:
             if entry.path and entry.shown and not attachments.shows(entry.path, entry.shown, entry.id)[0]:
                 await self._store.run(self._views.hide, entry.path)
-            self.record([shown])
-        if not shown.is_recorded and path != entry.path:
+            self.record([showing])
+        if not showing.is_recorded and path != entry.path:
             await self._store.run(self._views.hide, path)  # its version changed meanwhile, and its name
-        return path if shown.is_recorded else None
+        return path if showing.is_recorded else None
 
     def _show(self, group: Sequence[Shown]) -> list[Exception | None]:
         with storage_errors(self._store.mirror):

@@ -7,6 +7,7 @@ a service manager sends to all of them.
 
 import contextlib
 import ctypes
+import functools
 import gc
 import os
 import pickle
@@ -30,6 +31,7 @@ _FEW = 4
 """and fewer than this not worth bothering it."""
 _REST = 10.0
 """Unused for so many seconds, it may end."""
+_CALL = "call"
 _DIES_WITH_PARENT = 1
 """PR_SET_PDEATHSIG (man 2 prctl)."""
 
@@ -58,12 +60,15 @@ class Worker:
             answer = self._asked(function, items) if is_started and len(items) >= _FEW else None
         return function(items) if answer is None else _given(answer)
 
-    def ask(self, function: Callable[[T], R], item: T) -> R | None:
-        """The same of one item that is much to do: there, and nowhere else. None if the process is lost."""
+    def ask(self, function: Callable[[T, Callable[[], None]], R], item: T, hear: Callable[[], object]) -> R | None:
+        """The same of one item that is much to do: there, and nowhere else. None if the process is lost.
+
+        What the function gets besides, it may call: it is heard here at once, in this thread.
+        """
         with self._lock:
             if self._connection is None:
                 self._start()
-            answer = self._asked(function, item)
+            answer = self._asked(function, item, hear)
         return None if answer is None else _given(answer)
 
     def interrupt(self, number: signal.Signals) -> None:
@@ -72,7 +77,9 @@ class Worker:
         if process is not None and self._is_ready:
             process.send_signal(number)
 
-    def _asked(self, function: Callable[[T], R], item: T) -> tuple[bool, Any] | None:
+    def _asked(
+        self, function: Callable[..., R], item: T, hear: Callable[[], object] | None = None
+    ) -> tuple[bool, Any] | None:
         """(True, what `function` makes of it) or (False, what it raises); None if the process is lost."""
         self._used_at = time.monotonic()
         if self._connection is None or self.is_lost:
@@ -81,12 +88,15 @@ class Worker:
             if not self._is_ready:
                 self._connection.recv()
                 self._is_ready = True
-            self._connection.send((function, item))
-            answer: tuple[bool, Any] = self._connection.recv()
+            self._connection.send((function, item, hear is not None))
+            while (answer := self._connection.recv()) == _CALL:
+                if hear is not None:
+                    hear()
         except (OSError, EOFError):
             self.is_lost = True
             return None
-        return answer
+        given: tuple[bool, Any] = answer
+        return given
 
     def _start(self) -> None:
         if self.is_lost:
@@ -138,11 +148,12 @@ def _serve(descriptor: int) -> None:
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
         connection.send("ready")
+        call = functools.partial(connection.send, _CALL)
         while True:
-            function, items = connection.recv()
+            function, items, may_call = connection.recv()
             answer: tuple[bool, Any]
             try:
-                answer = True, function(items)
+                answer = True, function(items, call) if may_call else function(items)
             except Exception as error:  # whatever it is, the one who asked is to have it
                 answer = False, error
             try:

@@ -38,8 +38,15 @@ def references(maps: Mapping[str, JSON]) -> list[Reference]:
     bare `blobs/…` string (form G) counts where nothing else on the record names its blob. A hash without an identity
     (form X) is an integrity record of something that is elsewhere.
     """
-    found = [reference for name, attributes in maps.items() for reference in _of_dicts(name, attributes)]
-    strings = [reference for name, attributes in maps.items() for reference in _of_strings(name, attributes)]
+    found, strings = list[Reference](), list[Reference]()
+    for name, attributes in maps.items():
+        for attribute, value in _items(attributes):
+            if isinstance(value, str):
+                strings += _of_string(f"{name}/{attribute}", attribute, value)
+            elif isinstance(value, dict):
+                found += _of_dict(f"{name}/{attribute}", attribute, value)
+            elif isinstance(value, list):
+                found += _of_list(f"{name}/{attribute}", attribute, value)
     found += [reference for reference in strings if _is_form_h(reference)]
     named = {reference.blob for reference in found}
     for reference in strings:
@@ -55,18 +62,14 @@ def _entry(reference: Reference) -> tuple[str, str, str | None]:
     return reference.blob, reference.name, reference.sha256
 
 
-def _of_dicts(map_name: str, attributes: JSON) -> Iterator[Reference]:
-    for attribute, value in _items(attributes):
-        if isinstance(value, Mapping):
-            yield from _of_dict(f"{map_name}/{attribute}", attribute, value)
-        elif isinstance(value, list):
-            occurrences: dict[str, int] = {}
-            for item in value:
-                if isinstance(item, Mapping):
-                    for reference in _of_dict(f"{map_name}/{attribute}", attribute, item):
-                        nth = occurrences[reference.blob] = occurrences.get(reference.blob, 0) + 1
-                        place = f"{reference.place}[{reference.blob}{f' {nth}' if nth > 1 else ''}]"
-                        yield Reference(place, attribute, reference.blob, reference.name, reference.sha256, item)
+def _of_list(place: str, attribute: str, items: list[JSON]) -> Iterator[Reference]:
+    occurrences: dict[str, int] = {}
+    for item in items:
+        if isinstance(item, dict):
+            for reference in _of_dict(place, attribute, item):
+                nth = occurrences[reference.blob] = occurrences.get(reference.blob, 0) + 1
+                which = f"{place}[{reference.blob}{f' {nth}' if nth > 1 else ''}]"
+                yield Reference(which, attribute, reference.blob, reference.name, reference.sha256, item)
 
 
 def _of_dict(place: str, attribute: str, value: Mapping[str, JSON]) -> Iterator[Reference]:
@@ -79,11 +82,10 @@ def _of_dict(place: str, attribute: str, value: Mapping[str, JSON]) -> Iterator[
         yield Reference(place, attribute, blob, name, digest, value)
 
 
-def _of_strings(map_name: str, attributes: JSON) -> Iterator[Reference]:
-    for attribute, value in _items(attributes):
-        blob = _blob(value)
-        if blob:
-            yield Reference(f"{map_name}/{attribute}", attribute, blob, attribute, None, value)
+def _of_string(place: str, attribute: str, value: str) -> Iterator[Reference]:
+    blob = _blob(value)
+    if blob:
+        yield Reference(place, attribute, blob, attribute, None, value)
 
 
 def _is_form_h(reference: Reference) -> bool:
@@ -91,10 +93,9 @@ def _is_form_h(reference: Reference) -> bool:
     return prefix or reference.attribute == _PRIMARY_IMAGE_IDENTITY
 
 
-def _items(attributes: JSON) -> Iterator[tuple[str, JSON]]:
+def _items(attributes: JSON) -> list[tuple[str, JSON]]:
     """The attributes in order of their keys: the service shuffles them (specs/datatrails.md 1.3)."""
-    if isinstance(attributes, Mapping):
-        yield from sorted(attributes.items())
+    return sorted(attributes.items()) if isinstance(attributes, dict) else []
 
 
 def _blob(value: JSON) -> str | None:
