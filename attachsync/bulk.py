@@ -24,7 +24,7 @@ _LEAST = 64
 """Fewer are not worth it,"""
 _MOST = 256
 """and more go in several orders."""
-_SPAN = 1.0
+_SPAN = 2.0
 """Nothing of an order is begun after so many seconds: if anything is left then, the way is long, and no shorter so."""
 _REST = 60.0
 """After trouble, so many seconds of the ordinary way."""

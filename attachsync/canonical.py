@@ -2,9 +2,14 @@
 
 import json
 
+import orjson
+
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def canonical(value: object) -> str:
     """The text of a value: services shuffle their keys (specs/datatrails.md 1.3)."""
-    return _ENCODER.encode(value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # numbers of more than 64 bits, text that is no Unicode
+        return _ENCODER.encode(value)

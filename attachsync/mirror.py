@@ -41,6 +41,8 @@ Start = Callable[[Coroutine[Any, Any, None]], object]
 _AHEAD = 64
 """For each attachment that is asked for at a time (but the first) so many are under way: they wait for the disk, which
 takes many at once, while the next ones are asked for."""
+_ORDERS = 4
+"""So many orders of many attachments are under way, or wait for their turn."""
 _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
 _TOGETHER = 25
@@ -85,6 +87,7 @@ class Mirror:
         self._lanes = asyncio.Semaphore(account.concurrency)
         self._width = 1 + _AHEAD * (account.concurrency - 1)
         self._room = asyncio.Semaphore(self._width)
+        self._orders = asyncio.Semaphore(_ORDERS)
         self._trouble = Trouble(account.name, len(tracks))
 
     # --- one pass -----------------------------------------------------------------------------------------------
@@ -110,6 +113,7 @@ class Mirror:
         self._fetcher.parked.clear()
         self._bulk.forget()
         self._lanes, self._room = asyncio.Semaphore(self.account.concurrency), asyncio.Semaphore(self._width)
+        self._orders = asyncio.Semaphore(_ORDERS)
         try:
             turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
@@ -292,32 +296,30 @@ class Mirror:
         self._busy.update(entry.id for entry in batch)
         orders, others = self._bulk.picked(batch, self.tracks, self._fetcher.is_fetching)
         for order in orders:
-            await self._take(len(order))
+            await self._orders.acquire()
             start(self._work_in_bulk(order, start))
-        for entry in others:
-            await self._take(1)
-            start(self._work(entry))
-        await self._take(len(batch) - len(others) - sum(map(len, orders)))  # what waits for an order
+        await self._start_each(start, others)
         await self._keep.manifest.keep_up()
         return bool(batch)
 
-    async def _take(self, room: int) -> None:
-        for _ in range(room):
+    async def _start_each(self, start: Start, entries: Iterable[Entry]) -> None:
+        for entry in entries:
             await self._room.acquire()
+            start(self._work(entry))
 
     async def _work_in_bulk(self, order: Picked, start: Start) -> None:
         """Rows that are sent for together; what is left, and what waited for them, is then worked on one by one."""
         left = await self._bulk.fetch(order, self._lanes, self._fetcher.stored)
+        self._orders.release()
         done = {entry.id: entry for entry, _ in order}
         for entry in left:
             done.pop(entry.id, None)
-            start(self._work(entry))
         for entry in done.values():
-            self._room.release()
             self._trouble.note(entry.attachment.track, None, self._keep.clock.monotonic())
         self._busy.difference_update(done)
         if not self._busy:
             self._more.set()
+        await self._start_each(start, left)
 
     async def _work(self, entry: Entry) -> None:
         """One row, in its lane while the service is asked."""

@@ -1,14 +1,14 @@
 """`sync`: one pass, then exit."""
 
 import dataclasses
+import sys
 
 import click
 
 from attachsync import keys, log
-from attachsync.cli.live import LiveView
 from attachsync.cli.session import config_of, json_option, peeked, print_json, printable, run
 from attachsync.cli.summary import report
-from attachsync.cli.watching import JsonLines, Lines
+from attachsync.cli.watching import JsonLines, Lines, Tally
 from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
 from attachsync.model import Track
@@ -36,11 +36,19 @@ def sync(context: click.Context, tracks: tuple[str, ...], dry_run: bool, as_json
     chosen = _chosen(config, tracks)
     if dry_run:
         context.exit(run(_dry_run(config, chosen, outboxes=not tracks, as_json=as_json)))
-    observer = JsonLines() if as_json else LiveView.here() or Lines()
+    observer = JsonLines() if as_json else _view() or Lines()
     with observer:
         summary = run(synced(config, [track.name for track in chosen] if tracks else None, observer))
     report(summary, observer, as_json=as_json)
     context.exit(1 if summary.incomplete else 0)
+
+
+def _view() -> Tally | None:
+    if not sys.stdout.isatty():
+        return None
+    from attachsync.cli.live import LiveView
+
+    return LiveView.here()
 
 
 async def synced(config: Config, names: list[str] | None, observer: Observer) -> Summary:

@@ -12,11 +12,11 @@ from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
 
 
 def _path(path: tuple[str, ...]) -> str:
-    """A path as canonical JSON: most are plain."""
+    """A path as JSON: most are plain."""
     text = "".join(path)
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return '["' + '","'.join(path) + '"]'
-    return canonical(path)
+    return json.dumps(path, separators=(",", ":"))
 
 
 class Attachments:
