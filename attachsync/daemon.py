@@ -30,8 +30,8 @@ from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
 from attachsync.patience import Patience
 from attachsync.reader import Config
+from attachsync.services import SERVICES
 from attachsync.showing import Showing
-from attachsync.sources import SERVICES
 from attachsync.store import Store, storage_errors
 from attachsync.turn import Turn
 from attachsync.views import Views

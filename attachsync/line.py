@@ -10,10 +10,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
-from yarl import URL
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 _MOST_WORDS = 64 * 1024
 """What is around a body may take so many bytes."""
@@ -35,7 +37,7 @@ class Direct:
     """Each with its end of line, `Host` and the signature among them."""
 
     @classmethod
-    def to(cls, base: URL, ca_file: Path | None, headers: Mapping[str, str]) -> "Direct | None":
+    def to(cls, base: "URL", ca_file: Path | None, headers: Mapping[str, str]) -> "Direct | None":
         """The way to a base URL with headers; None for what is not to be written into a request."""
         if not base.raw_host or not base.port or not all(map(_is_plain, (*headers, *headers.values()))):
             return None

@@ -6,7 +6,7 @@ The index is the queue. In memory there are only the few rows that are being wor
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,8 @@ class Mirror:
         self._looks = {track.name: asyncio.Event() for track in tracks}
         self._urgent = 0
         self._busy: set[int] = set()
-        self._lanes = asyncio.Semaphore(account.concurrency)
         self._width = 1 + _AHEAD * (account.concurrency - 1)
-        self._room = asyncio.Semaphore(self._width)
-        self._orders = asyncio.Semaphore(_ORDERS)
+        self._lanes, self._room, self._orders = map(asyncio.Semaphore, (account.concurrency, self._width, _ORDERS))
         self._trouble = Trouble(account.name, len(tracks))
 
     # --- one pass -----------------------------------------------------------------------------------------------
@@ -112,8 +110,7 @@ class Mirror:
         self._busy.clear()
         self._fetcher.parked.clear()
         self._bulk.forget()
-        self._lanes, self._room = asyncio.Semaphore(self.account.concurrency), asyncio.Semaphore(self._width)
-        self._orders = asyncio.Semaphore(_ORDERS)
+        self._lanes, self._room, self._orders = map(asyncio.Semaphore, (self.account.concurrency, self._width, _ORDERS))
         try:
             turn.number = self._keep.index.tracks.next_turn()
             async with asyncio.TaskGroup() as group:
@@ -258,7 +255,7 @@ class Mirror:
         while True:
             self._more.clear()
             last_look = turn.listed and not self._busy  # a row whose version changed under the worker is work again
-            if await self._hand_out(start, self._batch(names, turn.number, once=True, urgent=True)):
+            if await self._hand_out(start, names, turn.number, once=True, urgent=True):
                 continue
             if last_look:
                 break
@@ -269,10 +266,10 @@ class Mirror:
         clock = self._keep.clock
         while True:
             self._more.clear()
-            if self._urgent and await self._hand_out(start, self._batch(names, self._urgent, once=True, urgent=True)):
+            if self._urgent and await self._hand_out(start, names, self._urgent, once=True, urgent=True):
                 continue
             self._urgent = 0
-            if await self._hand_out(start, self._batch(names, turn.number, once=False, urgent=False)):
+            if await self._hand_out(start, names, turn.number, once=False, urgent=False):
                 continue
             if not self._busy:
                 await self._tidy(list(self.tracks.values()))
@@ -292,34 +289,35 @@ class Mirror:
         now = self._keep.clock.monotonic()
         return [name for name in names if not self._trouble.rests(name, now)]
 
-    async def _hand_out(self, start: Start, batch: list[Entry]) -> bool:
+    async def _hand_out(self, start: Start, names: Sequence[str], number: int, *, once: bool, urgent: bool) -> bool:
+        batch = self._batch(names, number, once=once, urgent=urgent)
         self._busy.update(entry.id for entry in batch)
         orders, others = self._bulk.picked(batch, self.tracks, self._fetcher.is_fetching)
         for order in orders:
             await self._orders.acquire()
-            start(self._work_in_bulk(order, start))
-        await self._start_each(start, others)
+            start(self._work_in_bulk(order, start, number))
+        await self._start_each(start, others, number)
         await self._keep.manifest.keep_up()
         return bool(batch)
 
-    async def _start_each(self, start: Start, entries: Iterable[Entry]) -> None:
+    async def _start_each(self, start: Start, entries: Collection[Entry], number: int) -> None:
+        self._keep.index.attachments.taken_up(entries, number)
         for entry in entries:
             await self._room.acquire()
             start(self._work(entry))
 
-    async def _work_in_bulk(self, order: Picked, start: Start) -> None:
+    async def _work_in_bulk(self, order: Picked, start: Start, number: int) -> None:
         """Rows that are sent for together; what is left, and what waited for them, is then worked on one by one."""
         left = await self._bulk.fetch(order, self._lanes, self._fetcher.stored)
         self._orders.release()
-        done = {entry.id: entry for entry, _ in order}
-        for entry in left:
-            done.pop(entry.id, None)
-        for entry in done.values():
+        later = {entry.id for entry in left}
+        done = [entry for entry, _ in order if entry.id not in later]
+        for entry in done:
             self._trouble.note(entry.attachment.track, None, self._keep.clock.monotonic())
-        self._busy.difference_update(done)
+        self._busy.difference_update(entry.id for entry in done)
         if not self._busy:
             self._more.set()
-        await self._start_each(start, left)
+        await self._start_each(start, left, number)
 
     async def _work(self, entry: Entry) -> None:
         """One row, in its lane while the service is asked."""

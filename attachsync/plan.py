@@ -12,7 +12,7 @@ from attachsync.index import Index
 from attachsync.model import JSON, Cursors, Outbox, Track
 from attachsync.outbox import foreseen, waiting
 from attachsync.reader import Config
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 
 _TOO_LARGE = "larger than max_size"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from attachsync import keys, tables
 from attachsync.model import Account, Outbox, Track
 from attachsync.sections import Section, directory_of, keys_of_others, overlap
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.sources.service import Service
 
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

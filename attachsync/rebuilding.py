@@ -26,7 +26,7 @@ from attachsync.index.database import FILE
 from attachsync.index.upkeep import REBUILT
 from attachsync.index.uploads import Uploads
 from attachsync.model import Account, Digest, Draft, Outbox
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.spool import Spool
 from attachsync.store import Store, storage_errors
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attachsync import keys, tables
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 
 _KEY = re.compile(r"^(# )?([a-z_]+) = (.*)$")
 _MORE = re.compile(r"^#\s{9,}# (.*)$")

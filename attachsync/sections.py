@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attachsync import keys
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.sources.service import Faults, Service
 
 

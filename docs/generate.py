@@ -5,7 +5,7 @@ from pathlib import Path
 
 from attachsync.cli.check import example
 from attachsync.reference import Key, reference
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 
 PAGE = Path(__file__).with_name("config.md")
 _INTRODUCTION = """\

@@ -21,7 +21,7 @@ from attachsync.sandbox import Fault, Sandbox, sample, serve
 from attachsync.sandbox.auco_links import LINKS
 from attachsync.sandbox.auco_records import ErrorShape, Package, PendingForm, Signer
 from attachsync.sandbox.sample_signing import CODE, EXPIRED, LABELS, ODD_LABELS, PACKAGE, REJECTED
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.sources.auco import rest
 from attachsync.sources.auco.credentials import key_of
 from attachsync.sources.auco.records import File, Slot

@@ -15,7 +15,7 @@ from attachsync import keys, tables
 from attachsync.cli.check import example
 from attachsync.errors import ConfigError
 from attachsync.reader import Config
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from tests.commands import attachsync, environment
 
 ASSET = "c04d5ecf-02e0-4be2-a014-ffbbf0e8ddeb"

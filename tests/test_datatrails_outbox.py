@@ -23,7 +23,7 @@ from attachsync.outbox import Notice, Outgoing
 from attachsync.sandbox import Fault, Sandbox, serve
 from attachsync.sandbox.ledger import Ledger
 from attachsync.sandbox.ledger_records import Asset
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.sources.datatrails.keys import AccountKeys, OutboxKeys, TrackKeys
 from attachsync.sources.datatrails.sender import attribute_of, event_of
 from attachsync.spool import digest

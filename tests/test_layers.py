@@ -51,6 +51,7 @@ LAYERS = [
         "partials",
         "index",
         "views",
+        "services",
         "sources",
         "filing",
         "spool",

@@ -14,7 +14,7 @@ import pytest
 
 from attachsync.incoming import Expected
 from attachsync.index import Index
-from attachsync.index.entries import entry_of
+from attachsync.index.entries import LISTED, entry_of
 from attachsync.linking import Modes
 from attachsync.model import Digest, State
 from attachsync.pins import Pin
@@ -846,7 +846,7 @@ async def test_what_came_after_it_was_marked_for_removal_leaves_too(ledger: Ledg
     ledger.tracks += "events = false\n"
     await ledger.sync()
     with contextlib.closing(Index.open(ledger.mirror / ".attachsync")) as index:
-        row = index.database.rows("SELECT * FROM attachment")[0]
+        row = index.database.rows(f"SELECT *, {LISTED} FROM attachment")[0]
         coming = dataclasses.replace(entry_of(row), digest=None, shown=None, path=None)
         index.database.run("UPDATE attachment SET digest = NULL, shown = NULL, path = NULL, state = 'waiting'")
         index.removals.vanish("ledger/assets/*", [str(row["key"])])

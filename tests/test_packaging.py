@@ -23,7 +23,7 @@ from attachsync.cli import COMMANDS, imported
 from attachsync.cli.check import example
 from attachsync.model import State
 from attachsync.reference import reference
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from tests.commands import attachsync, environment
 
 ROOT = Path(__file__).parents[1]

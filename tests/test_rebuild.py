@@ -168,20 +168,29 @@ def test_a_lost_wal_is_no_damage(scene: Stage) -> None:
 
 def test_an_index_of_an_earlier_version_is_taken_over(scene: Stage) -> None:
     """Without the tables that came later: readers read it, the next pass adds them."""
-    counts = counted(scene)
+    counts, said = counted(scene), described(scene)
     with contextlib.closing(sqlite3.connect(index_of(scene))) as connection, connection:
-        for table in ("checked", "untracked", "leaving", "found", "tally", "total"):
+        connection.execute("UPDATE attachment SET meta = (SELECT meta FROM listing WHERE attachment = attachment.id)")
+        for table in ("checked", "untracked", "leaving", "found", "tally", "total", "listing"):
             connection.execute(f"DROP TABLE {table}")
         for trigger in ("tally_new", "tally_moved", "total_moved"):
             connection.execute(f"DROP TRIGGER {trigger}")
         connection.execute("DELETE FROM meta WHERE key = 'tallied'")
     before = listed(scene)
     assert scene.run("verify", "--sample", "50%").code == 0
-    assert counted(scene) == counts
+    assert (counted(scene), described(scene)) == (counts, said)
     assert scene.run("prune", "--dry-run", "--untracked").code == 0
     assert scene.run("sync").code == 0
-    assert (listed(scene), counted(scene)) == (before, counts)
+    assert (listed(scene), counted(scene), described(scene)) == (before, counts, said)
     assert scene.run("verify").code == 0
+
+
+def described(scene: Stage) -> list[JSON]:
+    """What `show` says that the listing said of each."""
+    keys = [row["key"] for row in scene.run("ls", "--json").documents]
+    said = [json.loads(scene.run("show", key, "--json").out) for key in keys]
+    assert all(one["listing"]["identity"] for one in said)
+    return [one["listing"] for one in said]
 
 
 def counted(scene: Stage) -> tuple[JSON, JSON, JSON]:

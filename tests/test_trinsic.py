@@ -28,7 +28,7 @@ from attachsync.sandbox.rate import RateLimit
 from attachsync.sandbox.sample_ids import JPEG, admit_ids, fill_ids, sessions_text
 from attachsync.sandbox.sample_ids import PENDING as DEMO_PENDING
 from attachsync.sandbox.trinsic_records import Session
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.sources.trinsic import finished, lists, schedule
 from attachsync.sources.trinsic.content import is_json
 from attachsync.sources.trinsic.decoder import ContentDecoder

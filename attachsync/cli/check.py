@@ -16,7 +16,7 @@ from attachsync.errors import AttachsyncError, ConfigError
 from attachsync.http import Credentials, Http
 from attachsync.model import Account, Source
 from attachsync.reader import Config
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.sources.service import Service
 
 EXAMPLE = "config.example.toml"

@@ -5,7 +5,7 @@ import click
 from attachsync import keys
 from attachsync.model import Account
 from attachsync.reader import Config
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 
 SERVICE = SERVICES["sunshine"]
 account_option = click.option("--account", metavar="NAME", help="Which account, if there are several.")

@@ -17,7 +17,7 @@ from attachsync.http import Http
 from attachsync.model import Track
 from attachsync.plan import planned
 from attachsync.reader import Config
-from attachsync.sources import SERVICES
+from attachsync.services import SERVICES
 from attachsync.units import human_size
 
 _NOTE = "# Written by `attachsync track`; `attachsync untrack` removes it.\n"

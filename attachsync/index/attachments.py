@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Sequence
 from attachsync import names
 from attachsync.canonical import canonical
 from attachsync.index.database import Database
-from attachsync.index.entries import Entry, Taken, Wanted, entry_of
+from attachsync.index.entries import LISTED, Entry, Taken, Wanted, entry_of
 from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
+
+_SAY = "INSERT OR REPLACE INTO listing VALUES (?, ?)"
 
 
 def _path(path: tuple[str, ...]) -> str:
@@ -38,7 +40,7 @@ class Attachments:
             changed = [item for key, item in items.items() if key in known and known[key]["version"] != item.version]
             self._insert(account, list(reversed(new)), now)
             for item in changed:
-                self._change(item, now)
+                self._change(known[item.key]["id"], item, now)
             again = 0
             for key in items.keys() & known.keys():
                 again += self._refresh(known[key], items[key])
@@ -56,26 +58,31 @@ class Attachments:
 
     def _known(self, track: str, keys: Collection[str]) -> dict[str, sqlite3.Row]:
         # CROSS: each key is looked up; the planner would rather look through all rows of the track.
-        sql = """SELECT attachment.id, attachment.key, version, meta, wanted FROM json_each(?) AS asked
+        sql = f"""SELECT attachment.id, attachment.key, version, {LISTED}, wanted FROM json_each(?) AS asked
                  CROSS JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
         return {row["key"]: row for row in self._db.each(sql, json.dumps(list(keys)), track)}
 
     def _insert(self, account: str, items: Sequence[Attachment], now: float) -> None:
-        sql = """INSERT INTO attachment (account, track, key, version, wanted, media_type, size, stated, content, meta,
-                 listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-        self._db.many(sql, [(account, item.track, item.key, *_described(item), now) for item in items])
+        row = self._db.row("SELECT coalesce(max(id), 0) FROM attachment")
+        assert row is not None
+        numbered = list(enumerate(items, row[0] + 1))
+        sql = """INSERT INTO attachment (id, account, track, key, version, wanted, media_type, size, stated, content,
+                 meta, listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)"""
+        self._db.many(sql, [(id, account, item.track, item.key, *_described(item), now) for id, item in numbered])
+        self._db.many(_SAY, [(id, canonical(item.meta)) for id, item in numbered])
         held = self._held(account, items)
         for item in items:
             wanted = _path(item.path)
             if (item.key, wanted) not in held:
                 self._claim(_owner(account, item), wanted, *_place(account, item))
 
-    def _change(self, item: Attachment, now: float) -> None:
+    def _change(self, row: int, item: Attachment, now: float) -> None:
         sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
-                 meta = ?, listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL,
+                 listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL,
                  failures = 0, retry_at = 0, check_at = NULL, attempted = 0, kept = 1
-                 WHERE track = ? AND key = ?"""
-        self._db.run(sql, *_described(item), now, item.track, item.key)
+                 WHERE id = ?"""
+        self._db.run(sql, *_described(item), now, row)
+        self._db.run(_SAY, row, canonical(item.meta))
 
     def _refresh(self, known: sqlite3.Row, item: Attachment) -> bool:
         """Keep what else was said; another name for the same content makes the row work, which needs no download.
@@ -83,9 +90,10 @@ class Attachments:
         Whether it does.
         """
         wanted, meta = _path(item.path), canonical(item.meta)
-        if known["version"] != item.version or (known["meta"], known["wanted"]) == (meta, wanted):
+        if known["version"] != item.version or (known["listed"], known["wanted"]) == (meta, wanted):
             return False
-        self._db.run("UPDATE attachment SET meta = ?, wanted = ? WHERE id = ?", meta, wanted, known["id"])
+        self._db.run("UPDATE attachment SET wanted = ? WHERE id = ?", wanted, known["id"])
+        self._db.run(_SAY, known["id"], meta)
         if known["wanted"] != wanted:
             again = "UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0 WHERE id = ?"
             self._db.run(again + " AND digest IS NOT NULL", known["id"])
@@ -153,26 +161,29 @@ class Attachments:
 
     def work(self, account: str, wanted: Wanted) -> list[Entry]:
         """Rows without a digest. Those never tried come first, so that nothing that keeps failing delays them."""
-        sql = """UPDATE attachment SET attempted = ?1 WHERE id IN (
-                   SELECT id FROM attachment WHERE digest IS NULL AND kept AND account = ?2
-                   AND (attempted < ?1 OR NOT ?3) AND (?4 IS NULL OR retry_at <= ?4)
-                   AND track IN (SELECT value FROM json_each(?5)) AND id NOT IN (SELECT value FROM json_each(?6))
-                   ORDER BY attempted, id LIMIT ?7) RETURNING *"""
-        return self._taken(sql, account, wanted)
+        sql = f"""SELECT *, {LISTED} FROM attachment WHERE digest IS NULL AND kept AND account = ?2
+                 AND (attempted < ?1 OR NOT ?3) AND (?4 IS NULL OR retry_at <= ?4)
+                 AND track IN (SELECT value FROM json_each(?5)) AND id NOT IN (SELECT value FROM json_each(?6))
+                 ORDER BY attempted, id LIMIT ?7"""
+        return self._wanted(sql, account, wanted)
 
     def stale(self, account: str, wanted: Wanted) -> list[Entry]:
         """Stored rows whose service record is due to be asked again."""
-        sql = """UPDATE attachment SET attempted = ?1 WHERE id IN (
-                   SELECT id FROM attachment WHERE digest IS NOT NULL AND account = ?2 AND (attempted < ?1 OR NOT ?3)
-                   AND check_at <= ?4 AND track IN (SELECT value FROM json_each(?5))
-                   AND id NOT IN (SELECT value FROM json_each(?6)) ORDER BY check_at LIMIT ?7) RETURNING *"""
-        return self._taken(sql, account, wanted)
+        sql = f"""SELECT *, {LISTED} FROM attachment WHERE digest IS NOT NULL AND account = ?2
+                 AND (attempted < ?1 OR NOT ?3) AND check_at <= ?4 AND track IN (SELECT value FROM json_each(?5))
+                 AND id NOT IN (SELECT value FROM json_each(?6)) ORDER BY check_at LIMIT ?7"""
+        return self._wanted(sql, account, wanted)
 
-    def _taken(self, sql: str, account: str, wanted: Wanted) -> list[Entry]:
+    def _wanted(self, sql: str, account: str, wanted: Wanted) -> list[Entry]:
         tracks, busy = json.dumps(list(wanted.tracks)), json.dumps(list(wanted.busy))
-        with self._db.transaction():
-            rows = self._db.rows(sql, wanted.turn, account, wanted.once, wanted.now, tracks, busy, wanted.limit)
+        rows = self._db.rows(sql, wanted.turn, account, wanted.once, wanted.now, tracks, busy, wanted.limit)
         return sorted(map(entry_of, rows), key=lambda entry: entry.id)
+
+    def taken_up(self, entries: Collection[Entry], turn: int) -> None:
+        """Rows are tried in a pass: not again in the same one, and after those that were not."""
+        if entries:
+            sql = "UPDATE attachment SET attempted = ? WHERE id IN (SELECT value FROM json_each(?))"
+            self._db.run(sql, turn, json.dumps([entry.id for entry in entries]))
 
     def twin(self, account: str, content: str) -> tuple[Digest, int, str | None] | None:
         """Digest, size and media type of content that the same account fetched before."""
@@ -303,5 +314,4 @@ def _described(item: Attachment) -> tuple[object, ...]:
         item.size,
         item.sha256,
         item.content,
-        canonical(item.meta),
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from attachsync.model import JSON, Attachment, Digest, State
 
+LISTED = "coalesce((SELECT meta FROM listing WHERE listing.attachment = attachment.id), attachment.meta) AS listed"
+"""What the listing said of a row of `attachment`."""
 _parsed = json.JSONDecoder().decode
 _STATES = {state.value: state for state in State}
 
@@ -72,7 +74,7 @@ class Wanted:
 
 
 def entry_of(row: sqlite3.Row) -> Entry:
-    """A row of `attachment`, parsed. By position, which takes a third of the time."""
+    """A row of `attachment` and what is LISTED of it, parsed. By position, which takes a third of the time."""
     (
         number,
         account,
@@ -84,7 +86,7 @@ def entry_of(row: sqlite3.Row) -> Entry:
         size,
         stated,
         content,
-        meta,
+        _meta,
         record,
         state,
         reason,
@@ -99,9 +101,10 @@ def entry_of(row: sqlite3.Row) -> Entry:
         _attempted,
         listed_at,
         mirrored_at,
+        listed,
     ) = row
-    said = _parsed(meta)
-    attachment = Attachment(track, key, version, tuple(_parsed(wanted)), media_type, size, stated, content, said)
+    meta = _parsed(listed)
+    attachment = Attachment(track, key, version, tuple(_parsed(wanted)), media_type, size, stated, content, meta)
     return Entry(
         number,
         account,

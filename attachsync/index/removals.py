@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from attachsync.index.database import Database
-from attachsync.index.entries import Entry, entry_of
+from attachsync.index.entries import LISTED, Entry, entry_of
 from attachsync.index.upkeep import Kept
 from attachsync.model import Digest
 
@@ -69,7 +69,7 @@ class Removals:
     def marked(self, limit: int, account: str | None = None) -> list[Entry]:
         """Attachments (of one account, or of all) that are marked, and may be shown still."""
         mine = "kept = 0 AND withdrawn AND (?2 IS NULL OR account = ?2)"
-        sql = f"SELECT * FROM attachment WHERE {mine} ORDER BY id LIMIT ?1"
+        sql = f"SELECT *, {LISTED} FROM attachment WHERE {mine} ORDER BY id LIMIT ?1"
         return [entry_of(row) for row in self._db.rows(sql, limit, account)]
 
     def is_in_use(self, path: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attachsync.index.database import Database
+from attachsync.index.entries import LISTED
 from attachsync.index.schema import TALLIED
 from attachsync.model import JSON, Digest
 from attachsync.units import rfc3339
@@ -65,7 +66,7 @@ class Reports:
 
     def describe(self, row_id: int) -> dict[str, JSON]:
         """All that is known of one attachment (`show`)."""
-        row = self._db.row("SELECT * FROM attachment WHERE id = ?", row_id)
+        row = self._db.row(f"SELECT *, {LISTED} FROM attachment WHERE id = ?", row_id)
         assert row is not None
         past = self._db.rows("SELECT * FROM past WHERE attachment = ? ORDER BY replaced_at", row_id)
         return {
@@ -87,7 +88,7 @@ class Reports:
             "failures": row["failures"],
             "next_attempt": rfc3339(row["retry_at"]) if row["digest"] is None and row["retry_at"] else None,
             "next_check": rfc3339(row["check_at"]),
-            "listing": json.loads(row["meta"]),
+            "listing": json.loads(row["listed"]),
             "record": json.loads(row["record"]),
             "history": [
                 {

@@ -17,7 +17,7 @@ CREATE TABLE attachment (
     size        INTEGER,
     stated      TEXT,                     -- the SHA-256 that the service states
     content     TEXT,                     -- identity of immutable content within the account
-    meta        TEXT NOT NULL,            -- what the listing said (JSON, keys sorted)
+    meta        TEXT NOT NULL,            -- what `listing` says in indexes of today; empty there
     record      TEXT NOT NULL DEFAULT '{}',  -- what the service's own record said (JSON)
     state       TEXT NOT NULL DEFAULT 'waiting',
     reason      TEXT NOT NULL DEFAULT '',
@@ -107,6 +107,8 @@ CREATE TABLE deletion (outbox TEXT, name TEXT, held_at REAL NOT NULL, confirmed 
 """
 
 LATER = {
+    # What the listing said of an attachment (JSON, keys sorted): apart from its row, which is written several times.
+    "listing": "(attachment INTEGER PRIMARY KEY, meta TEXT NOT NULL)",
     # The change feed: what `follow` shows and hooks are told, in order. Filled by triggers, so with what it tells of.
     "change": """(seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, event TEXT NOT NULL, attachment INTEGER,
                  upload INTEGER, path TEXT, sha256 TEXT, size INTEGER, reason TEXT NOT NULL DEFAULT '')""",

@@ -1,9 +1,1 @@
-"""The table of services. Adding one is one module and one line here."""
-
-from attachsync.sources import auco, datatrails, rkvst, sunshine, trinsic
-from attachsync.sources.service import Service
-
-SERVICES: dict[str, Service] = {
-    service.name: service
-    for service in (datatrails.SERVICE, rkvst.SERVICE, sunshine.SERVICE, auco.SERVICE, trinsic.SERVICE)
-}
+"""One module or package a service: how its attachments are listed and read, and how files are sent to it."""
