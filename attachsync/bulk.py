@@ -43,6 +43,8 @@ class Bulk:
         self._http = http
         self._errand = errand
         self._keep = keep
+        self._turns = asyncio.Semaphore(keep.couriers.count)
+        """An order that waits for its turn keeps no lane meanwhile."""
         self._rest_until = 0.0
         self._behind: dict[str, list[Entry]] = {}
         """Digest that is sent for -> rows that state the same one: they wait, and will find it stored."""
@@ -117,6 +119,7 @@ class Bulk:
         """What became of an order; None if it was not sent. What is pinned then, and outdated, is `kept` so."""
         keep, most = self._keep, -(-self._http.account.concurrency // self._keep.couriers.count)
         async with (
+            self._turns,
             Lane(lanes),
             Lane(keep.gate),
             keep.couriers.one() as courier,
@@ -125,7 +128,7 @@ class Bulk:
         ):
             if self._rests or direct is None:
                 return None
-            if courier.worker.is_lost or not keep.store.has_room(len(picked) * LARGEST):
+            if courier.worker.is_lost or not keep.store.has_room(keep.couriers.count * len(picked) * LARGEST):
                 self._rest()
                 return None
             pin = kept.enter_context(keep.store.pins.pinning())

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from attachsync.model import JSON, Attachment, Digest, State
@@ -31,6 +31,31 @@ class Entry:
     check_at: float | None
     listed_at: float
     mirrored_at: float | None
+
+
+class _Said(Mapping[str, JSON]):
+    """JSON that is parsed when it is looked at: of most rows it never is."""
+
+    __slots__ = ("_parsed", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._parsed: Mapping[str, JSON] | None = None
+
+    @property
+    def _value(self) -> Mapping[str, JSON]:
+        if self._parsed is None:
+            self._parsed = _parsed(self._text)
+        return self._parsed
+
+    def __getitem__(self, name: str) -> JSON:
+        return self._value[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._value)
+
+    def __len__(self) -> int:
+        return len(self._value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +128,8 @@ def entry_of(row: sqlite3.Row) -> Entry:
         mirrored_at,
         listed,
     ) = row
-    meta = _parsed(listed)
-    attachment = Attachment(track, key, version, tuple(_parsed(wanted)), media_type, size, stated, content, meta)
+    said = _Said(listed)
+    attachment = Attachment(track, key, version, tuple(_parsed(wanted)), media_type, size, stated, content, said)
     return Entry(
         number,
         account,
