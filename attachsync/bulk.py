@@ -150,7 +150,8 @@ class Bulk:
             had = done.had.get(number)
             if had is not None:
                 found = Bytes(errand.digest, had.size, had.media_type, had.is_fetched)
-                shown.append(Shown(entry, found, errand.path, change, (had.record, check_at(had.again, now))))
+                said = had.record, check_at(had.again, now)
+                shown.append(Shown(entry, found, errand.path, change, said, is_only_name=True))
             else:
                 left.append(entry)
                 if not done.is_torn:

@@ -26,6 +26,8 @@ class Shown:
     """What hears of it, if that is all that happens to entries. None: its row is written later."""
     said: tuple[str, float | None] | None = None
     """As `Attachments.stored` has it."""
+    is_only_name: bool = False
+    """Whether it is known to have had no other name than that of `path`."""
     is_recorded: bool = False
 
 
@@ -78,7 +80,7 @@ class Showing:
                     one.entry, found.digest, found.size, found.media_type, one.path, now, one.said
                 )
             recorded = [one for one in many if one.is_recorded]
-            attachments.release([(one.entry, one.path) for one in recorded])
+            attachments.release([(one.entry, one.path) for one in recorded if not one.is_only_name])
         for one in recorded:
             if one.change:
                 one.change.shows(one.path, one.found.digest, before.get(one.path))

@@ -166,3 +166,4 @@ if __name__ == "__main__":
     os.umask(0o077)
     gc.set_threshold(50_000)  # it makes no circles to speak of
     _serve(int(sys.argv[1]))
+    gc.freeze()  # who waits for the end of it need not wait for garbage

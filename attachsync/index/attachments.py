@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from attachsync import names
@@ -126,10 +127,16 @@ class Attachments:
             return self._claim(owner, wanted, folder, better)
 
     def claimed(self, account: str, items: Sequence[Attachment]) -> list[str | None]:
-        """The paths that were claimed for items when they were listed; None where a media type may change it."""
+        """The paths that were claimed for items when they were listed: the only names that they have.
+
+        None where there are others, or a media type may change it.
+        """
         held = self._held(account, items)
+        many = Counter(key for key, _ in held)
         return [
-            held.get((item.key, _path(item.path))) if names.split(names.safe(item.path[-1]))[1] else None
+            held.get((item.key, _path(item.path)))
+            if many[item.key] == 1 and names.split(names.safe(item.path[-1]))[1]
+            else None
             for item in items
         ]
 
@@ -142,6 +149,8 @@ class Attachments:
 
     def release(self, shown: Sequence[tuple[Entry, str]]) -> None:
         """Rows show these paths: other names that they had are free."""
+        if not shown:
+            return
         sql = """DELETE FROM name WHERE fold IN (
                    SELECT name.fold FROM json_each(?) AS asked
                    CROSS JOIN name ON name.owner = (asked.value ->> 0) || char(0) || (asked.value ->> 1)
