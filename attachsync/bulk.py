@@ -44,7 +44,7 @@ class Bulk:
         self._errand = errand
         self._keep = keep
         self._turns = asyncio.Semaphore(keep.couriers.count)
-        """An order that waits for its turn keeps no lane meanwhile."""
+        """An order that waits for the account's others keeps no lane meanwhile."""
         self._rest_until = 0.0
         self._behind: dict[str, list[Entry]] = {}
         """Digest that is sent for -> rows that state the same one: they wait, and will find it stored."""
@@ -90,8 +90,8 @@ class Bulk:
         """Nothing is sent for: a session begins."""
         self._behind.clear()
 
-    async def fetch(self, picked: Picked, lanes: asyncio.Semaphore, tell: Tell) -> list[Entry]:
-        """Have an order's rows: those that were left, which says nothing of them, and those that waited for others.
+    async def fetch(self, picked: Picked, lanes: asyncio.Semaphore, tell: Tell) -> tuple[list[Entry], list[Entry]]:
+        """Have an order's rows: (those that were left, which says nothing of them; those that waited for others).
 
         Raises AccountError and StorageError.
         """
@@ -111,7 +111,7 @@ class Bulk:
                 left = await self._record(picked, done, change, tell)
         if over is not None:
             raise over
-        return left + [entry for _, errand in picked for entry in self._behind.pop(errand.digest)]
+        return left, [entry for _, errand in picked for entry in self._behind.pop(errand.digest)]
 
     async def _sent(
         self, picked: Picked, lanes: asyncio.Semaphore, kept: contextlib.ExitStack
@@ -126,9 +126,10 @@ class Bulk:
             self._http.direct(courier.stop) as direct,
             _width(lanes, keep.gate, most) as width,
         ):
-            if self._rests or direct is None:
+            if self._rests:
                 return None
-            if courier.worker.is_lost or not keep.store.has_room(keep.couriers.count * len(picked) * LARGEST):
+            has_room = keep.store.has_room(keep.couriers.count * len(picked) * LARGEST)
+            if direct is None or courier.worker.is_lost or not has_room:
                 self._rest()
                 return None
             pin = kept.enter_context(keep.store.pins.pinning())

@@ -34,8 +34,9 @@ class Couriers:
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator["Courier"]:
-        """One that is free, as soon as there is one: for one order."""
+        """One that is free, as soon as there is one: for one order. One that is lost only if all are."""
         async with self._turn:
+            self._free.sort(key=lambda courier: not courier.worker.is_lost)
             courier = self._free.pop()
             try:
                 yield courier

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import uvloop
 
 from attachsync.answers import Reply, is_about_more
-from attachsync.canonical import canonical
+from attachsync.canonical import compact
 from attachsync.errors import MalformedError
 from attachsync.line import Direct, Line
 from attachsync.linking import Linker, Placing
@@ -109,20 +110,21 @@ _Came = dict[int, tuple[Had, bytes | None]]
 class _Run:
     """One order being done."""
 
-    def __init__(self, order: Order, refused: Callable[[], None]) -> None:
+    def __init__(self, order: Order, place: "_Place", refused: Callable[[], None]) -> None:
         self.done = Done()
         self._order = order
+        self._place = place
         self._refused = refused
         self._ends_at = asyncio.get_running_loop().time() + order.span
         self._waiting = self._numbers()
         self._came: _Came = {}
         self._held = 0
 
-    async def run(self, place: "_Place") -> Done:
+    async def run(self) -> Done:
         """Ask for all of it until that is done, or over; store and show what came."""
         try:
-            line = place.line(self._order.to)
-            async with place.limit(self._order.span * _PATIENCE), asyncio.TaskGroup() as group:
+            line = self._place.line(self._order.to)
+            async with self._place.limit(self._order.span * _PATIENCE), asyncio.TaskGroup() as group:
                 for _ in range(min(self._order.width, len(self._order.errands))):
                     group.create_task(self._some(line))
         except* (_OverError, OSError):  # of which TimeoutError is one
@@ -158,11 +160,18 @@ class _Run:
             body = await self._get(line, errand.content, facts.size) if facts.size <= LARGEST else None
             if body is None or len(body) != facts.size:
                 return
-        record = canonical(facts.record)
+        record = compact(facts.record)
         self._came[number] = Had(facts.size, facts.media_type, record, facts.again, body is not None), body
         self._held += len(body or b"")
         if self._held >= _IN_MEMORY:
+            began = time.monotonic()
             self._store()
+            self._allow(time.monotonic() - began)
+
+    def _allow(self, span: float) -> None:
+        """Nobody could ask for so many seconds: they are added."""
+        self._ends_at += span
+        self._place.allow(span)
 
     async def _get(self, line: Line, target: str, most: int) -> bytes | None:
         """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
@@ -216,6 +225,12 @@ class _Place:
         finally:
             self._limit = None
 
+    def allow(self, span: float) -> None:
+        """The limit is so many seconds later, unless it is over."""
+        limit = self._limit
+        if limit is not None and not limit.expired() and (ends_at := limit.when()) is not None:
+            limit.reschedule(ends_at + span)
+
     def _stop(self) -> None:
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(0)  # it is over
@@ -225,7 +240,7 @@ class _Place:
         return self._runner.run(self._do(order, refused))
 
     async def _do(self, order: Order, refused: Callable[[], None]) -> Done:
-        return await _Run(order, refused).run(self)
+        return await _Run(order, self, refused).run()
 
     def line(self, to: Direct) -> Line:
         """The connections there, of which nobody else's are used. Raises OSError where `ca_file` cannot be read."""

@@ -5,10 +5,8 @@ The index is the queue. In memory there are only the few rows that are being wor
 
 import asyncio
 import functools
-import os
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from pathlib import Path
 from typing import Any
 
 from attachsync import retention, retry
@@ -32,6 +30,7 @@ from attachsync.lane import Lane
 from attachsync.model import Account, Source, Track
 from attachsync.rhythm import Rhythm
 from attachsync.sources.service import Pull
+from attachsync.stamps import stamps
 from attachsync.trouble import Trouble
 from attachsync.turn import Turn
 
@@ -183,13 +182,13 @@ class Mirror:
         while True:
             async with gate:
                 look.clear()
-                seen, began = _stamps(self._pull.watched(track.options)), clock.monotonic()
+                seen, began = stamps(self._pull.watched(track.options)), clock.monotonic()
                 after = await self._list(track, turn, thorough=asked)
             due = began + rhythm.span(news=turn.seen[track.name].has_news)
             due = due if after is None else min(due, clock.monotonic() + max(after, 1.0))
             while (rest := due - clock.monotonic()) > 0:
                 asked = await clock.wait(look, min(rest, _GLANCE) if seen else rest)
-                if asked or _stamps(self._pull.watched(track.options)) != seen:
+                if asked or stamps(self._pull.watched(track.options)) != seen:
                     break
 
     # --- listing ------------------------------------------------------------------------------------------------
@@ -293,6 +292,7 @@ class Mirror:
         batch = self._batch(names, number, once=once, urgent=urgent)
         self._busy.update(entry.id for entry in batch)
         orders, others = self._bulk.picked(batch, self.tracks, self._fetcher.is_fetching)
+        await self._take(len(batch) - len(others) - sum(map(len, orders)))  # what waits for an order
         for order in orders:
             await self._orders.acquire()
             start(self._work_in_bulk(order, start, number))
@@ -300,16 +300,25 @@ class Mirror:
         await self._keep.manifest.keep_up()
         return bool(batch)
 
-    async def _start_each(self, start: Start, entries: Collection[Entry], number: int) -> None:
-        self._keep.index.attachments.taken_up(entries, number)
-        for entry in entries:
+    async def _take(self, room: int) -> None:
+        for _ in range(room):
             await self._room.acquire()
-            start(self._work(entry))
+
+    async def _start_each(
+        self, start: Start, entries: Collection[Entry], number: int, *, have_room: bool = False
+    ) -> None:
+        """Work on rows one by one; where another version was listed meanwhile, they are work anew."""
+        current = self._keep.index.attachments.taken_up(entries, number)
+        for entry in entries:
+            await self._take(0 if have_room else 1)
+            if entry.id in current:
+                start(self._work(entry))
+            else:
+                self._ended(entry)
 
     async def _work_in_bulk(self, order: Picked, start: Start, number: int) -> None:
-        """Rows that are sent for together; what is left, and what waited for them, is then worked on one by one."""
-        left = await self._bulk.fetch(order, self._lanes, self._fetcher.stored)
-        self._orders.release()
+        """Rows that are sent for together; what waited for them, and what is left, is then worked on one by one."""
+        left, waited = await self._bulk.fetch(order, self._lanes, self._fetcher.stored)
         later = {entry.id for entry in left}
         done = [entry for entry, _ in order if entry.id not in later]
         for entry in done:
@@ -317,7 +326,9 @@ class Mirror:
         self._busy.difference_update(entry.id for entry in done)
         if not self._busy:
             self._more.set()
+        await self._start_each(start, waited, number, have_room=True)  # first: it is what may have taken all the room
         await self._start_each(start, left, number)
+        self._orders.release()
 
     async def _work(self, entry: Entry) -> None:
         """One row, in its lane while the service is asked."""
@@ -329,20 +340,10 @@ class Mirror:
                     unavailable = await self._fetcher.fetch(entry, lane)
                     self._trouble.note(entry.attachment.track, unavailable, self._keep.clock.monotonic())
         finally:
-            self._room.release()
+            self._ended(entry)
+
+    def _ended(self, entry: Entry) -> None:
+        self._room.release()
         self._busy.discard(entry.id)
         if not self._busy:
             self._more.set()
-
-
-def _stamps(files: Iterable[Path]) -> list[tuple[int, int, int]]:
-    """What differs when one of the files has changed, come or gone."""
-    found = []
-    for file in files:
-        try:
-            one = os.stat(file)
-        except OSError:
-            found.append((0, 0, 0))
-        else:
-            found.append((one.st_ino, one.st_size, one.st_mtime_ns))
-    return found

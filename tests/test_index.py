@@ -1,12 +1,13 @@
-"""The index answers often asked questions from indexes alone, however much is known."""
+"""The index answers often asked questions from indexes alone, however much is known; and what passes take up."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from attachsync.index import Index
+from attachsync.index import Index, Wanted
 from attachsync.index.database import FILE
+from attachsync.model import Attachment, Page
 
 QUESTIONS: dict[str, Callable[[Index], object]] = {
     "counts": lambda index: index.tracks.counts(["ledger/all"]),
@@ -49,4 +50,46 @@ def test_a_first_start_that_is_under_way_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / FILE).touch()
     index = Index.peek(tmp_path)
     assert index.reports.totals() == (0, 0)
+    index.close()
+
+
+def test_what_changes_before_it_is_tried_is_tried_in_the_same_pass(tmp_path: Path) -> None:
+    """It was looked up, and waited for its turn, when another version of it was listed."""
+    index = Index.open(tmp_path)
+    attachments, wanted = index.attachments, Wanted(["t"], 1, once=True, now=None, busy=(), limit=9)
+
+    def listed(key: str, version: str) -> None:
+        attachments.take("a", "t", Page((Attachment("t", key, version, (f"{key}.txt",)),)), 0.0)
+
+    listed("same", "1")
+    listed("other", "1")
+    looked_up = attachments.work("a", wanted)
+    listed("other", "2")
+    current = attachments.taken_up(looked_up, 1)
+    assert {entry.attachment.key for entry in looked_up if entry.id in current} == {"same"}
+    assert [(entry.attachment.key, entry.attachment.version) for entry in attachments.work("a", wanted)] == [
+        ("other", "2")
+    ]
+    index.close()
+
+
+def test_rows_keep_what_was_said_of_them(tmp_path: Path) -> None:
+    """In the row's own column, as indexes of earlier versions have it, or apart; what is said anew counts."""
+    index = Index.open(tmp_path)
+    attachments, wanted = index.attachments, Wanted(["t"], 1, once=False, now=None, busy=(), limit=9)
+
+    def said(value: str, version: str = "1") -> str:
+        item = Attachment("t", "key", version, ("a.txt",), meta={"value": value})
+        attachments.take("a", "t", Page((item,)), 0.0)
+        (entry,) = attachments.work("a", wanted)
+        assert dict(entry.attachment.meta) == {"value": value}
+        return str(index.database.rows("SELECT meta FROM listing")[0]["meta"])
+
+    assert said("first") == '{"value":"first"}'
+    index.database.run("DELETE FROM listing")
+    index.database.run("UPDATE attachment SET meta = ?", '{"value":"before"}')
+    (entry,) = attachments.work("a", wanted)
+    assert entry.attachment.meta["value"] == "before"
+    assert said("again") == '{"value":"again"}'
+    assert said("changed", version="2") == '{"value":"changed"}'
     index.close()

@@ -1,11 +1,14 @@
 """Small pure parts: units, retry delays, origins, answers, settling is in test_settle."""
 
+import json
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
 from attachsync import answers, origins, retry, units
+from attachsync.canonical import canonical, compact
 from attachsync.errors import (
     AuthFailedError,
     MalformedError,
@@ -35,6 +38,32 @@ def test_wrong_durations_say_what_would_be_right(text: object) -> None:
 def test_sizes(text: object, size: int) -> None:
     """Decimal and binary prefixes."""
     assert units.size(text) == size
+
+
+SAID = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(SAID)
+@example({"b": 2**70, "a": "Größe"})
+@example({"\ud800": "\udfff", "a": ["\0"]})
+def test_json_is_the_same_text_whatever_the_order_of_its_keys(value: object) -> None:
+    """Of both kinds, and it is read back as the same; `canonical` is ASCII."""
+    for text_of in (canonical, compact):
+        text = text_of(value)
+        assert text == text_of(turned(value))
+        assert json.loads(text) == value
+    assert canonical(value).isascii()
+
+
+def turned(value: object) -> object:
+    """The same value, the keys the other way round."""
+    if isinstance(value, dict):
+        return {name: turned(value[name]) for name in reversed(value)}
+    return [turned(one) for one in value] if isinstance(value, list) else value
 
 
 @given(st.integers(1, 60), st.floats(0, 1))

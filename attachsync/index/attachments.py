@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from attachsync import names
-from attachsync.canonical import canonical
+from attachsync.canonical import compact
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED, Entry, Taken, Wanted, entry_of
 from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
@@ -23,7 +23,7 @@ def _path(path: tuple[str, ...]) -> str:
 
 
 class Attachments:
-    """The rows of `attachment`, `past`, `name` and `cursor`."""
+    """The rows of `attachment`, `listing`, `past`, `name` and `cursor`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -49,7 +49,7 @@ class Attachments:
                     again += self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", now, known[key]["id"])
             for feed, cursor in page.marks.items():
                 sql = "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-                self._db.run(sql, track, feed, canonical(cursor))
+                self._db.run(sql, track, feed, compact(cursor))
         return Taken(len(items) + page.unchanged, len(new), len(changed), again)
 
     def unknown(self, track: str, page: Page) -> list[Attachment]:
@@ -68,9 +68,9 @@ class Attachments:
         assert row is not None
         numbered = list(enumerate(items, row[0] + 1))
         sql = """INSERT INTO attachment (id, account, track, key, version, wanted, media_type, size, stated, content,
-                 meta, listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)"""
+                 meta, listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?)"""
         self._db.many(sql, [(id, account, item.track, item.key, *_described(item), now) for id, item in numbered])
-        self._db.many(_SAY, [(id, canonical(item.meta)) for id, item in numbered])
+        self._db.many(_SAY, [(id, compact(item.meta)) for id, item in numbered])
         held = self._held(account, items)
         for item in items:
             wanted = _path(item.path)
@@ -83,14 +83,14 @@ class Attachments:
                  failures = 0, retry_at = 0, check_at = NULL, attempted = 0, kept = 1
                  WHERE id = ?"""
         self._db.run(sql, *_described(item), now, row)
-        self._db.run(_SAY, row, canonical(item.meta))
+        self._db.run(_SAY, row, compact(item.meta))
 
     def _refresh(self, known: sqlite3.Row, item: Attachment) -> bool:
         """Keep what else was said; another name for the same content makes the row work, which needs no download.
 
         Whether it does.
         """
-        wanted, meta = _path(item.path), canonical(item.meta)
+        wanted, meta = _path(item.path), compact(item.meta)
         if known["version"] != item.version or (known["listed"], known["wanted"]) == (meta, wanted):
             return False
         self._db.run("UPDATE attachment SET wanted = ? WHERE id = ?", wanted, known["id"])
@@ -153,8 +153,9 @@ class Attachments:
             return
         sql = """DELETE FROM name WHERE fold IN (
                    SELECT name.fold FROM json_each(?) AS asked
-                   CROSS JOIN name ON name.owner = (asked.value ->> 0) || char(0) || (asked.value ->> 1)
-                   WHERE name.path != (asked.value ->> 2))"""
+                   CROSS JOIN name ON
+                     name.owner = json_extract(asked.value, '$[0]') || char(0) || json_extract(asked.value, '$[1]')
+                   WHERE name.path != json_extract(asked.value, '$[2]'))"""
         self._db.run(sql, json.dumps([(entry.account, entry.attachment.key, path) for entry, path in shown]))
 
     def _claim(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
@@ -188,11 +189,19 @@ class Attachments:
         rows = self._db.rows(sql, wanted.turn, account, wanted.once, wanted.now, tracks, busy, wanted.limit)
         return sorted(map(entry_of, rows), key=lambda entry: entry.id)
 
-    def taken_up(self, entries: Collection[Entry], turn: int) -> None:
-        """Rows are tried in a pass: not again in the same one, and after those that were not."""
-        if entries:
-            sql = "UPDATE attachment SET attempted = ? WHERE id IN (SELECT value FROM json_each(?))"
-            self._db.run(sql, turn, json.dumps([entry.id for entry in entries]))
+    def taken_up(self, entries: Collection[Entry], turn: int) -> set[int]:
+        """Rows are tried in a pass: not again in the same one, and after those that were not.
+
+        The ids of those whose version has not changed since they were looked up; the others are work anew.
+        """
+        if not entries:
+            return set()
+        sql = """UPDATE attachment SET attempted = ?1 FROM (
+                   SELECT json_extract(value, '$[0]') AS row, json_extract(value, '$[1]') AS listed FROM json_each(?2)
+                 ) AS asked WHERE id = asked.row AND version = asked.listed RETURNING id"""
+        listed = json.dumps([(entry.id, entry.attachment.version) for entry in entries])
+        with self._db.transaction():
+            return {row["id"] for row in self._db.rows(sql, turn, listed)}
 
     def twin(self, account: str, content: str) -> tuple[Digest, int, str | None] | None:
         """Digest, size and media type of content that the same account fetched before."""
@@ -205,7 +214,7 @@ class Attachments:
     def inspected(self, entry: Entry, facts: Facts, check_at: float | None) -> None:
         """Keep what the service's record said, and when to ask again (None: never)."""
         sql = "UPDATE attachment SET record = ?, check_at = ? WHERE id = ? AND version = ?"
-        self._db.run(sql, canonical(facts.record), check_at, entry.id, entry.attachment.version)
+        self._db.run(sql, compact(facts.record), check_at, entry.id, entry.attachment.version)
 
     def check_again(self, entry: Entry, check_at: float) -> None:
         """Ask the service's record again at another time: it could not be asked now."""
@@ -230,7 +239,7 @@ class Attachments:
                  media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
                  reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0,
                  record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
-        said = said or (canonical(entry.record), entry.check_at)
+        said = said or (compact(entry.record), entry.check_at)
         if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version, *said):
             return False
         if entry.shown is not None and entry.shown != digest:
@@ -266,7 +275,7 @@ class Attachments:
         sql = """UPDATE attachment SET state = ?, reason = ?, record = ?, retry_at = ?, check_at = NULL, digest = NULL,
                  withdrawn = 1 WHERE id = ?"""
         with self._db.transaction(durable=True):
-            self._db.run(sql, state, facts.reason, canonical(facts.record), retry_at, entry.id)
+            self._db.run(sql, state, facts.reason, compact(facts.record), retry_at, entry.id)
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""

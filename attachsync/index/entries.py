@@ -85,7 +85,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which rows are asked for. `turn` is the number of the pass, with which they are stamped."""
+    """Which rows are asked for. `turn` is the number of the pass, with which those that it took up are stamped."""
 
     tracks: Sequence[str]
     turn: int

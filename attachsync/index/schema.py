@@ -17,7 +17,7 @@ CREATE TABLE attachment (
     size        INTEGER,
     stated      TEXT,                     -- the SHA-256 that the service states
     content     TEXT,                     -- identity of immutable content within the account
-    meta        TEXT NOT NULL,            -- what `listing` says in indexes of today; empty there
+    meta        TEXT NOT NULL,            -- in indexes of earlier versions, what `listing` says
     record      TEXT NOT NULL DEFAULT '{}',  -- what the service's own record said (JSON)
     state       TEXT NOT NULL DEFAULT 'waiting',
     reason      TEXT NOT NULL DEFAULT '',
@@ -29,7 +29,7 @@ CREATE TABLE attachment (
     failures    INTEGER NOT NULL DEFAULT 0,
     retry_at    REAL NOT NULL DEFAULT 0,
     check_at    REAL,                     -- when to ask the service's record again
-    attempted   INTEGER NOT NULL DEFAULT 0,  -- the last pass that took this row up
+    attempted   INTEGER NOT NULL DEFAULT 0,  -- the last pass that took this row up by itself
     listed_at   REAL NOT NULL,
     mirrored_at REAL,
     UNIQUE (track, key)

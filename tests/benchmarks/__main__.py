@@ -30,6 +30,7 @@ def main(parts: tuple[str, ...], rounds: int, rest: float, document: Path | None
     """Measure attachsync beside other tools, which take turns with it; all parts, or those that are named."""
     if nginx() is None:
         raise click.ClickException("nginx is needed, to serve what is fetched")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode, too
     tables: list[tuple[str, Table]] = []
     with tempfile.TemporaryDirectory(prefix="attachsync-benchmarks-", dir="/var/tmp") as temporary:
         bench = Bench((directory or Path(temporary)).absolute(), rounds, rest)
