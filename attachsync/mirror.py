@@ -209,7 +209,7 @@ class Mirror:
     async def _list(self, track: Track, turn: Turn, *, thorough: bool) -> float | None:
         """Seconds until it is worth looking again, where something is not ready yet to be listed: no failure."""
         turn.errors.pop(track.name, None)
-        turn.seen[track.name] = Taken()
+        turn.seen[track.name], turn.began[track.name] = Taken(), self._keep.clock.now()
         try:
             await self._list_whole(track, turn, thorough=thorough)
         except NotReadyError as error:
@@ -224,7 +224,7 @@ class Mirror:
     async def _list_whole(self, track: Track, turn: Turn, *, thorough: bool) -> None:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
         identity, rules = self._pull.identity(track.options), self._pull.rules(track.options)
-        index.tracks.begin(track.name, track.account, identity, rules, now())
+        index.tracks.begin(track.name, track.account, identity, rules)
         named: list[int] = []
         async for page in self._source.pages(track, index.attachments.cursors(track.name, thorough=thorough)):
             with index.database.transaction(durable=True) if page.gone else nullcontext():
@@ -244,7 +244,8 @@ class Mirror:
         if error:
             turn.errors[track.name] = error
         with suppress(StorageError):
-            self._keep.index.tracks.end(track.name, error, self._keep.clock.now(), turn.seen.get(track.name))
+            began, now = turn.began.get(track.name), self._keep.clock.now()
+            self._keep.index.tracks.end(track.name, error, began, now, turn.seen.get(track.name))
         self._keep.observer.track_ended(self.account.name, track.name, error)
 
     # --- fetching -----------------------------------------------------------------------------------------------

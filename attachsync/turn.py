@@ -14,6 +14,8 @@ class Turn:
     listed: bool = False
     """Whether all listings of this pass have ended."""
     errors: dict[str, str] = field(default_factory=dict)
+    began: dict[str, float] = field(default_factory=dict)
+    """Track -> when its listing began (Unix time)."""
     seen: dict[str, Taken] = field(default_factory=dict)
     """Track -> what its listing brought so far."""
     account_error: AccountError | None = None

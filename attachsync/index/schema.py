@@ -71,7 +71,7 @@ CREATE TABLE track (
     account     TEXT NOT NULL,
     fingerprint TEXT NOT NULL,            -- of the keys that decide what is listed; a change begins the listing anew
     rules       TEXT NOT NULL,            -- of the keys that decide what is shown; a change has all looked at again
-    started_at  REAL,
+    started_at  REAL,                     -- of the last pass that ended
     ended_at    REAL,
     complete_at REAL,                     -- end of the last pass whose listing was whole
     error       TEXT NOT NULL DEFAULT '',

@@ -38,30 +38,27 @@ class Tracks:
             self._db.note(_FULL_TURN, str(turn))
         return turn
 
-    def begin(
-        self, name: str, account: str, identity: Mapping[str, object], rules: Mapping[str, object], now: float
-    ) -> None:
+    def begin(self, name: str, account: str, identity: Mapping[str, object], rules: Mapping[str, object]) -> None:
         """A listing begins. If the keys changed that decide what is listed, the track's cursors are dropped.
 
         If those changed that decide what may be shown, what the service says of it is asked again.
         """
-        fingerprint, shown_by = canonical(identity), canonical(rules)
+        now = account, canonical(identity), canonical(rules)
+        known = self._db.row("SELECT account, fingerprint, rules FROM track WHERE name = ?", name)
+        if known is not None and tuple(known) == now:
+            return
         with self._db.transaction():
-            known = self._db.row("SELECT fingerprint, rules FROM track WHERE name = ?", name)
-            if known is not None and known["fingerprint"] != fingerprint:
+            if known is not None and known["fingerprint"] != now[1]:
                 self._db.run("DELETE FROM cursor WHERE track = ?", name)
                 self._db.run("DELETE FROM meta WHERE key = ?", _doubts(name))
-            if known is not None and known["rules"] != shown_by:
+            if known is not None and known["rules"] != now[2]:
                 self._db.run("UPDATE attachment SET check_at = 0 WHERE track = ? AND digest IS NOT NULL", name)
             self._db.run(
-                """INSERT INTO track (name, account, fingerprint, rules, started_at) VALUES (?, ?, ?, ?, ?)
+                """INSERT INTO track (name, account, fingerprint, rules) VALUES (?, ?, ?, ?)
                    ON CONFLICT DO UPDATE SET account = excluded.account, fingerprint = excluded.fingerprint,
-                   rules = excluded.rules, started_at = excluded.started_at""",
+                   rules = excluded.rules""",
                 name,
-                account,
-                fingerprint,
-                shown_by,
-                now,
+                *now,
             )
 
     def same(self, name: str, identity: Mapping[str, object]) -> bool:
@@ -69,15 +66,17 @@ class Tracks:
         known = self._db.row("SELECT fingerprint FROM track WHERE name = ?", name)
         return known is not None and known["fingerprint"] == canonical(identity)
 
-    def end(self, name: str, error: str, now: float, seen: Taken | None = None) -> None:
+    def end(self, name: str, error: str, began: float | None, now: float, seen: Taken | None = None) -> None:
         """A pass over a track ended, and brought what was `seen`; `error` is empty when its listing was whole."""
         with self._db.transaction():
             self._db.run(
                 """UPDATE track SET ended_at = ?1, error = ?2, complete_at = iif(?2 = '', ?1, complete_at),
-                   error_since = iif(?2 = '', NULL, coalesce(error_since, ?1)) WHERE name = ?3""",
+                   error_since = iif(?2 = '', NULL, coalesce(error_since, ?1)),
+                   started_at = coalesce(?4, started_at) WHERE name = ?3""",
                 now,
                 error,
                 name,
+                began,
             )
             if seen is not None and seen != self._seen(name):
                 self._db.note(_pass(name), canonical(dataclasses.asdict(seen)))
