@@ -7,6 +7,7 @@ import hashlib
 import mimetypes
 import re
 import unicodedata
+from collections.abc import Sequence
 
 MAX_BYTES = 255
 _SUFFIX_BYTES = 16
@@ -46,6 +47,12 @@ def safe(name: str, *, folder: bool = False) -> str:
     if clean.casefold() in FOLDERS and not folder:
         stem += "_"
     return _fit(stem, suffix) or "unnamed"
+
+
+def place(account: str, path: Sequence[str]) -> tuple[str, str]:
+    """(folder, name) in the mirror that an attachment's path asks for: folders of layouts of ours, then its name."""
+    folder = "/".join(("files", account, *(safe(part, folder=True) for part in path[:-1])))
+    return folder, safe(path[-1])
 
 
 def split(name: str) -> tuple[str, str]:

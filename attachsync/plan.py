@@ -88,9 +88,7 @@ async def _of_track(http: Http, index: Index, track: Track) -> AsyncIterator[Pla
         for item in index.attachments.unknown(track.name, page):
             if item.key not in told:
                 told.add(item.key)
-                *folders, leaf = item.path
-                path = "/".join(("files", track.account, *(names.safe(part, folder=True) for part in folders)))
-                path = f"{path}/{names.safe(leaf)}"
+                path = "/".join(names.place(track.account, item.path))
                 yield Planned("fetch", track.account, track.name, item.key, path, item.size, item.media_type)
 
 

@@ -146,8 +146,7 @@ class Salvage:
     def _paths(self, entry: Entry) -> Iterator[str]:
         """Where it was shown: under its own name with its own digits, else under the plain one."""
         item = entry.attachment
-        folder = "/".join(("files", entry.account, *(names.safe(part, folder=True) for part in item.path[:-1])))
-        leaf = names.safe(item.path[-1])
+        folder, leaf = names.place(entry.account, item.path)
         owner = f"{entry.account}\0{item.key}"
         for base in (*(names.distinct(leaf, owner, attempt) for attempt in range(3)), leaf):
             if self._index.upkeep.was_found(f"{folder}/{base}"):

@@ -75,7 +75,7 @@ class Attachments:
         for item in items:
             wanted = _path(item.path)
             if (item.key, wanted) not in held:
-                self._claim(_owner(account, item), wanted, *_place(account, item))
+                self._claim(_owner(account, item), wanted, *names.place(account, item.path))
 
     def _change(self, row: int, item: Attachment, now: float) -> None:
         sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
@@ -114,7 +114,7 @@ class Attachments:
         owner, wanted = _owner(account, item), _path(item.path)
         held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
         if held is None:
-            folder, leaf = _place(account, item)
+            folder, leaf = names.place(account, item.path)
             return self._claim(owner, wanted, folder, names.extended(leaf, media_type))
         folder, _, leaf = str(held["path"]).rpartition("/")
         has_its_own = names.split(names.safe(item.path[-1]))[1]
@@ -228,7 +228,7 @@ class Attachments:
         media_type: str | None,
         path: str,
         now: float,
-        said: "tuple[str, float | None] | None" = None,
+        said: tuple[str, float | None] | None = None,
     ) -> bool:
         """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile.
 
@@ -316,12 +316,6 @@ class TrackCursors:
 
 def _owner(account: str, item: Attachment) -> str:
     return f"{account}\0{item.key}"
-
-
-def _place(account: str, item: Attachment) -> tuple[str, str]:
-    """(folder, name) in the mirror that an item asks for."""
-    folder = "/".join(("files", account, *(names.safe(part, folder=True) for part in item.path[:-1])))
-    return folder, names.safe(item.path[-1])
 
 
 def _described(item: Attachment) -> tuple[object, ...]:

@@ -145,5 +145,4 @@ class Reports:
 
     def showing(self, path: str) -> Digest | None:
         """The digest that `path` should show, if any."""
-        row = self._db.row("SELECT shown FROM attachment WHERE path = ? AND shown IS NOT NULL", path)
-        return None if row is None else Digest(row["shown"])
+        return self.showing_of([path]).get(path)
