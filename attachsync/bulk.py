@@ -7,18 +7,22 @@ and whatever does not come back, goes the ordinary way (`fetcher`), as if nobody
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from attachsync.errands import LARGEST, Done, Errand, Order
 from attachsync.errors import RateLimitedError
-from attachsync.http import Http
 from attachsync.incoming import Bytes
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
 from attachsync.lane import Lane
+from attachsync.line import Refusal
 from attachsync.manifest import Change
 from attachsync.model import Attachment, Track, check_at
 from attachsync.observer import Reading
 from attachsync.showing import Shown
+
+if TYPE_CHECKING:
+    from attachsync.http import Http
 
 _LEAST = 64
 """Fewer are not worth it,"""
@@ -39,7 +43,7 @@ Tell = Callable[[Entry, str, Bytes], None]
 class Bulk:
     """One account's way of having many at a time. `errand` is its service's."""
 
-    def __init__(self, http: Http, errand: Errands, keep: Keeping) -> None:
+    def __init__(self, http: "Http", errand: Errands, keep: Keeping) -> None:
         self._http = http
         self._errand = errand
         self._keep = keep
@@ -137,10 +141,17 @@ class Bulk:
             errands = [errand for _, errand in picked]
             for errand in errands:
                 pin.add(errand.digest)
-            done = await courier.sent(Order(direct, errands, keep.views.linker, width, keep.max_size, _SPAN))
+            order = Order(direct, errands, keep.views.linker, width, keep.max_size, _SPAN)
+            done = await courier.sent(order, self._refused)
             if done is None or done.is_broken:
                 self._rest()
         return done or Done(is_torn=True), change
+
+    def _refused(self, refusal: Refusal) -> None:
+        """What an order had before is still being stored; nobody is to ask meanwhile."""
+        self._rest()
+        with contextlib.suppress(RateLimitedError):  # it is raised when the order comes back
+            self._http.went(refusal)
 
     def _rest(self) -> None:
         self._rest_until = self._keep.clock.monotonic() + _REST

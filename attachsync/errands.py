@@ -10,7 +10,7 @@ import functools
 import hashlib
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import uvloop
 from attachsync.answers import Reply, is_about_more
 from attachsync.canonical import compact
 from attachsync.errors import MalformedError
-from attachsync.line import Direct, Line
+from attachsync.line import Direct, Line, Refusal
 from attachsync.linking import Linker, Placing
 from attachsync.model import JSON, Digest, Facts, Standing
 from attachsync.objects import Landing
@@ -31,7 +31,7 @@ _RECORD = 256 * 1024
 _IN_MEMORY = 8 * 1024 * 1024
 """So many bytes wait to be stored together."""
 STOP = signal.SIGUSR1
-"""Sent to the process, it breaks off."""
+"""Sent to the process, it breaks off what was ordered before."""
 _PATIENCE = 3
 _LINES = 8
 """To so many origins, and with so many tokens, connections are kept."""
@@ -68,6 +68,8 @@ class Order:
     width: int
     max_size: int
     span: float
+    made_at: float = field(default_factory=time.monotonic)
+    """By the clock that processes share: a STOP is for what was made before it."""
 
 
 class Had(NamedTuple):
@@ -89,8 +91,8 @@ class Done:
 
     had: dict[int, Had] = field(default_factory=dict)
     """Number of an errand that was done -> what came of it."""
-    refusal: tuple[int, Mapping[str, str]] | None = None
-    """Status and headers of an answer that was about more than one attachment: nothing was asked after it."""
+    refusal: Refusal | None = None
+    """Nothing was asked after it."""
     is_broken: bool = False
     """It was broken off: by such an answer, a failed connection, the end of the time, or a refusal of the disk."""
     is_torn: bool = False
@@ -110,7 +112,7 @@ _Came = dict[int, tuple[Had, bytes | None]]
 class _Run:
     """One order being done."""
 
-    def __init__(self, order: Order, place: "_Place", refused: Callable[[], None]) -> None:
+    def __init__(self, order: Order, place: "_Place", refused: Callable[[Refusal], None]) -> None:
         self.done = Done()
         self._order = order
         self._place = place
@@ -124,7 +126,7 @@ class _Run:
         """Ask for all of it until that is done, or over; store and show what came."""
         try:
             line = self._place.line(self._order.to)
-            async with self._place.limit(self._order.span * _PATIENCE), asyncio.TaskGroup() as group:
+            async with self._place.limit(self._order), asyncio.TaskGroup() as group:
                 for _ in range(min(self._order.width, len(self._order.errands))):
                     group.create_task(self._some(line))
         except* (_OverError, OSError):  # of which TimeoutError is one
@@ -178,7 +180,7 @@ class _Run:
         answer = await line.get(target, most)
         if is_about_more(answer.status):
             self.done.refusal = answer.status, answer.headers
-            self._refused()
+            self._refused(self.done.refusal)
             raise _OverError
         return answer.body if answer.is_plain else None
 
@@ -212,18 +214,27 @@ class _Place:
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self._runner.get_loop().add_signal_handler(STOP, self._stop)
         self._limit: asyncio.Timeout | None = None
+        self._made_at = 0.0
+        self._stopped_at = 0.0
         self._lines: dict[Direct, Line] = {}
+        signal.signal(STOP, self._stop)
 
     @contextlib.asynccontextmanager
-    async def limit(self, span: float) -> AsyncIterator[None]:
-        """At most so many seconds, and not beyond STOP. Raises TimeoutError."""
+    async def limit(self, order: Order) -> AsyncIterator[None]:
+        """As long as an order may take at most, and not beyond STOP. Raises TimeoutError."""
+        self._made_at = order.made_at
+        if self._is_over:
+            raise TimeoutError
         try:
-            async with asyncio.timeout(span) as self._limit:
+            async with asyncio.timeout(order.span * _PATIENCE) as self._limit:
                 yield
         finally:
             self._limit = None
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopped_at > self._made_at
 
     def allow(self, span: float) -> None:
         """The limit is so many seconds later, unless it is over."""
@@ -231,15 +242,20 @@ class _Place:
         if limit is not None and not limit.expired() and (ends_at := limit.when()) is not None:
             limit.reschedule(ends_at + span)
 
-    def _stop(self) -> None:
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(0)  # it is over
+    def _stop(self, _number: int, _frame: object) -> None:
+        """STOP came. It may find an order under way, or before it was read; one that was made later is not meant."""
+        self._stopped_at = time.monotonic()
+        self._runner.get_loop().call_soon_threadsafe(self._end)
 
-    def do(self, order: Order, refused: Callable[[], None]) -> Done:
+    def _end(self) -> None:
+        if self._is_over and self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(0)
+
+    def do(self, order: Order, refused: Callable[[Refusal], None]) -> Done:
         """Do an order; blocks."""
         return self._runner.run(self._do(order, refused))
 
-    async def _do(self, order: Order, refused: Callable[[], None]) -> Done:
+    async def _do(self, order: Order, refused: Callable[[Refusal], None]) -> Done:
         return await _Run(order, self, refused).run()
 
     def line(self, to: Direct) -> Line:
@@ -256,6 +272,11 @@ def _place() -> _Place:
     return _Place()
 
 
-def run(order: Order, refused: Callable[[], None]) -> Done:
-    """Do an order, in this process: let it be one of its own. `refused` is called as soon as a refusal comes."""
+def prepare() -> None:
+    """Be ready for orders, and for STOP."""
+    _place()
+
+
+def run(order: Order, refused: Callable[[Refusal], None]) -> Done:
+    """Do an order, in this process: let it be one of its own. `refused` hears of a refusal as soon as it comes."""
     return _place().do(order, refused)

@@ -26,7 +26,7 @@ from attachsync.errors import (
     RejectedError,
     UnavailableError,
 )
-from attachsync.line import Direct
+from attachsync.line import Direct, Refusal
 from attachsync.model import Account, Body, Held
 from attachsync.origins import Boundary, origin
 from attachsync.pace import Pace
@@ -229,8 +229,8 @@ class Http:
         with self._pace.watched(stop):
             yield Direct.to(self.boundary.base, self.account.ca_file, headers)
 
-    def went(self, refusal: tuple[int, Mapping[str, str]] | None) -> None:
-        """Something was asked for directly, until a refusal (status and headers), if any: a 429 pauses everybody.
+    def went(self, refusal: Refusal | None) -> None:
+        """Something was asked for directly, until a refusal, if any: a 429 pauses everybody.
 
         Raises RateLimitedError when patience is at its end.
         """

@@ -23,6 +23,10 @@ _FRESH = 4.0
 """A connection that was not used for so many seconds may be about to be closed by the other side."""
 
 
+Refusal = tuple[int, Mapping[str, str]]
+"""Status and headers of an answer that is about more than what was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Direct:
     """Where an account's own origin is, and what a request there carries besides its first line."""

@@ -37,9 +37,9 @@ from attachsync.turn import Turn
 Start = Callable[[Coroutine[Any, Any, None]], object]
 """Begins a task of the session."""
 
-_AHEAD = 64
+_AHEAD = 73
 """For each attachment that is asked for at a time (but the first) so many are under way: they wait for the disk, which
-takes many at once, while the next ones are asked for."""
+takes many at once, while the next ones are asked for. With eight at a time, so many make two full orders."""
 _ORDERS = 4
 """So many orders of many attachments are under way, or wait for their turn."""
 _LISTERS = 4

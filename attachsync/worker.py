@@ -7,7 +7,6 @@ a service manager sends to all of them.
 
 import contextlib
 import ctypes
-import functools
 import gc
 import os
 import pickle
@@ -16,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+S = TypeVar("S")
 
 _MUCH = 16
 """So many items at once are worth starting a process for,"""
@@ -37,16 +37,30 @@ _DIES_WITH_PARENT = 1
 
 
 class Worker:
-    """At most one such process. All of it blocks."""
+    """At most one such process, which does `prepare` before it is ready. All of it blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
+        self._prepare = prepare
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._is_ready = False
-        """Whether it has said so."""
+        self.is_ready = False
+        """Whether it has said so: for what it is asked, and for signals."""
         self.is_lost = False
         self._used_at = 0.0
+
+    def begin(self) -> None:
+        """Have the process begun: by the time that it is needed, it may be ready."""
+        with self._lock:
+            self._used_at = time.monotonic()
+            if self._connection is None:
+                self._start()
+
+    def ready(self) -> None:
+        """Have it begun, and wait until it is ready, or lost."""
+        self.begin()
+        with self._lock, self._losing():
+            self._wait()
 
     def do(self, function: Callable[[Sequence[T]], R], items: Sequence[T]) -> R:
         """What `function` makes of items: there, if it is ready and they are not few, else here. Raises what it raises.
@@ -60,10 +74,10 @@ class Worker:
             answer = self._asked(function, items) if is_started and len(items) >= _FEW else None
         return function(items) if answer is None else _given(answer)
 
-    def ask(self, function: Callable[[T, Callable[[], None]], R], item: T, hear: Callable[[], object]) -> R | None:
+    def ask(self, function: Callable[[T, Callable[[S], None]], R], item: T, hear: Callable[[S], object]) -> R | None:
         """The same of one item that is much to do: there, and nowhere else. None if the process is lost.
 
-        What the function gets besides, it may call: it is heard here at once, in this thread.
+        What the function gets besides, it may call with what is to be heard here at once, in this thread.
         """
         with self._lock:
             if self._connection is None:
@@ -74,29 +88,37 @@ class Worker:
     def interrupt(self, number: signal.Signals) -> None:
         """Send the process a signal, if it is there and ready for any."""
         process = self._process
-        if process is not None and self._is_ready:
+        if process is not None and self.is_ready:
             process.send_signal(number)
 
     def _asked(
-        self, function: Callable[..., R], item: T, hear: Callable[[], object] | None = None
+        self, function: Callable[..., R], item: T, hear: Callable[[Any], object] | None = None
     ) -> tuple[bool, Any] | None:
         """(True, what `function` makes of it) or (False, what it raises); None if the process is lost."""
         self._used_at = time.monotonic()
-        if self._connection is None or self.is_lost:
-            return None
+        with self._losing():
+            self._wait()
+            if self._connection is not None and not self.is_lost:
+                self._connection.send((function, item, hear is not None))
+                answer: tuple[Any, Any]
+                while (answer := self._connection.recv())[0] == _CALL:
+                    if hear is not None:
+                        hear(answer[1])
+                return answer
+        return None
+
+    def _wait(self) -> None:
+        if self._connection is not None and not self.is_lost and not self.is_ready:
+            self._connection.recv()
+            self.is_ready = True
+
+    @contextlib.contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Where it does not answer, it is lost."""
         try:
-            if not self._is_ready:
-                self._connection.recv()
-                self._is_ready = True
-            self._connection.send((function, item, hear is not None))
-            while (answer := self._connection.recv()) == _CALL:
-                if hear is not None:
-                    hear()
+            yield
         except (OSError, EOFError):
             self.is_lost = True
-            return None
-        given: tuple[bool, Any] = answer
-        return given
 
     def _start(self) -> None:
         if self.is_lost:
@@ -108,13 +130,19 @@ class Worker:
             command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
             try:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    process_group=0,  # Ctrl-C is not for it, from its first moment
                 )
             except OSError:
                 ours.close()
                 self.is_lost = True
                 return
         self._connection = ours
+        with self._losing():
+            ours.send(self._prepare)
 
     @property
     def is_at_rest(self) -> bool:
@@ -129,7 +157,7 @@ class Worker:
             if self._process is not None:
                 self._process.wait()
             self._connection = self._process = None
-            self._is_ready = self.is_lost = False
+            self.is_ready = self.is_lost = False
 
 
 def _given(answer: tuple[bool, Any]) -> Any:
@@ -140,15 +168,21 @@ def _given(answer: tuple[bool, Any]) -> Any:
 
 
 def _serve(descriptor: int) -> None:
-    """Do what comes until nobody is there any more."""
+    """Prepare, then do what comes until nobody is there any more."""
     from multiprocessing.connection import Connection
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
+        prepare = connection.recv()
+        if prepare is not None:
+            prepare()
         connection.send("ready")
-        call = functools.partial(connection.send, _CALL)
+
+        def call(said: object) -> None:
+            connection.send((_CALL, said))
+
         while True:
             function, items, may_call = connection.recv()
             answer: tuple[bool, Any]
@@ -166,4 +200,4 @@ if __name__ == "__main__":
     os.umask(0o077)
     gc.set_threshold(50_000)  # it makes no circles to speak of
     _serve(int(sys.argv[1]))
-    gc.freeze()  # who waits for the end of it need not wait for garbage
+    os._exit(0)  # who waits for the end of it need not wait for an interpreter to take itself apart
