@@ -6,6 +6,7 @@ and whatever does not come back, goes the ordinary way (`fetcher`), as if nobody
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -99,28 +100,28 @@ class Bulk:
 
         Raises AccountError and StorageError.
         """
-        over: RateLimitedError | None = None
+        over = list[RateLimitedError]()
         with contextlib.ExitStack() as kept:
-            sent = await self._sent(picked, lanes, kept)
+            sent = await self._sent(picked, lanes, kept, over)
             if sent is None:
                 left = [entry for entry, _ in picked]
             else:
                 done, change = sent
-                try:
-                    if done.had or done.refusal:
-                        self._http.went(done.refusal)
-                except RateLimitedError as error:
-                    over = error
+                if done.had and not done.is_broken:
+                    self._http.answered()
                 await asyncio.sleep(0)  # the next order goes out before this one is recorded
                 left = await self._record(picked, done, change, tell)
-        if over is not None:
-            raise over
+        if over:
+            raise over[0]
         return left, [entry for _, errand in picked for entry in self._behind.pop(errand.digest)]
 
     async def _sent(
-        self, picked: Picked, lanes: asyncio.Semaphore, kept: contextlib.ExitStack
+        self, picked: Picked, lanes: asyncio.Semaphore, kept: contextlib.ExitStack, over: list[RateLimitedError]
     ) -> tuple[Done, Change] | None:
-        """What became of an order; None if it was not sent. What is pinned then, and outdated, is `kept` so."""
+        """What became of an order; None if it was not sent. What is pinned then, and outdated, is `kept` so.
+
+        `over` gets what ends the patience with the service.
+        """
         keep, most = self._keep, -(-self._http.account.concurrency // self._keep.couriers.count)
         async with (
             self._turns,
@@ -142,16 +143,18 @@ class Bulk:
             for errand in errands:
                 pin.add(errand.digest)
             order = Order(direct, errands, keep.views.linker, width, keep.max_size, _SPAN)
-            done = await courier.sent(order, self._refused)
+            done = await courier.sent(order, functools.partial(self._refused, over))
             if done is None or done.is_broken:
                 self._rest()
         return done or Done(is_torn=True), change
 
-    def _refused(self, refusal: Refusal) -> None:
+    def _refused(self, over: list[RateLimitedError], refusal: Refusal) -> None:
         """What an order had before is still being stored; nobody is to ask meanwhile."""
         self._rest()
-        with contextlib.suppress(RateLimitedError):  # it is raised when the order comes back
-            self._http.went(refusal)
+        try:
+            self._http.refused(refusal)
+        except RateLimitedError as error:
+            over.append(error)
 
     def _rest(self) -> None:
         self._rest_until = self._keep.clock.monotonic() + _REST

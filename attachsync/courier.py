@@ -10,7 +10,7 @@ import structlog
 
 from attachsync.errands import STOP, Done, Order, prepare, run
 from attachsync.line import Direct, Refusal
-from attachsync.threads import ended
+from attachsync.threads import ended, in_thread
 from attachsync.worker import Worker
 
 _MOST = 2
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class Couriers:
-    """Those of all accounts of a mirror. One is begun when it is first needed."""
+    """Those of all accounts of a mirror. Each is begun when it is first needed, or before."""
 
     def __init__(self) -> None:
         self.count = min(len(os.sched_getaffinity(0)), _MOST)
@@ -31,7 +31,7 @@ class Couriers:
 
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator["Courier"]:
-        """One that is free, as soon as there is one: for one order. One that is lost only if all are."""
+        """One that is free and ready, as soon as there is one: for one order. It may be lost, if all are."""
         async with self._turn:
             self._free.sort(key=lambda courier: (not courier.worker.is_lost, courier.worker.is_ready))
             courier = self._free.pop()
@@ -41,20 +41,27 @@ class Couriers:
             finally:
                 self._free.append(courier)
 
-    @property
-    def workers(self) -> list[Worker]:
-        """Their processes."""
-        return [courier.worker for courier in self._all]
-
     def begin(self) -> None:
         """Much is expected: let them be ready for it. Blocks shortly."""
-        for worker in self.workers:
-            worker.begin()
+        for courier in self._all:
+            courier.worker.begin()
+
+    async def rest(self) -> None:
+        """End those that have had nothing to do for a while."""
+        for courier in self._all:
+            if courier.worker.is_at_rest:
+                async with self._turn:
+                    if courier in self._free:
+                        self._free.remove(courier)
+                        try:
+                            await in_thread(courier.worker.close, pool=self._threads)
+                        finally:
+                            self._free.append(courier)
 
     def close(self) -> None:
         """End them all. Blocks."""
-        for worker in self.workers:
-            worker.close()
+        for courier in self._all:
+            courier.worker.close()
         self._threads.shutdown()
 
 
@@ -66,33 +73,34 @@ class Courier:
         self._threads = threads
         self._others = others
         self._to: Direct | None = None
-        self._going: asyncio.Future[Done | None] | None = None
+        """Where it is under way to, and has not been refused."""
 
     async def ready(self) -> None:
         """Wait for the process to be ready, or lost."""
         if not self.worker.is_ready:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self.worker.ready)
+            await in_thread(self.worker.ready, pool=self._threads)
 
     async def sent(self, order: Order, refused: Callable[[Refusal], object]) -> Done | None:
-        """What became of an order, once it is ready; None if nobody knows. A cancellation breaks it off.
+        """What became of an order; None if nobody knows. A cancellation breaks it off. It has to be `ready`.
 
         `refused` hears of a refusal as soon as it comes; whoever else is under way there was told before.
         """
         loop = asyncio.get_running_loop()
 
         def hear(refusal: Refusal) -> None:
+            self._to = None
             for other in self._others:
-                if other is not self and other._to == self._to:
-                    other.worker.interrupt(STOP)
+                if other._to == order.to:
+                    other.stop()
             loop.call_soon_threadsafe(refused, refusal)
 
         self._to = order.to
-        self._going = loop.run_in_executor(self._threads, self.worker.ask, run, order, hear)
+        going = loop.run_in_executor(self._threads, self.worker.ask, run, order, hear)
         try:
-            return await asyncio.shield(self._going)
+            return await asyncio.shield(going)
         except asyncio.CancelledError:
             self.stop()
-            await ended(self._going)
+            await ended(going)
             raise
         except Exception as error:  # the ordinary way is there for whatever it met
             log.warning("courier_failed", error=f"{type(error).__name__}: {error}")
@@ -101,6 +109,6 @@ class Courier:
             self._to = None
 
     def stop(self) -> None:
-        """Break off what is being done: it comes back with what it has."""
-        if self._going is not None and not self._going.done():
+        """Break off what is being done: it comes back with what it has. Who was refused is breaking off already."""
+        if self._to is not None:
             self.worker.interrupt(STOP)

@@ -91,10 +91,8 @@ class Done:
 
     had: dict[int, Had] = field(default_factory=dict)
     """Number of an errand that was done -> what came of it."""
-    refusal: Refusal | None = None
-    """Nothing was asked after it."""
     is_broken: bool = False
-    """It was broken off: by such an answer, a failed connection, the end of the time, or a refusal of the disk."""
+    """It was broken off: by a refusal of the service or the disk, a failed connection, STOP, or the end of the time."""
     is_torn: bool = False
     """Something may be stored or shown of what was left."""
     fell_back: dict[str, str] = field(default_factory=dict)
@@ -179,8 +177,7 @@ class _Run:
         """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
         answer = await line.get(target, most)
         if is_about_more(answer.status):
-            self.done.refusal = answer.status, answer.headers
-            self._refused(self.done.refusal)
+            self._refused((answer.status, answer.headers))
             raise _OverError
         return answer.body if answer.is_plain else None
 
@@ -214,6 +211,7 @@ class _Place:
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._loop = self._runner.get_loop()
         self._limit: asyncio.Timeout | None = None
         self._made_at = 0.0
         self._stopped_at = 0.0
@@ -243,9 +241,9 @@ class _Place:
             limit.reschedule(ends_at + span)
 
     def _stop(self, _number: int, _frame: object) -> None:
-        """STOP came. It may find an order under way, or before it was read; one that was made later is not meant."""
+        """STOP came. It may find an order under way, or be there before it; one that is made later is not meant."""
         self._stopped_at = time.monotonic()
-        self._runner.get_loop().call_soon_threadsafe(self._end)
+        self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
         if self._is_over and self._limit is not None and not self._limit.expired():

@@ -222,21 +222,20 @@ class Http:
 
         `stop` is called when meanwhile the service asks everybody to wait.
         """
-        if self.account.proxy or self._pace.is_measured or not self._pace.free():
+        if self.account.proxy or not self._pace.free():
             yield None
             return
         headers = {**_ALWAYS, "Accept": "*/*", **await self._signature()}
         with self._pace.watched(stop):
-            yield Direct.to(self.boundary.base, self.account.ca_file, headers)
+            to = Direct.to(self.boundary.base, self.account.ca_file, headers)
+            yield to if self._pace.free() else None  # signing in may have taken a while
 
-    def went(self, refusal: Refusal | None) -> None:
-        """Something was asked for directly, until a refusal, if any: a 429 pauses everybody.
+    def answered(self) -> None:
+        """What was asked for directly was answered."""
+        self._pace.answered()
 
-        Raises RateLimitedError when patience is at its end.
-        """
-        if refusal is None:
-            self._pace.answered()
-            return
+    def refused(self, refusal: Refusal) -> None:
+        """It was refused: a 429 pauses everybody. Raises RateLimitedError when patience is at its end."""
         error = fault(refusal[0], CIMultiDict(refusal[1]), b"", f"{self.account.name}: GET", self.clock.now())
         if isinstance(error, RateLimitedError):
             self._pace.limited(error, self.clock.monotonic())

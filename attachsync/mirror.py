@@ -126,9 +126,9 @@ class Mirror:
         """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
         await retention.enforce(self._keep, self.account.name, tracks, self._ahead)
         await self._keep.manifest.publish()
-        for worker in (self._keep.store.worker, *self._keep.couriers.workers):
-            if worker.is_at_rest:
-                await self._keep.store.run(worker.close)
+        await self._keep.couriers.rest()
+        if self._keep.store.worker.is_at_rest:
+            await self._keep.store.run(self._keep.store.worker.close)
 
     async def _ahead(self) -> float | None:
         """By how much our clock is ahead of the service's: where nothing was asked, as all is over, it is asked now."""

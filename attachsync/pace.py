@@ -30,11 +30,6 @@ class Pace:
         self._limited_since: float | None = None
         self._watchers: list[Callable[[], object]] = []
 
-    @property
-    def is_measured(self) -> bool:
-        """Whether the account has a `rate`: each request is to take its turn."""
-        return self._rate is not None
-
     @contextlib.contextmanager
     def watched(self, stop: Callable[[], object]) -> Iterator[None]:
         """Within, `stop` is called when a 429 pauses everybody."""

@@ -125,24 +125,19 @@ class Worker:
             return
         from multiprocessing import Pipe
 
-        ours, theirs = Pipe()
-        with theirs:
-            command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    process_group=0,  # Ctrl-C is not for it, from its first moment
-                )
-            except OSError:
-                ours.close()
-                self.is_lost = True
-                return
-        self._connection = ours
-        with self._losing():
+        with self._losing(), contextlib.ExitStack() as stack:
+            ours, theirs = map(stack.enter_context, Pipe())
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C is not for it, from its first moment
+            )
             ours.send(self._prepare)
+            theirs.close()
+            stack.pop_all()
+            self._connection = ours
 
     @property
     def is_at_rest(self) -> bool:
@@ -155,6 +150,8 @@ class Worker:
             if self._connection is not None:
                 self._connection.close()
             if self._process is not None:
+                if not self.is_ready:
+                    self._process.kill()  # nothing was asked of it yet
                 self._process.wait()
             self._connection = self._process = None
             self.is_ready = self.is_lost = False
