@@ -1,13 +1,14 @@
 """Many attachments at a time: they come as they would one by one, and whatever is odd goes the ordinary way."""
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -309,6 +310,35 @@ async def test_who_was_refused_is_not_asked_again_meanwhile(ledger: Ledgers) -> 
         http.refused((429, {"retry-after": "9"}))
         async with http.direct(print) as direct:
             assert direct is None
+    finally:
+        await http.close()
+
+
+class Signing:
+    """Takes its time to sign in."""
+
+    def __init__(self) -> None:
+        self.asked, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def headers(self, http: Http) -> Mapping[str, str]:
+        self.asked.set()
+        await self.may_go_on.wait()
+        return {}
+
+    async def renew(self, used: Mapping[str, str]) -> bool:
+        return False
+
+
+async def test_a_wait_that_is_told_while_signing_in_holds(ledger: Ledgers) -> None:
+    signing = Signing()
+    http = Http(ledger.config().accounts["ledger"], signing, Clock())
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            going = asyncio.create_task(stack.enter_async_context(http.direct(print)))
+            await signing.asked.wait()
+            http.refused((429, {"retry-after": "9"}))
+            signing.may_go_on.set()
+            assert await going is None
     finally:
         await http.close()
 
