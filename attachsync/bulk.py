@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from attachsync.errands import LARGEST, Done, Errand, Order
 from attachsync.errors import RateLimitedError
+from attachsync.http import Http
 from attachsync.incoming import Bytes
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
@@ -21,9 +21,6 @@ from attachsync.manifest import Change
 from attachsync.model import Attachment, Track, check_at
 from attachsync.observer import Reading
 from attachsync.showing import Shown
-
-if TYPE_CHECKING:
-    from attachsync.http import Http
 
 _LEAST = 64
 """Fewer are not worth it,"""
@@ -44,7 +41,7 @@ Tell = Callable[[Entry, str, Bytes], None]
 class Bulk:
     """One account's way of having many at a time. `errand` is its service's."""
 
-    def __init__(self, http: "Http", errand: Errands, keep: Keeping) -> None:
+    def __init__(self, http: Http, errand: Errands, keep: Keeping) -> None:
         self._http = http
         self._errand = errand
         self._keep = keep

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class Couriers:
-    """Those of all accounts of a mirror. Each is begun when it is first needed, or before."""
+    """Those of all accounts of a mirror. Each is begun when it is first needed."""
 
     def __init__(self) -> None:
         self.count = min(len(os.sched_getaffinity(0)), _MOST)
@@ -40,11 +40,6 @@ class Couriers:
                 yield courier
             finally:
                 self._free.append(courier)
-
-    def begin(self) -> None:
-        """Much is expected: let them be ready for it. Blocks shortly."""
-        for courier in self._all:
-            courier.worker.begin()
 
     async def rest(self) -> None:
         """End those that have had nothing to do for a while."""

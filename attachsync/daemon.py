@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,12 +18,13 @@ from attachsync.courier import Couriers
 from attachsync.durable import make_folder
 from attachsync.errors import StorageError
 from attachsync.hooks import Hooks
+from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.keeping import Keeping
 from attachsync.linking import Modes
 from attachsync.manifest import Manifest
 from attachsync.mirror import Mirror
-from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State, Track
+from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
 from attachsync.observer import Filed, Observer
 from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
@@ -35,9 +35,6 @@ from attachsync.showing import Showing
 from attachsync.store import Store, storage_errors
 from attachsync.turn import Turn
 from attachsync.views import Views
-
-if TYPE_CHECKING:
-    from attachsync.http import Http
 
 log = structlog.get_logger()
 
@@ -125,9 +122,6 @@ async def equipped(
     """Open all that a config names, around an index that is held already. Raises StorageError, MirrorHeldError."""
     settings = config.mirror
     async with AsyncExitStack() as stack:
-        couriers = stack.enter_context(_couriers(config, index))
-        from attachsync.http import Http  # with aiohttp, which is slow to import: meanwhile they begin
-
         store = Store(
             settings.directory,
             file_mode=settings.file_mode,
@@ -144,6 +138,8 @@ async def equipped(
         names = [track.name for track in config.tracks]
         salvage = await rebuilding.salvage(store, index, config.state_directory, names)
         showing = Showing(index, store, views, manifest, clock)
+        couriers = Couriers()
+        stack.callback(couriers.close)
         keeping = Keeping(
             index, store, views, clock, observer, manifest, showing, gate, settings.max_size, couriers, salvage
         )
@@ -174,24 +170,7 @@ async def equipped(
         yield Plant(config, index, store, views, mirrors, outgoing, adopter, hooks, keeping)
 
 
-@contextmanager
-def _couriers(config: Config, index: Index) -> Iterator[Couriers]:
-    """Where many attachments are likely, they begin at once."""
-    couriers = Couriers()
-    try:
-        if index.upkeep.never_listed([track.name for track in config.tracks if _brings_many(config, track)]):
-            couriers.begin()
-        yield couriers
-    finally:
-        couriers.close()
-
-
-def _brings_many(config: Config, track: Track) -> bool:
-    pull = SERVICES[config.accounts[track.account].service].pull
-    return pull is not None and pull.brings_many(track.options)
-
-
-def _mirror(config: Config, account: Account, http: "Http", keeping: Keeping) -> Mirror | None:
+def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> Mirror | None:
     pull = SERVICES[account.service].pull
     tracks = [track for track in config.tracks if track.account == account.name]
     if pull is None or not tracks:
@@ -212,7 +191,7 @@ def _adopt(config: Config, box: Outbox, adopter: Adopter) -> Callable[[Notice], 
 
 @contextmanager
 def _outgoing(
-    box: Outbox, account: Account, http: "Http", keeping: Keeping, adopt: Callable[[Notice], None]
+    box: Outbox, account: Account, http: Http, keeping: Keeping, adopt: Callable[[Notice], None]
 ) -> Iterator[Outgoing]:
     """An outbox, its folder open and locked."""
     push = SERVICES[account.service].push

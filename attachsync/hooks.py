@@ -13,7 +13,6 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import stamina
 import structlog
@@ -21,12 +20,10 @@ import structlog
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, CursorError, StorageError
 from attachsync.feed import attributed
+from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.model import JSON, Account, Outbox
 from attachsync.tables import Hook
-
-if TYPE_CHECKING:
-    from attachsync.http import Http
 
 log = structlog.get_logger()
 
@@ -52,7 +49,7 @@ class HookError(AttachsyncError):
 class _Unsigned:
     """A hook's URL gets a signature of what is posted, and no other credentials."""
 
-    async def headers(self, http: "Http") -> Mapping[str, str]:
+    async def headers(self, http: Http) -> Mapping[str, str]:
         return {}
 
     async def renew(self, used: Mapping[str, str]) -> bool:
@@ -141,7 +138,9 @@ class _Following:
         self._changes = index.changes
         self._database = index.database
         self._key = "hook " + hashlib.sha256(repr((hook.on, hook.command, hook.url)).encode()).hexdigest()[:16]
-        self._http = _client(hook.url, clock) if hook.url else None
+        self._http: Http | None = None
+        if hook.url:
+            self._http = Http(Account("hook", "", hook.url, None), _Unsigned(), clock)
         if self._database.noted(self._key) is None:
             self.reached(self._changes.end())
 
@@ -197,12 +196,6 @@ class _Following:
                 await process.wait()
         if process.returncode:
             raise HookError(f"{self.name}: exit code {process.returncode}" + (f": {said}" if said else ""))
-
-
-def _client(url: str, clock: Clock) -> "Http":
-    from attachsync.http import Http
-
-    return Http(Account("hook", "", url, None), _Unsigned(), clock)
 
 
 async def _fed(process: asyncio.subprocess.Process, body: bytes) -> str:

@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,6 +19,7 @@ from attachsync.durable import fsync_folder
 from attachsync.errors import IndexDamagedError
 from attachsync.filing import SENT, Filing
 from attachsync.hashing import hashed
+from attachsync.http import Http
 from attachsync.incoming import Expected
 from attachsync.index import Entry, Index
 from attachsync.index.database import FILE
@@ -29,9 +29,6 @@ from attachsync.model import Account, Digest, Draft, Outbox
 from attachsync.services import SERVICES
 from attachsync.spool import Spool
 from attachsync.store import Store, storage_errors
-
-if TYPE_CHECKING:
-    from attachsync.http import Http
 
 log = structlog.get_logger()
 
@@ -230,7 +227,7 @@ def _is_text(path: str) -> bool:
 # --- the outboxes' journal ------------------------------------------------------------------------------------------
 
 
-def suspect(account: Account, boxes: Sequence[Outbox], http: "Http", index: Index, now: float) -> None:
+def suspect(account: Account, boxes: Sequence[Outbox], http: Http, index: Index, now: float) -> None:
     """Where the journal was lost, take what is in an account's outboxes for files that may have been sent before.
 
     Blocking. Raises StorageError.

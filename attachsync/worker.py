@@ -49,17 +49,12 @@ class Worker:
         self.is_lost = False
         self._used_at = 0.0
 
-    def begin(self) -> None:
-        """Have the process begun: by the time that it is needed, it may be ready."""
-        with self._lock:
+    def ready(self) -> None:
+        """Have it begun, and wait until it is ready, or lost."""
+        with self._lock, self._losing():
             self._used_at = time.monotonic()
             if self._connection is None:
                 self._start()
-
-    def ready(self) -> None:
-        """Have it begun, and wait until it is ready, or lost."""
-        self.begin()
-        with self._lock, self._losing():
             self._wait()
 
     def do(self, function: Callable[[Sequence[T]], R], items: Sequence[T]) -> R:

@@ -441,20 +441,6 @@ async def test_a_token_goes_nowhere_else(ledger: Ledgers, tmp_path: Path) -> Non
         assert all("Authorization" not in request.headers for request in other.box.requests)
 
 
-async def test_processes_begin_where_much_may_come(ledger: Ledgers) -> None:
-    """Before the first listing of all assets; not before another look at them."""
-    fill(ledger, 3)
-    config = ledger.config()
-    async with holding(config, "sync", ledger.clock) as index:
-        async with equipped(config, index, ledger.clock, Tally()) as plant:
-            assert len(children()) == plant.keeping.couriers.count
-            assert all(os.getpgid(child) == child for child in children())  # Ctrl-C is not for them
-            assert not (await one_pass(plant, None)).incomplete
-        async with equipped(config, index, ledger.clock, Tally()) as plant:
-            assert not (await one_pass(plant, None)).incomplete
-            assert children() == []
-
-
 async def test_the_loss_of_the_process_is_no_loss(ledger: Ledgers) -> None:
     """Killed in the midst of an order, all of it goes the ordinary way."""
     fill(ledger)
@@ -476,6 +462,7 @@ async def test_a_pass_that_is_broken_off_is_taken_up(ledger: Ledgers) -> None:
     pass_ = asyncio.create_task(ledger.sync())
     await ledger.box.requests.until(150)
     assert children()
+    assert all(os.getpgid(child) == child for child in children())  # Ctrl-C is not for them
     pass_.cancel()
     with pytest.raises(asyncio.CancelledError):
         await pass_

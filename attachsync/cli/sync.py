@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,11 +13,9 @@ from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
 from attachsync.model import Track
 from attachsync.observer import Observer
+from attachsync.plan import Planned, planned
 from attachsync.reader import Config
 from attachsync.units import human_size
-
-if TYPE_CHECKING:
-    from attachsync.plan import Planned
 
 
 @click.command()
@@ -73,8 +70,6 @@ def _chosen(config: Config, wanted: tuple[str, ...]) -> list[Track]:
 
 
 async def _dry_run(config: Config, tracks: list[Track], *, outboxes: bool, as_json: bool) -> int:
-    from attachsync.plan import planned
-
     failed = False
     with peeked(config) as index:
         async for one in planned(config, index, tracks, outboxes=outboxes):
@@ -86,7 +81,7 @@ async def _dry_run(config: Config, tracks: list[Track], *, outboxes: bool, as_js
     return 1 if failed else 0
 
 
-def _planned_line(one: "Planned") -> str:
+def _planned_line(one: Planned) -> str:
     if one.action == "error":
         return f"{one.track}: {one.reason}"
     what = one.path if one.track else f"{one.path}/{one.key}"

@@ -31,8 +31,6 @@ class Pull:
     source: "Callable[[Http], Source]"
     errand: "Callable[[object, Attachment, str], Errand | None]" = lambda _options, _attachment, _path: None
     """What it takes to have an attachment of a track (its keys) at a path; None where it takes more than an errand."""
-    brings_many: Callable[[object], bool] = lambda _options: False
-    """Whether the first listing of a track is likely to bring many that errands can have: who does them begins then."""
     watched: Callable[[object], tuple[Path, ...]] = lambda _options: ()
     """Files of a track (lists of sessions or keys) whose change calls for a look."""
 

@@ -116,11 +116,6 @@ def _errand(options: object, attachment: Attachment, path: str) -> "Errand | Non
     return errand(_target(options), attachment, path)
 
 
-def _brings_many(options: object) -> bool:
-    assert isinstance(options, TrackKeys)
-    return options.asset == EVERY
-
-
 def _identity(options: object) -> Mapping[str, object]:
     assert isinstance(options, TrackKeys)
     return {
@@ -181,7 +176,6 @@ SERVICE = Service(
         rules=_rules,
         source=_source,
         errand=_errand,
-        brings_many=_brings_many,
     ),
     push=Push(keys=OutboxKeys, faults=_outbox_faults, sender=_sender, mirrored=_mirrored),
 )
