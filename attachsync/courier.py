@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 import structlog
 
 from attachsync.errands import STOP, Done, Order, prepare, run
-from attachsync.line import Direct, Refusal
+from attachsync.line import Refusal
+from attachsync.refusals import shared
 from attachsync.threads import ended, in_thread
 from attachsync.worker import Worker
 
@@ -24,8 +26,8 @@ class Couriers:
     def __init__(self) -> None:
         self.count = min(len(os.sched_getaffinity(0)), _MOST)
         self._threads = ThreadPoolExecutor(self.count, "courier")
-        self._all = list[Courier]()
-        self._all += [Courier(self._threads, self._all) for _ in range(self.count)]
+        self._refusals = shared()
+        self._all = [Courier(self._threads, self._refusals) for _ in range(self.count)]
         self._free = list(self._all)
         self._turn = asyncio.Semaphore(self.count)
 
@@ -57,18 +59,18 @@ class Couriers:
         """End them all. Blocks."""
         for courier in self._all:
             courier.worker.close()
+        os.close(self._refusals)
         self._threads.shutdown()
 
 
 class Courier:
-    """One process; it does one order at a time. `threads` wait for it; `others` may be under way to the same origin."""
+    """One process; it does one order at a time. `threads` wait for it; `refusals` is memory that it shares."""
 
-    def __init__(self, threads: Executor, others: Sequence["Courier"] = ()) -> None:
-        self.worker = Worker(prepare)
+    def __init__(self, threads: Executor, refusals: int) -> None:
+        self.worker = Worker(functools.partial(prepare, refusals), [refusals])
         self._threads = threads
-        self._others = others
-        self._to: Direct | None = None
-        """Where it is under way to, and has not been refused."""
+        self._is_out = False
+        """Whether it is under way, and has not been refused."""
 
     async def ready(self) -> None:
         """Wait for the process to be ready, or lost."""
@@ -78,18 +80,15 @@ class Courier:
     async def sent(self, order: Order, refused: Callable[[Refusal], object]) -> Done | None:
         """What became of an order; None if nobody knows. A cancellation breaks it off. It has to be `ready`.
 
-        `refused` hears of a refusal as soon as it comes; whoever else is under way there was told before.
+        `refused` hears of a refusal as soon as it comes; nobody else begins anything there from then on.
         """
         loop = asyncio.get_running_loop()
 
         def hear(refusal: Refusal) -> None:
-            self._to = None
-            for other in self._others:
-                if other._to == order.to:
-                    other.stop()
+            self._is_out = False
             loop.call_soon_threadsafe(refused, refusal)
 
-        self._to = order.to
+        self._is_out = True
         going = loop.run_in_executor(self._threads, self.worker.ask, run, order, hear)
         try:
             return await asyncio.shield(going)
@@ -101,9 +100,9 @@ class Courier:
             log.warning("courier_failed", error=f"{type(error).__name__}: {error}")
             return None
         finally:
-            self._to = None
+            self._is_out = False
 
     def stop(self) -> None:
         """Break off what is being done: it comes back with what it has. Who was refused is breaking off already."""
-        if self._to is not None:
+        if self._is_out:
             self.worker.interrupt(STOP)

@@ -23,6 +23,7 @@ from attachsync.line import Direct, Line, Refusal
 from attachsync.linking import Linker, Placing
 from attachsync.model import JSON, Digest, Facts, Standing
 from attachsync.objects import Landing
+from attachsync.refusals import Refusals
 
 LARGEST = 1024 * 1024
 """Larger bodies (bytes) are no errands,"""
@@ -175,8 +176,12 @@ class _Run:
 
     async def _get(self, line: Line, target: str, most: int) -> bytes | None:
         """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
+        order, refusals = self._order, self._place.refusals
+        if refusals.is_refused_since(order.to, order.made_at):
+            raise _OverError
         answer = await line.get(target, most)
         if is_about_more(answer.status):
+            refusals.note(order.to)
             self._refused((answer.status, answer.headers))
             raise _OverError
         return answer.body if answer.is_plain else None
@@ -216,6 +221,7 @@ class _Place:
         self._made_at = 0.0
         self._stopped_at = 0.0
         self._lines: dict[Direct, Line] = {}
+        self.refusals = Refusals()
         signal.signal(STOP, self._stop)
 
     @contextlib.asynccontextmanager
@@ -270,9 +276,9 @@ def _place() -> _Place:
     return _Place()
 
 
-def prepare() -> None:
-    """Be ready for orders, and for STOP."""
-    _place()
+def prepare(refusals: int) -> None:
+    """Be ready for orders, and for STOP; `refusals`: a descriptor of memory that is shared with others."""
+    _place().refusals = Refusals(refusals)
 
 
 def run(order: Order, refused: Callable[[Refusal], None]) -> Done:

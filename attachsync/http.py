@@ -220,7 +220,7 @@ class Http:
     async def direct(self, stop: Callable[[], object]) -> AsyncIterator[Direct | None]:
         """How to reach the account's own origin without us, signed; None where that takes more than a connection.
 
-        `stop` is called when meanwhile the service asks everybody to wait.
+        `stop` is called when meanwhile the service refuses, or asks everybody to wait.
         """
         if self.account.proxy or not self._pace.free():
             yield None
@@ -237,8 +237,9 @@ class Http:
     def refused(self, refusal: Refusal) -> None:
         """It was refused: a 429 pauses everybody. Raises RateLimitedError when patience is at its end."""
         error = fault(refusal[0], CIMultiDict(refusal[1]), b"", f"{self.account.name}: GET", self.clock.now())
-        if isinstance(error, RateLimitedError):
-            self._pace.limited(error, self.clock.monotonic())
+        if not isinstance(error, RateLimitedError):
+            return self._pace.break_off()
+        return self._pace.limited(error, self.clock.monotonic())
 
     # --- one request --------------------------------------------------------------------------------------------
 

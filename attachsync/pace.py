@@ -32,12 +32,17 @@ class Pace:
 
     @contextlib.contextmanager
     def watched(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Within, `stop` is called when a 429 pauses everybody."""
+        """Within, `stop` is called when what is under way is to be broken off."""
         self._watchers.append(stop)
         try:
             yield
         finally:
             self._watchers.remove(stop)
+
+    def break_off(self) -> None:
+        """A 429 pauses everybody, or there is other trouble for all: what is under way elsewhere is to end."""
+        for stop in self._watchers:
+            stop()
 
     def free(self) -> float | None:
         """The moment (monotonic), if there is nothing to wait for."""
@@ -68,7 +73,6 @@ class Pace:
             error.retry_after = retry.delay(self._pauses, base=1.0, cap=PATIENCE)
         self._limited_since = self._limited_since or now
         self._resume_at = max(self._resume_at, now + error.retry_after)
-        for stop in self._watchers:
-            stop()
+        self.break_off()
         if now - self._limited_since > PATIENCE:
             raise error

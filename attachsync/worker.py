@@ -37,10 +37,11 @@ _DIES_WITH_PARENT = 1
 
 
 class Worker:
-    """At most one such process, which does `prepare` before it is ready. All of it blocks."""
+    """At most one such process. It inherits `descriptors`, and does `prepare` before it is ready. All of it blocks."""
 
-    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
+    def __init__(self, prepare: Callable[[], object] | None = None, descriptors: Sequence[int] = ()) -> None:
         self._prepare = prepare
+        self._descriptors = descriptors
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -126,7 +127,7 @@ class Worker:
                 [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *self._descriptors],
                 process_group=0,  # Ctrl-C is not for it, from its first moment
             )
             ours.send(self._prepare)
