@@ -80,7 +80,7 @@ class Courier:
     async def sent(self, order: Order, refused: Callable[[Refusal], object]) -> Done | None:
         """What became of an order; None if nobody knows. A cancellation breaks it off. It has to be `ready`.
 
-        `refused` hears of a refusal as soon as it comes; nobody else begins anything there from then on.
+        `refused` hears of a refusal as soon as it comes; what was ordered there before goes no further by then.
         """
         loop = asyncio.get_running_loop()
 
