@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import structlog
-
 from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError
 from attachsync.incoming import Expected
+from attachsync.logger import structlog
 from attachsync.outbox import Notice
 from attachsync.pins import Pin
 from attachsync.spool import digest

@@ -7,10 +7,9 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-import structlog
-
 from attachsync.errands import STOP, Done, Order, prepare, run
 from attachsync.line import Refusal
+from attachsync.logger import structlog
 from attachsync.refusals import shared
 from attachsync.threads import ended, in_thread
 from attachsync.worker import Worker

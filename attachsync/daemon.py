@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from attachsync import lock, ownership, rebuilding, retention
 from attachsync.adopting import Adopter
 from attachsync.bulk import Bulk
@@ -22,6 +20,7 @@ from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.keeping import Keeping
 from attachsync.linking import Modes
+from attachsync.logger import structlog
 from attachsync.manifest import Manifest
 from attachsync.mirror import Mirror
 from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State

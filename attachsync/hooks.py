@@ -15,13 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import stamina
-import structlog
 
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, CursorError, StorageError
 from attachsync.feed import attributed
 from attachsync.http import Http
 from attachsync.index import Index
+from attachsync.logger import structlog
 from attachsync.model import JSON, Account, Outbox
 from attachsync.tables import Hook
 

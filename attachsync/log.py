@@ -13,9 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
-
+from attachsync.logger import EventDict, Processor, WrappedLogger, structlog
 from attachsync.model import State
 from attachsync.observer import Observer, Outcome
 from attachsync.repeats import Repeats

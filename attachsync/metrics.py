@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,6 +18,7 @@ from attachsync import __version__, lock
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError
 from attachsync.index import Index
+from attachsync.logger import structlog
 from attachsync.model import JSON
 from attachsync.observer import Filed, Observer, Outcome, Reading
 from attachsync.reader import Config

@@ -12,8 +12,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import structlog
-
 from attachsync import lock, names, receipts, spool
 from attachsync.durable import fsync_folder
 from attachsync.errors import IndexDamagedError
@@ -25,6 +23,7 @@ from attachsync.index import Entry, Index
 from attachsync.index.database import FILE
 from attachsync.index.upkeep import REBUILT
 from attachsync.index.uploads import Uploads
+from attachsync.logger import structlog
 from attachsync.model import Account, Digest, Draft, Outbox
 from attachsync.services import SERVICES
 from attachsync.spool import Spool

@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import structlog
-from structlog.typing import EventDict, WrappedLogger
+from attachsync.logger import EventDict, WrappedLogger, structlog
 
 _WHOSE = ("account", "track", "outbox", "hook")
 _LOUD = frozenset({"warning", "error", "critical"})

@@ -7,10 +7,9 @@ is cut short is found by its mark.
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-import structlog
-
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
+from attachsync.logger import structlog
 from attachsync.model import State, Track
 from attachsync.observer import Outcome
 from attachsync.units import human_duration

@@ -14,14 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from attachsync import damage, pruning
 from attachsync.errors import StorageError
 from attachsync.hashing import Hashing
 from attachsync.index import Index
 from attachsync.index.health import DAMAGE, SLICE, damage_found, progress
 from attachsync.keeping import Keeping
+from attachsync.logger import structlog
 from attachsync.model import Digest
 from attachsync.threads import in_thread
 

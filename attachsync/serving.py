@@ -5,13 +5,12 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
-
 from attachsync.clock import Clock
 from attachsync.daemon import Plant, equipped, holding
 from attachsync.difference import differences
 from attachsync.errors import ConfigError
 from attachsync.log import set_up
+from attachsync.logger import structlog
 from attachsync.metrics import Metrics
 from attachsync.observer import Observer
 from attachsync.reader import Config

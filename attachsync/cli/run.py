@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import click
-import structlog
 from watchfiles import awatch
 
 from attachsync import config as configs
@@ -15,6 +14,7 @@ from attachsync import log
 from attachsync.cli.session import config_of, in_loop
 from attachsync.clock import Clock
 from attachsync.log import LogObserver
+from attachsync.logger import structlog
 from attachsync.reader import Config
 from attachsync.serving import Signals, serve
 from attachsync.systemd import Notifier

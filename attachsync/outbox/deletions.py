@@ -15,7 +15,7 @@ from attachsync.spool import Spool
 from attachsync.threads import in_thread
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+    from attachsync.logger import FilteringBoundLogger
 
 MOST = 10
 """More than this at once wait for `outbox confirm`."""

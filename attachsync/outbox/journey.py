@@ -26,7 +26,7 @@ from attachsync.spool import Spool
 from attachsync.threads import in_thread
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+    from attachsync.logger import FilteringBoundLogger
 
 _STRIKES = 5
 """Attempts of unknown outcome before a file is held for a person."""

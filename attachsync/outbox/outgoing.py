@@ -21,7 +21,7 @@ from attachsync.outbox.watching import Watch
 from attachsync.spool import Spool
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+    from attachsync.logger import FilteringBoundLogger
 
 _LONGEST_REST = 30.0
 """An outbox is looked at this often (seconds), whatever the watcher says."""
@@ -58,7 +58,7 @@ class Outgoing:
         self._clock = clock
         self._notify = notify
         self._queued = queued
-        import structlog
+        from attachsync.logger import structlog
 
         bound: FilteringBoundLogger = structlog.get_logger() if log is None else log
         self._log = bound.bind(account=config.account, outbox=str(config.directory))

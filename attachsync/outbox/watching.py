@@ -13,7 +13,8 @@ from attachsync.spool import RESERVED
 
 if TYPE_CHECKING:
     import watchfiles
-    from structlog.typing import FilteringBoundLogger
+
+    from attachsync.logger import FilteringBoundLogger
 
 _MOST = 4096
 """So many sub-folders are watched at most; what is in others is found by the looks that are made anyway."""
