@@ -116,6 +116,7 @@ class _Run:
         self._order = order
         self._place = place
         self._refused = refused
+        self._refused_at = place.refusals.at(order.to)
         self._ends_at = asyncio.get_running_loop().time() + order.span
         self._waiting = self._numbers()
         self._came: _Came = {}
@@ -176,12 +177,11 @@ class _Run:
 
     async def _get(self, line: Line, target: str, most: int) -> bytes | None:
         """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
-        order, refusals = self._order, self._place.refusals
-        if refusals.is_refused_since(order.to, order.made_at):
+        if self._refused_at.is_since(self._order.made_at):
             raise _OverError
         answer = await line.get(target, most)
         if is_about_more(answer.status):
-            refusals.note(order.to)
+            self._refused_at.note()
             self._refused((answer.status, answer.headers))
             raise _OverError
         return answer.body if answer.is_plain else None

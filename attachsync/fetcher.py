@@ -114,9 +114,8 @@ class Fetcher:
         except (NotReadyError, RefusedError):
             self._keep.index.attachments.inspected(entry, facts, facts.check_at(self._keep.clock.now()))
             raise
-        entry = dataclasses.replace(
-            _as_stated(entry, facts), record=facts.record, check_at=facts.check_at(self._keep.clock.now())
-        )
+        check_at = facts.check_at(self._keep.clock.now())
+        entry = _as_stated(entry, facts)._replace(record=facts.record, check_at=check_at)
         if facts.refetch:
             facts = dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
         return entry, facts
@@ -187,7 +186,7 @@ class Fetcher:
     # --- names and rows -----------------------------------------------------------------------------------------
 
     async def _show(self, entry: Entry, found: Bytes) -> None:
-        entry = dataclasses.replace(entry, record={**entry.record, **found.record}) if found.record else entry
+        entry = entry._replace(record={**entry.record, **found.record}) if found.record else entry
         path = await self._keep.showing.show(entry, found)
         if path is not None:
             self.stored(entry, path, found)
@@ -243,7 +242,7 @@ class Fetcher:
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
         index.withdraw(entry, state, facts, now + retry.DAY)
-        await self._finish_withdrawal(dataclasses.replace(entry, withdrawn=True, state=state))
+        await self._finish_withdrawal(entry._replace(withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
     async def _read_again(self, entry: Entry, facts: Facts) -> Facts:
@@ -293,15 +292,15 @@ class Fetcher:
                     if entry.state is State.QUARANTINED:
                         await store.quarantine(shown, lambda: index.shows(path, shown, entry.id)[1])
             index.hidden(entry)
-        return dataclasses.replace(entry, path=None, shown=None, withdrawn=False)
+        return entry._replace(path=None, shown=None, withdrawn=False)
 
 
 def _as_stated(entry: Entry, facts: Facts) -> Entry:
     """A row without the size, type and hash of content that may have changed since."""
     if not facts.refetch:
         return entry
-    attachment = dataclasses.replace(entry.attachment, size=None, sha256=None, media_type=None)
-    return dataclasses.replace(entry, attachment=attachment)
+    attachment = entry.attachment._replace(size=None, sha256=None, media_type=None)
+    return entry._replace(attachment=attachment)
 
 
 def _expected(attachment: Attachment, facts: Facts) -> Expected:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
 
@@ -51,8 +51,7 @@ class Direct:
         return cls(base.raw_host, base.port, is_secure, trusted, prefix, "".join(lines).encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer. `fields` are its headers as they came."""
 
     status: int

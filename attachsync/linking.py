@@ -70,17 +70,19 @@ class Linker:
             error = None if entry.landing is None else next(landed)
             try:
                 if error is None:
-                    folders.update(self._show(entry, shown.fell_back))
+                    self._show(entry, folders, shown.fell_back)
             except OSError as befell:
                 error = befell
             shown.errors.append(error)
         Disk(f"{self.objects.root}/files").sync_folders(folders)  # maybe another disk
         return shown
 
-    def _show(self, entry: Placing, fell_back: dict[str, str]) -> list[str]:
-        """Show one entry: the folders that are to be synced."""
+    def _show(self, entry: Placing, folders: set[str], fell_back: dict[str, str]) -> None:
+        """Show one entry; what is to be synced joins `folders`."""
         target = f"{self.objects.root}/{entry.path}"
-        folder, made = os.path.dirname(target), list[str]()
+        folder = target.rpartition("/")[0]
+        if entry.landing and folder not in folders:  # something new is often the first in its folder
+            folders.update(self._make_folders(folder, entry.path))
         for last_try in (False, False, True):
             try:
                 self._place(target, entry.digest, fell_back)
@@ -88,8 +90,8 @@ class Linker:
             except FileNotFoundError:
                 if last_try or not (entry.landing or self.objects.has(entry.digest)):
                     raise
-                made += self._make_folders(folder, entry.path)  # the first one in it; or `hide` took it away, empty
-        return [*made, folder]
+                folders.update(self._make_folders(folder, entry.path))  # or `hide` took it away, empty
+        folders.add(folder)
 
     def _place(self, target: str, digest: Digest, fell_back: dict[str, str]) -> None:
         source = self.objects.location(digest)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NewType, Protocol, TypeAlias
+from typing import BinaryIO, NamedTuple, NewType, Protocol, TypeAlias
 
 JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | str | int | float | bool | None"
 
@@ -39,9 +39,8 @@ NEEDS_A_PERSON = frozenset(
 """States that make a pass exit 1: something could not be mirrored (contract 4, exit codes)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """One attachment as listed upstream."""
+class Attachment(NamedTuple):
+    """One attachment as listed upstream. A tuple, as there are many: it is made in a third of the time."""
 
     track: str
     """Name of the track that asked for it."""
@@ -57,7 +56,7 @@ class Attachment:
     """What the service states: lower-case hex where it is a SHA-256; any other text matches no bytes."""
     content: str | None = None
     """Identity of immutable content within the account (a DataTrails blob), when the service has one."""
-    meta: Mapping[str, JSON] = field(default_factory=dict)
+    meta: Mapping[str, JSON] = {}
     """What the service said, kept for `show` and for audits."""
     recheck: bool = False
     """If it is stored already: inspect it again after this listing, and not only when that is due."""

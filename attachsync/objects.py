@@ -108,7 +108,7 @@ class Objects:
     def _name(self, file: "_File") -> list[str]:
         """Give bytes the name of their digest: the folders that are to be synced. Bytes that are there already stay."""
         target = self.location(file.body.digest)
-        folder, made = os.path.dirname(target), list[str]()
+        folder, made = target.rpartition("/")[0], list[str]()
         if not self.has(file.body.digest, file.body.size):
             try:
                 os.rename(file.path, target)

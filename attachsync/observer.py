@@ -1,12 +1,12 @@
 """What happens while mirroring and sending, told to whoever shows it: a log, a progress bar, lines of JSON."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from attachsync.model import Digest, State
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one attachment in a pass. `fetched` is False where its bytes were in the store already."""
 
     account: str

@@ -25,13 +25,25 @@ class Refusals:
     def __init__(self, descriptor: int = -1) -> None:
         self._memory = mmap.mmap(descriptor, _SIZE)
 
-    def note(self, to: Direct) -> None:
-        """A request was refused now."""
-        _MOMENT.pack_into(self._memory, _place(to), time.monotonic())
+    def at(self, to: Direct) -> "RefusedAt":
+        """Those of requests there."""
+        return RefusedAt(self._memory, _place(to))
 
-    def is_refused_since(self, to: Direct, moment: float) -> bool:
-        """Whether one was after a moment (time.monotonic); where two fall together, perhaps another's."""
-        (refused_at,) = _MOMENT.unpack_from(self._memory, _place(to))
+
+class RefusedAt:
+    """The moment of the last refusal there; where two places fall together, perhaps of the other's."""
+
+    def __init__(self, memory: mmap.mmap, place: int) -> None:
+        self._memory = memory
+        self._place = place
+
+    def note(self) -> None:
+        """A request was refused now."""
+        _MOMENT.pack_into(self._memory, self._place, time.monotonic())
+
+    def is_since(self, moment: float) -> bool:
+        """Whether it is after a moment (time.monotonic)."""
+        (refused_at,) = _MOMENT.unpack_from(self._memory, self._place)
         return bool(refused_at > moment)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from attachsync.clock import Clock
 from attachsync.groups import Groups
 from attachsync.incoming import Bytes
-from attachsync.index import Entry, Index
+from attachsync.index import Entry, Index, Stored
 from attachsync.linking import Placing
 from attachsync.manifest import Change, Manifest
 from attachsync.store import Store, storage_error, storage_errors
@@ -29,6 +29,12 @@ class Shown:
     is_only_name: bool = False
     """Whether it is known to have had no other name than that of `path`."""
     is_recorded: bool = False
+
+    @property
+    def stored(self) -> Stored:
+        """What its row is to say."""
+        found = self.found
+        return Stored(self.entry, found.digest, found.size, found.media_type, self.path, self.said)
 
 
 class Showing:
@@ -74,11 +80,9 @@ class Showing:
         attachments, now = self._index.attachments, self._clock.now()
         with self._index.database.transaction():
             before = self._index.reports.showing_of([one.path for one in many])
-            for one in many:
-                found = one.found
-                one.is_recorded = attachments.stored(
-                    one.entry, found.digest, found.size, found.media_type, one.path, now, one.said
-                )
+            written = attachments.stored([one.stored for one in many], now)
+            for one, is_written in zip(many, written, strict=True):
+                one.is_recorded = is_written
             recorded = [one for one in many if one.is_recorded]
             attachments.release([(one.entry, one.path) for one in recorded if not one.is_only_name])
         for one in recorded:

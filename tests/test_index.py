@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from attachsync.index import Index, Wanted
+from attachsync.index import Index, Stored, Wanted
 from attachsync.index.database import FILE
-from attachsync.model import Attachment, Page
+from attachsync.model import Attachment, Digest, Page
 
 QUESTIONS: dict[str, Callable[[Index], object]] = {
     "counts": lambda index: index.tracks.counts(["ledger/all"]),
@@ -70,6 +70,27 @@ def test_what_changes_before_it_is_tried_is_tried_in_the_same_pass(tmp_path: Pat
     assert [(entry.attachment.key, entry.attachment.version) for entry in attachments.work("a", wanted)] == [
         ("other", "2")
     ]
+    index.close()
+
+
+def test_what_is_stored_together_is_told_apart(tmp_path: Path) -> None:
+    """Of many that were stored, those of which another version was listed meanwhile are work; each is told of once."""
+    index = Index.open(tmp_path)
+    attachments = index.attachments
+    first = [Attachment("t", str(number), "1", (f"{number}.txt",)) for number in range(5)]
+    attachments.take("a", "t", Page(tuple(first)), 0.0)
+    entries = attachments.work("a", Wanted(["t"], 1, once=True, now=None, busy=(), limit=9))
+    attachments.take("a", "t", Page((first[2]._replace(version="2"),)), 0.0)
+    many = [
+        Stored(entry, Digest(f"{entry.id:064x}"), 1, None, f"files/{entry.attachment.key}", ('{"a":1}', 9.0))
+        for entry in entries
+    ]
+    assert attachments.stored(many, 5.0) == [True, True, False, True, True]
+    assert dict(attachments.shown()) == {one.path: one.digest for one in many if one.entry.attachment.key != "2"}
+    assert [one["event"] for one in index.changes.since(None, 99)] == ["mirrored"] * 4
+    assert index.reports.totals() == (4, 4)
+    [left] = attachments.work("a", Wanted(["t"], 2, once=True, now=None, busy=(), limit=9))
+    assert (left.attachment.key, left.attachment.version, left.record, left.check_at) == ("2", "2", {}, None)
     index.close()
 
 

@@ -104,6 +104,12 @@ def layer(name: str) -> int:
     return next((number for number, parts in enumerate(LAYERS) if part(name) in parts), len(LAYERS))
 
 
+def test_logs_are_loaded_in_one_way() -> None:
+    """Whoever imports structlog by themselves may be the first, and then it loads what nobody needs."""
+    direct = {name for name in MODULES if any(part(full) == "structlog" for full in imports(name))}
+    assert direct == {"logger"}
+
+
 def test_there_is_no_import_cycle() -> None:
     """Of any kind: imports inside functions count."""
     graph = {name: ours(name) - {name} for name in MODULES if name}

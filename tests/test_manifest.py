@@ -14,7 +14,7 @@ import pytest
 
 from attachsync.daemon import equipped, holding
 from attachsync.growing import Growing
-from attachsync.index import Index, Wanted
+from attachsync.index import Index, Stored, Wanted
 from attachsync.manifest import Manifest
 from attachsync.model import Attachment, Digest, Page
 from attachsync.observer import Observer
@@ -243,7 +243,8 @@ def manifest(folder: Path, clock: Leaping) -> Iterator[tuple[Manifest, Callable[
             (entry,) = index.attachments.work("a", Wanted(["t"], 1, once=False, now=None, busy=(), limit=1))
             with made.outdated() as listing:
                 before = index.reports.showing(f"files/{number}")
-                index.attachments.stored(entry, Digest(f"{number:064x}"), 1, None, f"files/{number}", 0.0)
+                stored = Stored(entry, Digest(f"{number:064x}"), 1, None, f"files/{number}")
+                index.attachments.stored([stored], 0.0)
                 listing.shows(f"files/{number}", f"{number:064x}", before)
 
         yield made, show

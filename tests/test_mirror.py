@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import hashlib
 import os
 import stat
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from attachsync.incoming import Expected
-from attachsync.index import Index
+from attachsync.index import Index, Stored
 from attachsync.index.entries import LISTED, entry_of
 from attachsync.linking import Modes
 from attachsync.model import Digest, State
@@ -847,11 +846,11 @@ async def test_what_came_after_it_was_marked_for_removal_leaves_too(ledger: Ledg
     await ledger.sync()
     with contextlib.closing(Index.open(ledger.mirror / ".attachsync")) as index:
         row = index.database.rows(f"SELECT *, {LISTED} FROM attachment")[0]
-        coming = dataclasses.replace(entry_of(row), digest=None, shown=None, path=None)
+        coming = entry_of(row)._replace(digest=None, shown=None, path=None)
         index.database.run("UPDATE attachment SET digest = NULL, shown = NULL, path = NULL, state = 'waiting'")
         index.removals.vanish("ledger/assets/*", [str(row["key"])])
         assert index.removals.marked(9) == []
-        assert index.attachments.stored(coming, Digest(row["digest"]), 1, None, row["path"], 0.0)
+        assert index.attachments.stored([Stored(coming, Digest(row["digest"]), 1, None, row["path"])], 0.0) == [True]
         index.attachments.settled(coming, State.FAILED, "", 0.0)
         assert [entry.shown for entry in index.removals.marked(9)] == [row["digest"]]
     summary, _ = await ledger.sync()

@@ -51,7 +51,7 @@ MUTANTS = (
         "row before bytes",
         "showing.py",
         _SHOW,
-        "        attachments.stored(entry, found.digest, found.size, found.media_type, path, 0)\n" + _SHOW,
+        "        attachments.stored([showing.stored], 0)\n" + _SHOW,
     ),
     Mutant(
         "cursor past an unrecorded row",

@@ -45,6 +45,12 @@ def test_status_imports_what_it_shows_and_no_client(tmp_path: Path) -> None:
     assert not found & (SLOW - {"rich"})
 
 
+def test_logs_need_no_rich_which_is_there_all_the_same() -> None:
+    script = "import sys, attachsync.log; print('rich' in sys.modules); import rich.traceback; print(rich.__name__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "rich"]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_says_what_the_command_says(name: str) -> None:
     command = imported(name)

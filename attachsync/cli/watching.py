@@ -1,6 +1,7 @@
 """Telling of a pass as it goes: plain lines where there is no terminal, JSON lines on request."""
 
 import dataclasses
+import sys
 import time
 from collections import defaultdict
 from types import TracebackType
@@ -61,7 +62,8 @@ class Lines(Tally):
     def settled(self, outcome: Outcome) -> None:
         """`STATE  SIZE  PATH`, or the reason why there is none."""
         super().settled(outcome)
-        print(line(outcome), flush=True)  # click.echo would look at the terminal each time
+        sys.stdout.write(line(outcome) + "\n")  # click.echo would look at the terminal each time
+        sys.stdout.flush()
 
     def filed(self, filed: Filed) -> None:
         """`sent` or `failed`, and where the file is now."""

@@ -5,14 +5,14 @@ from pathlib import Path
 from attachsync.index.attachments import Attachments
 from attachsync.index.changes import Changes
 from attachsync.index.database import FILE, Database
-from attachsync.index.entries import Entry, Taken, Wanted
+from attachsync.index.entries import Entry, Stored, Taken, Wanted
 from attachsync.index.removals import Removals
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks
 from attachsync.index.upkeep import Kept, Upkeep
 from attachsync.index.uploads import Upload, Uploads
 
-__all__ = ["Entry", "Filter", "Index", "Kept", "Taken", "Upload", "Wanted"]
+__all__ = ["Entry", "Filter", "Index", "Kept", "Stored", "Taken", "Upload", "Wanted"]
 
 
 class Index:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from attachsync import names
 from attachsync.canonical import compact
 from attachsync.index.database import Database
-from attachsync.index.entries import LISTED, Entry, Taken, Wanted, entry_of
+from attachsync.index.entries import LISTED, Entry, Stored, Taken, Wanted, entry_of
 from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
 
 _SAY = "INSERT OR REPLACE INTO listing VALUES (?, ?)"
@@ -220,32 +220,23 @@ class Attachments:
         """Ask the service's record again at another time: it could not be asked now."""
         self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", check_at, entry.id)
 
-    def stored(
-        self,
-        entry: Entry,
-        digest: Digest,
-        size: int,
-        media_type: str | None,
-        path: str,
-        now: float,
-        said: tuple[str, float | None] | None = None,
-    ) -> bool:
-        """The bytes are durable and shown at `path`. False, and nothing written, if the version changed meanwhile.
+    def stored(self, many: Sequence[Stored], now: float) -> list[bool]:
+        """The bytes of these are durable and shown. False, and nothing written, where the version changed meanwhile.
 
-        Kept with the record and the time to ask for it again that the entry has, or that are `said` (the record as
-        JSON). A row that was marked for removal meanwhile stays marked: what it shows now is to leave too.
+        Kept with the record and the time to ask for it again that the entry has, or that are `said`. A row that was
+        marked for removal meanwhile stays marked: what it shows now is to leave too.
         """
         sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
                  media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
                  reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0,
                  record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
-        said = said or (compact(entry.record), entry.check_at)
-        if not self._db.run(sql, digest, size, media_type, path, now, entry.id, entry.attachment.version, *said):
-            return False
-        if entry.shown is not None and entry.shown != digest:
-            past = entry.id, entry.shown, entry.path, entry.mirrored_at, now
-            self._db.run("INSERT INTO past VALUES (?, ?, ?, ?, ?)", *past)
-        return True
+        rows = [one.row(now) for one in many]
+        with self._db.transaction():
+            all_of_them = self._db.many(sql, rows) == len(rows)  # else it is done again, to see which: once is as twice
+            written = [True] * len(rows) if all_of_them else [self._db.run(sql, *row) > 0 for row in rows]
+            past = [one.past(now) for one, is_written in zip(many, written, strict=True) if is_written and one.is_newer]
+            self._db.many("INSERT INTO past VALUES (?, ?, ?, ?, ?)", past)
+        return written
 
     def settled(
         self,

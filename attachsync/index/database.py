@@ -187,10 +187,10 @@ class Database:
         with self.transaction():
             return self._connection.execute(sql, values).rowcount
 
-    def many(self, sql: str, rows: Collection[Sequence[object]]) -> None:
-        """Execute one statement for each of many rows of values, all or nothing."""
+    def many(self, sql: str, rows: Collection[Sequence[object]]) -> int:
+        """Execute one statement for each of many rows of values, all or nothing; how many rows they changed."""
         with self.transaction():
-            self._connection.executemany(sql, rows)
+            return self._connection.executemany(sql, rows).rowcount
 
     def note(self, key: str, value: str) -> None:
         """Keep a small fact about the mirror."""

@@ -4,7 +4,9 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from attachsync.canonical import compact
 from attachsync.model import JSON, Attachment, Digest, State
 
 LISTED = "coalesce((SELECT meta FROM listing WHERE listing.attachment = attachment.id), attachment.meta) AS listed"
@@ -13,8 +15,7 @@ _parsed = json.JSONDecoder().decode
 _STATES = {state.value: state for state in State}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One row: an attachment as listed, and how far it has come."""
 
     id: int
@@ -31,6 +32,34 @@ class Entry:
     check_at: float | None
     listed_at: float
     mirrored_at: float | None
+
+
+class Stored(NamedTuple):
+    """An entry whose bytes are stored, and shown at `path`."""
+
+    entry: Entry
+    digest: Digest
+    size: int
+    media_type: str | None
+    path: str
+    said: tuple[str, float | None] | None = None
+    """What its record says (JSON), and when to ask for it again; None: as the entry has it."""
+
+    def row(self, now: float) -> Sequence[object]:
+        """What is to be written, and to which row."""
+        entry = self.entry
+        said = self.said or (compact(entry.record), entry.check_at)
+        shown = self.digest, self.size, self.media_type, self.path
+        return *shown, now, entry.id, entry.attachment.version, *said
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether it takes the place of other bytes."""
+        return self.entry.shown is not None and self.entry.shown != self.digest
+
+    def past(self, now: float) -> Sequence[object]:
+        """What it shows no longer."""
+        return self.entry.id, self.entry.shown, self.entry.path, self.entry.mirrored_at, now
 
 
 class _Said(Mapping[str, JSON]):
@@ -98,6 +127,13 @@ class Wanted:
     limit: int
 
 
+def _path(wanted: str) -> tuple[str, ...]:
+    """The path that a JSON list of its parts tells; most have nothing in them that is written in another way."""
+    if "\\" in wanted or wanted.count('"') != 2 * wanted.count('","') + 2:
+        return tuple(_parsed(wanted))
+    return tuple(wanted[2:-2].split('","'))
+
+
 def entry_of(row: sqlite3.Row) -> Entry:
     """A row of `attachment` and what is LISTED of it, parsed. By position, which takes a third of the time."""
     (
@@ -129,7 +165,7 @@ def entry_of(row: sqlite3.Row) -> Entry:
         listed,
     ) = row
     said = _Said(listed)
-    attachment = Attachment(track, key, version, tuple(_parsed(wanted)), media_type, size, stated, content, said)
+    attachment = Attachment(track, key, version, _path(wanted), media_type, size, stated, content, said)
     return Entry(
         number,
         account,
