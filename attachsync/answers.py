@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from attachsync import retry
 from attachsync.errors import (
@@ -16,6 +15,7 @@ from attachsync.errors import (
     UnavailableError,
 )
 from attachsync.model import JSON
+from attachsync.units import http_moment
 
 _LONGEST_DETAIL = 200
 
@@ -121,8 +121,8 @@ def _leaves(errors: Mapping[str, object]) -> Iterator[object]:
 def skew(date: str | None, now: float) -> float | None:
     """By how many seconds `now` (Unix time) is ahead of a `Date` header; None where there is no sound one."""
     try:
-        return now - parsedate_to_datetime(date).timestamp() if date else None
-    except (ValueError, TypeError):
+        return now - http_moment(date) if date else None
+    except ValueError:
         return None
 
 

@@ -3,12 +3,14 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
 
 from attachsync import retry
 from attachsync.clock import Clock
 from attachsync.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 PATIENCE = 60.0
 """An account that gets nothing but 429 for this long (seconds) is given up for this pass."""
@@ -24,7 +26,7 @@ class Pace:
     def __init__(self, account: str, rate: float | None, clock: Clock) -> None:
         self._account = account
         self._clock = clock
-        self._rate = AsyncLimiter(max(rate, 1), max(1, 1 / rate)) if rate else None
+        self._rate = _limiter(rate) if rate else None
         self._resume_at = 0.0
         self._pauses = 0
         self._limited_since: float | None = None
@@ -76,3 +78,10 @@ class Pace:
         self.break_off()
         if now - self._limited_since > PATIENCE:
             raise error
+
+
+def _limiter(rate: float) -> "AsyncLimiter":
+    """So many requests a second."""
+    from aiolimiter import AsyncLimiter  # slow, and few configs need it
+
+    return AsyncLimiter(max(rate, 1), max(1, 1 / rate))

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 from attachsync.model import Held
+from attachsync.units import http_moment
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e]{1,256}"')
 _PART = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII | re.IGNORECASE)
@@ -19,8 +19,8 @@ def validator(headers: Mapping[str, str]) -> str | None:
         return etag if _STRONG.fullmatch(etag) else None
     modified, date = headers.get("Last-Modified", ""), headers.get("Date", "")
     try:
-        age = parsedate_to_datetime(date).timestamp() - parsedate_to_datetime(modified).timestamp()
-    except (ValueError, TypeError):
+        age = http_moment(date) - http_moment(modified)
+    except ValueError:
         return None
     return modified if age >= _SETTLED else None
 

@@ -1,7 +1,8 @@
 """How long to wait before trying again. Pure: no clock of its own."""
 
 import random
-from email.utils import parsedate_to_datetime
+
+from attachsync.units import http_moment
 
 DAY = 86400.0
 _CAP = 3600.0
@@ -28,7 +29,7 @@ def wait_asked(header: str | None, now: float) -> float | None:
         span = float(header)
     except ValueError:
         try:
-            span = parsedate_to_datetime(header).timestamp() - now
-        except (ValueError, TypeError):
+            span = http_moment(header) - now
+        except ValueError:
             return None
     return min(max(span, 0.0), DAY) if span < float("inf") else None

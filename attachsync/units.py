@@ -86,6 +86,17 @@ def moment(value: str) -> float:
     return parsed.timestamp()
 
 
+def http_moment(value: str) -> float:
+    """The date of a header (RFC 9110, 5.6.7) -> Unix time. Raises ValueError."""
+    from email.utils import parsedate_to_datetime  # slow, and not needed at every start
+
+    try:
+        found = parsedate_to_datetime(value)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"no date: {value!r}") from error
+
+
 def utc(moment: float) -> datetime:
     """Unix time -> an aware UTC date-time of whole seconds, as receipts hold it."""
     return datetime.fromtimestamp(int(moment), UTC)

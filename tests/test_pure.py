@@ -80,6 +80,8 @@ def test_delays_double_up_to_a_cap(failures: int, spread: float) -> None:
         ("0", 0),
         ("-3", 0),
         ("Thu, 01 Jan 1970 00:01:00 GMT", 50),
+        ("Thu, 01 Jan 1970 00:01:00 -0000", 50),
+        ("Thu, 01 Jan 1970 01:01:00 +0100", 50),
         ("soon", None),
         (None, None),
         ("inf", None),

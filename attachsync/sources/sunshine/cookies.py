@@ -5,7 +5,6 @@ beyond the hosts that may have the account's credentials.
 """
 
 import asyncio
-import email.utils
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from yarl import URL
 from attachsync.answers import Reply
 from attachsync.errors import AuthFailedError, MalformedError, RejectedError
 from attachsync.http import Http
+from attachsync.units import http_moment
 
 _EARLY = 5.0
 """A cookie is not used in its last seconds: it would end on the way."""
@@ -95,8 +95,8 @@ def _expires(given: Mapping[str, str], now: float) -> float | None:
     if age.lstrip("-").isdecimal() and len(age) < 12:
         return now + int(age)
     try:
-        return email.utils.parsedate_to_datetime(given["expires"]).timestamp()
-    except (KeyError, ValueError, OverflowError):
+        return http_moment(given["expires"])
+    except (KeyError, ValueError):
         return None
 
 
