@@ -30,6 +30,11 @@ class Couriers:
         self._free = list(self._all)
         self._turn = asyncio.Semaphore(self.count)
 
+    def fork(self) -> None:
+        """Begin them all now, as `Worker.fork` has it, where much may have to be fetched soon."""
+        for courier in self._all:
+            courier.worker.fork()
+
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator["Courier"]:
         """One that is free and ready, as soon as there is one: for one order. It may be lost, if all are."""

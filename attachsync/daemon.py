@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from attachsync.linking import Modes
 from attachsync.logger import structlog
 from attachsync.manifest import Manifest
 from attachsync.mirror import Mirror
-from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State
+from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State, Track
 from attachsync.observer import Filed, Observer
 from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
@@ -31,6 +31,7 @@ from attachsync.patience import Patience
 from attachsync.reader import Config
 from attachsync.services import SERVICES
 from attachsync.showing import Showing
+from attachsync.sources.service import no_errand
 from attachsync.store import Store, storage_errors
 from attachsync.turn import Turn
 from attachsync.views import Views
@@ -117,17 +118,15 @@ async def equipped(
     *,
     outboxes: bool = True,
     patience: Patience = _PATIENCE,
+    couriers: Couriers | None = None,
 ) -> AsyncIterator[Plant]:
-    """Open all that a config names, around an index that is held already. Raises StorageError, MirrorHeldError."""
+    """Open all that a config names, around an index that is held already. Raises StorageError, MirrorHeldError.
+
+    `couriers`: those that were made for it, by whoever closes them.
+    """
     settings = config.mirror
     async with AsyncExitStack() as stack:
-        store = Store(
-            settings.directory,
-            file_mode=settings.file_mode,
-            store_mode=settings.store_mode,
-            min_free=settings.min_free,
-        )
-        stack.callback(store.close)
+        store = stack.enter_context(closing(_store(config)))
         await store.run(store.prepare)
         modes = {name: account.dir_mode for name, account in config.accounts.items() if account.dir_mode is not None}
         views = Views(store, settings.link, Modes(settings.file_mode, settings.dir_mode, modes), _fallbacks(index))
@@ -137,8 +136,7 @@ async def equipped(
         names = [track.name for track in config.tracks]
         salvage = await rebuilding.salvage(store, index, config.state_directory, names)
         showing = Showing(index, store, views, manifest, clock)
-        couriers = Couriers()
-        stack.callback(couriers.close)
+        couriers = couriers or stack.enter_context(closing(Couriers()))
         keeping = Keeping(
             index, store, views, clock, observer, manifest, showing, gate, settings.max_size, couriers, salvage
         )
@@ -167,6 +165,19 @@ async def equipped(
         if outboxes:
             rebuilding.journal_is_made_good(index)
         yield Plant(config, index, store, views, mirrors, outgoing, adopter, hooks, keeping)
+
+
+def _store(config: Config) -> Store:
+    settings = config.mirror
+    return Store(
+        settings.directory, file_mode=settings.file_mode, store_mode=settings.store_mode, min_free=settings.min_free
+    )
+
+
+def has_errands(config: Config, track: Track) -> bool:
+    """Whether attachments of a track may be had as errands."""
+    pull = SERVICES[config.accounts[track.account].service].pull
+    return pull is not None and pull.errand is not no_errand
 
 
 def _mirror(config: Config, account: Account, http: Http, keeping: Keeping) -> Mirror | None:

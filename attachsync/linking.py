@@ -78,10 +78,10 @@ class Linker:
         return shown
 
     def _show(self, entry: Placing, folders: set[str], fell_back: dict[str, str]) -> None:
-        """Show one entry; what is to be synced joins `folders`."""
+        """Show one entry; what is to be synced joins `folders`, also what was made for one that fails."""
         target = f"{self.objects.root}/{entry.path}"
         folder = target.rpartition("/")[0]
-        if entry.landing and folder not in folders:  # something new is often the first in its folder
+        if entry.landing and self._is_linked and folder not in folders:  # what is new is often the first in its folder
             folders.update(self._make_folders(folder, entry.path))
         for last_try in (False, False, True):
             try:
@@ -90,12 +90,17 @@ class Linker:
             except FileNotFoundError:
                 if last_try or not (entry.landing or self.objects.has(entry.digest)):
                     raise
-                folders.update(self._make_folders(folder, entry.path))  # or `hide` took it away, empty
+                folders.update(self._make_folders(folder, entry.path))  # the first one; or `hide` took it away, empty
         folders.add(folder)
+
+    @property
+    def _is_linked(self) -> bool:
+        """Whether nothing is written that there may be no room for."""
+        return self.link in ("hardlink", "symlink")
 
     def _place(self, target: str, digest: Digest, fell_back: dict[str, str]) -> None:
         source = self.objects.location(digest)
-        if self.link in ("hardlink", "symlink"):
+        if self._is_linked:
             try:
                 return _make_one(self.link, target, target, source, self.modes.file)
             except OSError as error:

@@ -26,12 +26,12 @@ class Refusals:
         self._memory = mmap.mmap(descriptor, _SIZE)
 
     def at(self, to: Direct) -> "RefusedAt":
-        """Those of requests there."""
+        """When requests to this origin, signed like this, were refused."""
         return RefusedAt(self._memory, _place(to))
 
 
 class RefusedAt:
-    """The moment of the last refusal there; where two places fall together, perhaps of the other's."""
+    """When requests of one kind were last refused; two kinds that have the same place in memory are taken for one."""
 
     def __init__(self, memory: mmap.mmap, place: int) -> None:
         self._memory = memory

@@ -25,7 +25,7 @@ class Shown:
     change: Change | None
     """What hears of it, if that is all that happens to entries. None: its row is written later."""
     said: tuple[str, float | None] | None = None
-    """As `Attachments.stored` has it."""
+    """As `Stored` has it."""
     is_only_name: bool = False
     """Whether it is known to have had no other name than that of `path`."""
     is_recorded: bool = False

@@ -8,6 +8,7 @@ a service manager sends to all of them.
 import contextlib
 import ctypes
 import gc
+import itertools
 import os
 import pickle
 import signal
@@ -15,8 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -31,7 +32,10 @@ _FEW = 4
 """and fewer than this not worth bothering it."""
 _REST = 10.0
 """Unused for so many seconds, it may end."""
+_GARBAGE = 50_000
+"""After so many new objects, circles are looked for in it: it makes none to speak of."""
 _CALL = "call"
+_NOT_FOR_IT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _DIES_WITH_PARENT = 1
 """PR_SET_PDEATHSIG (man 2 prctl)."""
 
@@ -43,12 +47,21 @@ class Worker:
         self._prepare = prepare
         self._descriptors = descriptors
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
         self._connection: Connection | None = None
         self.is_ready = False
         """Whether it has said so: for what it is asked, and for signals."""
         self.is_lost = False
         self._used_at = 0.0
+
+    def fork(self) -> None:
+        """Begin it now, as a copy of this process, which has loaded what takes a new one a tenth of a second.
+
+        Before there is an event loop here. Where there are other threads it is left for later: they cannot be copied.
+        """
+        if threading.active_count() == 1:
+            with self._lock:
+                self._start(_forked)
 
     def ready(self) -> None:
         """Have it begun, and wait until it is ready, or lost."""
@@ -116,20 +129,14 @@ class Worker:
         except (OSError, EOFError):
             self.is_lost = True
 
-    def _start(self) -> None:
+    def _start(self, begin: "Callable[[int, Sequence[int]], _Process] | None" = None) -> None:
         if self.is_lost:
             return
         from multiprocessing import Pipe
 
         with self._losing(), contextlib.ExitStack() as stack:
             ours, theirs = map(stack.enter_context, Pipe())
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *self._descriptors],
-                process_group=0,  # Ctrl-C is not for it, from its first moment
-            )
+            self._process = (begin or _spawned)(theirs.fileno(), self._descriptors)
             ours.send(self._prepare)
             theirs.close()
             stack.pop_all()
@@ -160,12 +167,78 @@ def _given(answer: tuple[bool, Any]) -> Any:
     raise said
 
 
-def _serve(descriptor: int) -> None:
+class _Process(Protocol):
+    """One that was begun here."""
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def wait(self) -> int: ...
+
+
+def _spawned(descriptor: int, others: Sequence[int]) -> _Process:
+    """A new process, which serves on a descriptor, and inherits it and others."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__, str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[descriptor, *others],
+        process_group=0,  # Ctrl-C is not for it, from its first moment
+    )
+
+
+def _forked(descriptor: int, others: Sequence[int]) -> _Process:
+    """The same, as a copy of this one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)  # there, until it ignores them
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _live(descriptor, others, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return _Copy(pid)
+
+
+def _live(descriptor: int, others: Sequence[int], mask: Iterable[int]) -> NoReturn:
+    """What a copy does in place of what it is a copy of, of which it keeps nothing open."""
+    try:
+        os.setpgid(0, 0)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(nothing, 1)
+        kept = sorted({2, descriptor, *others})
+        for last, following in itertools.pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
+            os.closerange(last + 1, following)
+        gc.set_threshold(_GARBAGE)
+        _serve(descriptor, mask)
+    finally:
+        os._exit(0)
+
+
+class _Copy:
+    """A process that was forked, with what is asked of one that `subprocess` began."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def send_signal(self, number: int, /) -> None:
+        os.kill(self._pid, number)
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        return os.waitpid(self._pid, 0)[1]
+
+
+def _serve(descriptor: int, mask: Iterable[int] = ()) -> None:
     """Prepare, then do what comes until nobody is there any more."""
     from multiprocessing.connection import Connection
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in _NOT_FOR_IT:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
         prepare = connection.recv()
@@ -191,6 +264,6 @@ def _serve(descriptor: int) -> None:
 
 if __name__ == "__main__":
     os.umask(0o077)
-    gc.set_threshold(50_000)  # it makes no circles to speak of
+    gc.set_threshold(_GARBAGE)
     _serve(int(sys.argv[1]))
     os._exit(0)  # who waits for the end of it need not wait for an interpreter to take itself apart

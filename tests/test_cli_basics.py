@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -202,6 +203,32 @@ def test_commands_that_only_look_end_with_143_too(scene: Stage) -> None:
     with scene.process("follow", "--json") as running:
         assert json.loads(running.stdout.readline())
         assert stop(running) == 143
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize("reader", ["head -1", "cat > /dev/full"])
+def test_a_pass_does_not_need_anybody_to_read_of_it(scene: Stage, reader: str, form: list[str]) -> None:
+    """All is mirrored, and it says so by its exit code."""
+    given = [sys.executable, "-m", "attachsync", "--config", str(scene.config), "sync", *form]
+    line = f"{shlex.join(given)} | {reader}" if reader.startswith("head") else f"{shlex.join(given)} > /dev/full"
+    command = ["bash", "-c", f"set -o pipefail; {line}"]
+    done = subprocess.run(command, env=environment(scene.home), capture_output=True, text=True, timeout=60, check=False)
+    said = "" if reader.startswith("head") else "attachsync: standard output: No space left on device"
+    assert (done.returncode, done.stderr.startswith(said), done.stderr.count("\n")) == (0, True, 1 if said else 0)
+    assert scene.run("sync").code == 0
+    assert {row["state"] for row in scene.run("ls", "--json").documents} == {"stored"}
+
+
+@pytest.mark.parametrize("command", ["ls", "status", "sync"])
+def test_results_that_cannot_be_written_are_no_results(scene: Stage, command: str) -> None:
+    """There is nothing that `sync` tells of as it goes: all is there."""
+    assert scene.run("sync").code == 0
+    with Path("/dev/full").open("w") as full:
+        given = [sys.executable, "-m", "attachsync", "--config", str(scene.config), command]
+        done = subprocess.run(
+            given, env=environment(scene.home), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "attachsync: cannot write: No space left on device\n")
 
 
 @pytest.mark.parametrize("command", ["ls", "verify"])

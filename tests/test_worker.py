@@ -3,6 +3,8 @@
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -115,3 +117,79 @@ def test_it_is_started_again_after_a_rest(worker: Worker) -> None:
     pid = started(worker)
     worker.close()
     assert started(worker) != pid
+
+
+# --- as a copy of a process that has loaded everything ----------------------------------------------------------------
+
+
+def copied(script: str, path: Path) -> list[str]:
+    """What a process of its own prints, which has one thread. All that it leaves behind must have ended, too."""
+    text = f"import os, signal, sys, threading\nfrom tests.test_worker import *\npath = {str(path)!r}\n{script}"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""  # which a copy has, too: it is read to its end
+    return done.stdout.split()
+
+
+def test_a_copy_is_ready_at_once_and_has_nothing_of_what_it_is_a_copy_of(tmp_path: Path) -> None:
+    path = tmp_path / "held"
+    path.touch()
+    found = copied(
+        """
+held, worker = open(path), Worker()
+worker.fork()
+(pid,) = set(worker.do(pids, range(MANY)))
+opened = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+print(pid != os.getpid(), path in opened, opened.count("/dev/null") >= 2, os.getpgid(pid) == pid)
+worker.close()
+print(os.path.exists(f"/proc/{pid}"), worker.do(pids, [1]) == [os.getpid()])
+""",
+        path,
+    )
+    assert found == ["True", "False", "True", "True", "False", "True"]
+
+
+def test_a_copy_is_not_ended_by_signals_for_all_of_a_group(tmp_path: Path) -> None:
+    found = copied(
+        """
+worker = Worker()
+worker.fork()
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    worker.interrupt(number)  # before it is ready, nothing is sent
+worker.ready()
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    worker.interrupt(number)
+print(set(worker.do(pids, range(MANY))) != {os.getpid()})
+worker.close()
+""",
+        tmp_path,
+    )
+    assert found == ["True"]
+
+
+@pytest.mark.parametrize("moment", ["at once", "when it is ready"])
+def test_a_copy_ends_with_what_it_is_a_copy_of(tmp_path: Path, moment: str) -> None:
+    """However that ends."""
+    script = f"""
+worker = Worker()
+worker.fork()
+if {moment!r} != "at once":
+    worker.ready()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert copied(script, tmp_path) == []
+
+
+def test_where_there_are_threads_nothing_is_copied(tmp_path: Path) -> None:
+    """It is begun anew then, when it is needed."""
+    found = copied(
+        """
+over, worker = threading.Event(), Worker()
+threading.Thread(target=over.wait).start()
+worker.fork()
+print(worker.do(pids, [1] * 9) == [os.getpid()] * 9)
+over.set()
+worker.close()
+""",
+        tmp_path,
+    )
+    assert found == ["True"]

@@ -3,6 +3,7 @@
 A command's module is imported when the command is used: `--version` and `--help` import none of them.
 """
 
+import errno
 import gc
 import importlib
 import io
@@ -54,6 +55,10 @@ def imported(name: str) -> click.Command:
     return command
 
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What befalls whoever writes. Where no file is named, it is standard output as a rule."""
+
+
 class Commands(click.Group):
     """The commands. A reader that goes away (`ls | head -1`) is no error, and nothing to speak of."""
 
@@ -70,9 +75,16 @@ class Commands(click.Group):
             result: object = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            nobody_reads()
             return 0
         return result
+
+
+def nobody_reads() -> None:
+    """What is left to write on standard output goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 @click.group(
@@ -136,6 +148,10 @@ def _told(error: BaseException) -> int:
         for fault in faults:
             click.echo(printable(fault), err=True)
         return CONFIG if isinstance(error, ConfigError) else HELD if isinstance(error, MirrorHeldError) else 1
+    if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
+        nobody_reads()
+        click.echo(f"attachsync: cannot write: {error.strerror}", err=True)
+        return 1
     if isinstance(error, OSError) and error.filename is not None:
         click.echo(printable(f"attachsync: {error.filename}: {error.strerror}"), err=True)
         return 1

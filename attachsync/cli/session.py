@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import click
 
 from attachsync import config as configs
 from attachsync import ownership
+from attachsync.cli import nobody_reads
 from attachsync.index import Index
 from attachsync.reader import Config
 from attachsync.units import counted, printable
@@ -19,6 +21,7 @@ from attachsync.units import counted, printable
 __all__ = [
     "config_of",
     "counted",
+    "json_line",
     "json_option",
     "opened",
     "peeked",
@@ -27,6 +30,7 @@ __all__ = [
     "print_table",
     "printable",
     "run",
+    "say",
 ]
 
 T = TypeVar("T")
@@ -97,9 +101,25 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         signal.signal(signal.SIGTERM, before)  # the loop leaves the system's own way of ending behind
 
 
-def print_json(value: object) -> None:
+def say(text: str) -> None:
+    """One line of what goes on, at once. Where it cannot be written, nothing more is said, and what goes on does so."""
+    try:
+        sys.stdout.write(f"{text}\n")  # click.echo would look at the terminal each time
+        sys.stdout.flush()
+    except OSError as error:
+        nobody_reads()
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"attachsync: standard output: {error.strerror}; nothing more is said there", err=True)
+
+
+def json_line(value: object) -> str:
     """One JSON document, on one line."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def print_json(value: object) -> None:
+    """One JSON document, on one line, printed."""
+    click.echo(json_line(value))
 
 
 def print_table(

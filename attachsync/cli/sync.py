@@ -1,5 +1,6 @@
 """`sync`: one pass, then exit."""
 
+import contextlib
 import dataclasses
 import sys
 
@@ -10,7 +11,8 @@ from attachsync.cli.session import config_of, json_option, peeked, print_json, p
 from attachsync.cli.summary import report
 from attachsync.cli.watching import JsonLines, Lines, Tally
 from attachsync.clock import Clock
-from attachsync.daemon import Summary, equipped, holding, one_pass
+from attachsync.courier import Couriers
+from attachsync.daemon import Summary, equipped, has_errands, holding, one_pass
 from attachsync.model import Track
 from attachsync.observer import Observer
 from attachsync.plan import Planned, planned
@@ -37,8 +39,11 @@ def sync(context: click.Context, tracks: tuple[str, ...], dry_run: bool, as_json
     if dry_run:
         context.exit(run(_dry_run(config, chosen, outboxes=not tracks, as_json=as_json)))
     observer = JsonLines() if as_json else _view() or Lines()
-    with observer:
-        summary = run(synced(config, [track.name for track in chosen] if tracks else None, observer))
+    with contextlib.closing(Couriers()) as couriers:
+        if any(has_errands(config, track) for track in chosen):
+            couriers.fork()  # before anything that has threads
+        with observer:
+            summary = run(synced(config, [track.name for track in chosen] if tracks else None, observer, couriers))
     report(summary, observer, as_json=as_json)
     context.exit(1 if summary.incomplete else 0)
 
@@ -51,12 +56,14 @@ def _view() -> Tally | None:
     return LiveView.here()
 
 
-async def synced(config: Config, names: list[str] | None, observer: Observer) -> Summary:
-    """Hold the mirror, and make one pass."""
+async def synced(
+    config: Config, names: list[str] | None, observer: Observer, couriers: Couriers | None = None
+) -> Summary:
+    """Hold the mirror, and make one pass; `couriers` as `equipped` has it."""
     clock = Clock()
     async with (
         holding(config, "sync", clock) as index,
-        equipped(config, index, clock, observer, outboxes=names is None) as plant,
+        equipped(config, index, clock, observer, outboxes=names is None, couriers=couriers) as plant,
     ):
         return await one_pass(plant, names)
 

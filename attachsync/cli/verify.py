@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from attachsync import lock, log
 from attachsync.cli.session import config_of, counted, json_option, peeked, print_json, printable, run
@@ -163,8 +161,13 @@ def _print(finding: Finding, *, as_json: bool) -> None:
 
 def _bar(stack: ExitStack, index: Index, share: float) -> Callable[[int], None]:
     """A progress bar on a terminal; told of bytes read."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
     console = Console(stderr=True)
-    if not (sys.stderr.isatty() and console.is_terminal):
+    if not console.is_terminal:
         return lambda _: None
     columns = (TextColumn("verifying"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     bar = stack.enter_context(Progress(*columns, console=console, transient=True))

@@ -1,7 +1,6 @@
 """Telling of a pass as it goes: plain lines where there is no terminal, JSON lines on request."""
 
 import dataclasses
-import sys
 import time
 from collections import defaultdict
 from types import TracebackType
@@ -9,7 +8,7 @@ from typing import Self
 
 import click
 
-from attachsync.cli.session import print_json, printable
+from attachsync.cli.session import json_line, printable, say
 from attachsync.model import State
 from attachsync.observer import Filed, Observer, Outcome
 from attachsync.units import human_size
@@ -62,13 +61,12 @@ class Lines(Tally):
     def settled(self, outcome: Outcome) -> None:
         """`STATE  SIZE  PATH`, or the reason why there is none."""
         super().settled(outcome)
-        sys.stdout.write(line(outcome) + "\n")  # click.echo would look at the terminal each time
-        sys.stdout.flush()
+        say(line(outcome))
 
     def filed(self, filed: Filed) -> None:
         """`sent` or `failed`, and where the file is now."""
         super().filed(filed)
-        click.echo(filed_line(filed))
+        say(filed_line(filed))
 
     def account_down(self, account: str, error: str) -> None:
         """Errors go to standard error."""
@@ -100,28 +98,27 @@ class JsonLines(Tally):
     def settled(self, outcome: Outcome) -> None:
         """The outcome, with `event` = `attachment`."""
         super().settled(outcome)
-        print_json(
-            {
-                "event": "attachment",
-                "account": outcome.account,
-                "track": outcome.track,
-                "key": outcome.key,
-                "path": outcome.path,
-                "sha256": outcome.digest,
-                "size": outcome.size,
-                "media_type": outcome.media_type,
-                "state": outcome.state.value,
-                "reason": outcome.reason or None,
-                "changed": outcome.changed,
-                "fetched": outcome.fetched,
-            }
-        )
+        told = {
+            "event": "attachment",
+            "account": outcome.account,
+            "track": outcome.track,
+            "key": outcome.key,
+            "path": outcome.path,
+            "sha256": outcome.digest,
+            "size": outcome.size,
+            "media_type": outcome.media_type,
+            "state": outcome.state.value,
+            "reason": outcome.reason or None,
+            "changed": outcome.changed,
+            "fetched": outcome.fetched,
+        }
+        say(json_line(told))
 
     def filed(self, filed: Filed) -> None:
         """The outcome, with `event` = `sent` or `failed`."""
         super().filed(filed)
         told = {name: value for name, value in dataclasses.asdict(filed).items() if name != "size"}
-        print_json({**told, "reason": filed.reason or None})
+        say(json_line({**told, "reason": filed.reason or None}))
 
     def account_down(self, account: str, error: str) -> None:
         """Errors go to standard error."""

@@ -221,10 +221,10 @@ class Attachments:
         self._db.run("UPDATE attachment SET check_at = ? WHERE id = ?", check_at, entry.id)
 
     def stored(self, many: Sequence[Stored], now: float) -> list[bool]:
-        """The bytes of these are durable and shown. False, and nothing written, where the version changed meanwhile.
+        """The bytes of these, each another row's, are durable and shown.
 
-        Kept with the record and the time to ask for it again that the entry has, or that are `said`. A row that was
-        marked for removal meanwhile stays marked: what it shows now is to leave too.
+        False, and nothing written, where the version changed meanwhile. A row that was marked for removal meanwhile
+        stays marked: what it shows now is to leave too.
         """
         sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
                  media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
@@ -232,8 +232,9 @@ class Attachments:
                  record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
         rows = [one.row(now) for one in many]
         with self._db.transaction():
-            all_of_them = self._db.many(sql, rows) == len(rows)  # else it is done again, to see which: once is as twice
-            written = [True] * len(rows) if all_of_them else [self._db.run(sql, *row) > 0 for row in rows]
+            is_whole = self._db.many(sql, rows) == len(rows)
+            # To see which, it is done again, one by one: a second time changes nothing.
+            written = [True] * len(rows) if is_whole else [self._db.run(sql, *row) > 0 for row in rows]
             past = [one.past(now) for one, is_written in zip(many, written, strict=True) if is_written and one.is_newer]
             self._db.many("INSERT INTO past VALUES (?, ?, ?, ?, ?)", past)
         return written

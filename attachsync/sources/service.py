@@ -15,6 +15,10 @@ Faults = Iterable[tuple[str, str]]
 """(key, what would be right), for each fault. What is wrong by itself is said already; its value is `keys.FAULTY`."""
 
 
+def no_errand(_options: object, _attachment: Attachment, _path: str) -> None:
+    """It takes more than an errand."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pull:
     """How a service is mirrored from. `keys` is the dataclass that declares the keys of its tracks."""
@@ -29,7 +33,7 @@ class Pull:
     rules: Callable[[object], Mapping[str, object]]
     """The keys that decide what of it may be shown: when they change, all of it is looked at again."""
     source: "Callable[[Http], Source]"
-    errand: "Callable[[object, Attachment, str], Errand | None]" = lambda _options, _attachment, _path: None
+    errand: "Callable[[object, Attachment, str], Errand | None]" = no_errand
     """What it takes to have an attachment of a track (its keys) at a path; None where it takes more than an errand."""
     watched: Callable[[object], tuple[Path, ...]] = lambda _options: ()
     """Files of a track (lists of sessions or keys) whose change calls for a look."""
