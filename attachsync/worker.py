@@ -8,7 +8,6 @@ a service manager sends to all of them.
 import contextlib
 import ctypes
 import gc
-import itertools
 import os
 import pickle
 import signal
@@ -207,9 +206,9 @@ def _live(descriptor: int, others: Sequence[int], mask: Iterable[int]) -> NoRetu
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
-        kept = sorted({2, descriptor, *others})
-        for last, following in itertools.pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
-            os.closerange(last + 1, following)
+        for number in {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2, descriptor, *others}:
+            with contextlib.suppress(OSError):  # that of the list itself is closed already
+                os.close(number)
         gc.set_threshold(_GARBAGE)
         _serve(descriptor, mask)
     finally:
