@@ -231,6 +231,17 @@ def test_results_that_cannot_be_written_are_no_results(scene: Stage, command: st
     assert (done.returncode, done.stderr) == (1, "attachsync: cannot write: No space left on device\n")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_trouble(scene: Stage, closed: str) -> None:
+    """Nor does the mirror get what is written to them."""
+    given = shlex.join([sys.executable, "-m", "attachsync", "--config", str(scene.config)])
+    for command in ("sync", "status", "ls", "verify"):
+        line = ["bash", "-c", f"{given} {command} {closed}"]
+        done = subprocess.run(line, env=environment(scene.home), capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert {row["state"] for row in scene.run("ls", "--json").documents} == {"stored"}
+
+
 @pytest.mark.parametrize("command", ["ls", "verify"])
 def test_a_reader_that_leaves_is_no_error(scene: Stage, command: str) -> None:
     """`ls | head -1` says nothing on standard error, whatever there was to list."""

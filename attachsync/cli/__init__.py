@@ -112,6 +112,7 @@ def cli(context: click.Context, config: Path | None) -> None:
 
 def main() -> None:
     """Run a command; exit as the contract says, never with a traceback for somebody's mistake."""
+    _have_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
@@ -120,6 +121,13 @@ def main() -> None:
     code = _guarded()
     gc.freeze()  # the interpreter would look through all of it on its way out, which takes longer than `status` does
     sys.exit(code)
+
+
+def _have_streams() -> None:
+    """Where one was closed (`>&-`), what is written goes nowhere, and no file of the mirror gets its number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:
