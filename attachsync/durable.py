@@ -3,7 +3,6 @@
 One sync of a whole file system costs about as much as that of a few files, and is for any number of them.
 """
 
-import contextlib
 import ctypes
 import functools
 import os
@@ -78,13 +77,12 @@ class Disk:
                 os.fsync(descriptor)
 
     def sync_folders(self, folders: Collection[str]) -> None:
-        """Make the entries of folders durable; one that is no more has none."""
+        """Make the entries of folders durable."""
         if self._syncs_whole and len(folders) > _FEW:
             self._sync_all()
         else:
             for folder in folders:
-                with contextlib.suppress(FileNotFoundError):
-                    fsync_folder(folder)
+                fsync_folder(folder)
 
     def _sync_all(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)

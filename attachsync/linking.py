@@ -73,6 +73,7 @@ class Linker:
                     self._show(entry, folders, shown.fell_back)
             except OSError as befell:
                 error = befell
+                folders = set(filter(os.path.isdir, folders))  # `hide` may have taken away what was made for it
             shown.errors.append(error)
         Disk(f"{self.objects.root}/files").sync_folders(folders)  # maybe another disk
         return shown

@@ -67,7 +67,7 @@ class Worker:
         with self._lock, self._losing():
             self._used_at = time.monotonic()
             if self._connection is None:
-                self._start()
+                self._start(_spawned)
             self._wait()
 
     def do(self, function: Callable[[Sequence[T]], R], items: Sequence[T]) -> R:
@@ -78,7 +78,7 @@ class Worker:
         with self._lock:
             is_started = self._connection is not None
             if not is_started and len(items) >= _MUCH:
-                self._start()
+                self._start(_spawned)
             answer = self._asked(function, items) if is_started and len(items) >= _FEW else None
         return function(items) if answer is None else _given(answer)
 
@@ -89,7 +89,7 @@ class Worker:
         """
         with self._lock:
             if self._connection is None:
-                self._start()
+                self._start(_spawned)
             answer = self._asked(function, item, hear)
         return None if answer is None else _given(answer)
 
@@ -128,14 +128,14 @@ class Worker:
         except (OSError, EOFError):
             self.is_lost = True
 
-    def _start(self, begin: "Callable[[int, Sequence[int]], _Process] | None" = None) -> None:
+    def _start(self, begin: "Callable[[int, Sequence[int]], _Process]") -> None:
         if self.is_lost:
             return
         from multiprocessing import Pipe
 
         with self._losing(), contextlib.ExitStack() as stack:
             ours, theirs = map(stack.enter_context, Pipe())
-            self._process = (begin or _spawned)(theirs.fileno(), self._descriptors)
+            self._process = begin(theirs.fileno(), self._descriptors)
             ours.send(self._prepare)
             theirs.close()
             stack.pop_all()

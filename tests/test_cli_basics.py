@@ -190,7 +190,15 @@ def test_a_pass_that_is_interrupted(scene: Stage, number: int, code: int) -> Non
         (document,) = scene.run("status", "--json").documents
         assert document["daemon"]["running"] is False
         assert document["daemon"]["holder"].startswith("`attachsync sync` (process ")
+        copies = [
+            Path(f"/proc/{pid}") for pid in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        ]
+        assert len(copies) == min(len(os.sched_getaffinity(0)), 2)  # couriers that need not load what it has loaded
+        assert {(copy / "cmdline").read_bytes() for copy in copies} == {
+            Path(f"/proc/{running.pid}/cmdline").read_bytes()
+        }
         assert stop(running, number) == code
+        assert not any(copy.exists() for copy in copies)
     assert "Traceback" not in (scene.home / "log").read_text()
     assert scene.tree("mirror", "sha256") == []
     scene.box.faults.clear()
