@@ -9,7 +9,6 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from attachsync.errands import LARGEST, Done, Errand, Order
 from attachsync.errors import RateLimitedError
 from attachsync.http import Http
 from attachsync.incoming import Bytes
@@ -20,6 +19,7 @@ from attachsync.line import Refusal
 from attachsync.manifest import Change
 from attachsync.model import Attachment, Track, check_at
 from attachsync.observer import Reading
+from attachsync.orders import LARGEST, Done, Errand, Order
 from attachsync.showing import Shown
 
 _LEAST = 64

@@ -7,9 +7,10 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-from attachsync.errands import STOP, Done, Order, prepare, run
+from attachsync.errands import prepare, run
 from attachsync.line import Refusal
 from attachsync.logger import structlog
+from attachsync.orders import STOP, Done, Order
 from attachsync.refusals import shared
 from attachsync.threads import ended, in_thread
 from attachsync.worker import Worker

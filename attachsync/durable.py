@@ -3,11 +3,19 @@
 One sync of a whole file system costs about as much as that of a few files, and is for any number of them.
 """
 
+import contextlib
 import ctypes
 import functools
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Syncing = Generator[Callable[[], None], None, T]
+"""Work on a disk. It yields each sync, which only waits, to be called by who runs it: in another thread, where there is
+something else to do meanwhile. If that raises, the work is to be closed."""
 
 _FEW = 4
 """So many files or folders are synced one by one."""
@@ -16,6 +24,18 @@ _WHOLE = frozenset({0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994})
 (man 2 statfs). Of FUSE and of what lies on a network it is not sure."""
 _WRITE_OUT = 2
 """SYNC_FILE_RANGE_WRITE (man 2 sync_file_range)."""
+
+
+def synced(work: Syncing[T]) -> T:
+    """Do all of it, here."""
+    with contextlib.closing(work):
+        while True:
+            try:
+                sync = next(work)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            sync()
 
 
 def fsync_folder(folder: str | Path) -> None:

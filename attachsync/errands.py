@@ -8,96 +8,36 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import math
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeGuard, TypeVar
 
 import uvloop
 
 from attachsync.answers import Reply, is_about_more
 from attachsync.canonical import compact
+from attachsync.durable import Syncing
 from attachsync.errors import MalformedError
 from attachsync.line import Direct, Line, Refusal
-from attachsync.linking import Linker, Placing
-from attachsync.model import JSON, Digest, Facts, Standing
+from attachsync.linking import Placing
+from attachsync.model import Standing
 from attachsync.objects import Landing
+from attachsync.orders import LARGEST, PATIENCE, STOP, Done, Had, Order
 from attachsync.refusals import Refusals
 
-LARGEST = 1024 * 1024
-"""Larger bodies (bytes) are no errands,"""
+T = TypeVar("T")
+
 _RECORD = 256 * 1024
-"""nor are such records."""
+"""Larger records (bytes) are left."""
+TOGETHER = 64
+"""So many records are read together."""
 _IN_MEMORY = 8 * 1024 * 1024
 """So many bytes wait to be stored together."""
-STOP = signal.SIGUSR1
-"""Sent to the process, it breaks off what was ordered before."""
-_PATIENCE = 3
 _LINES = 8
 """To so many origins, and with so many tokens, connections are kept."""
-
-
-class Errand(NamedTuple):
-    """One attachment that two GETs of the account's own origin should bring: its record, then its bytes.
-
-    Tuples are sent from process to process in a third of the time.
-    """
-
-    record: str
-    """Path and query of its record, below the account's base URL,"""
-    content: str
-    """and of its bytes."""
-    facts: Callable[[JSON], Facts]
-    """Reads the record; raises MalformedError. It is sent to the other process: a function of a module."""
-    digest: Digest
-    """What the listing states, and the record and the bytes have to agree with."""
-    path: str
-    """What is to show it, relative to the mirror."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Errands to one origin, `width` at a time. What is larger than `max_size` (bytes) is left.
-
-    After `span` seconds nothing more is begun; after `_PATIENCE` times as many, what has been begun is broken off.
-    """
-
-    to: Direct
-    errands: Sequence[Errand]
-    linker: Linker
-    width: int
-    max_size: int
-    span: float
-    made_at: float = field(default_factory=time.monotonic)
-    """By the clock that processes share: a STOP is for what was made before it."""
-
-
-class Had(NamedTuple):
-    """An attachment whose bytes are stored and shown, durably, and what its record said."""
-
-    size: int
-    media_type: str
-    record: str
-    """What is to be kept of the record, as JSON,"""
-    again: float | None
-    """and after how many seconds to ask for it again; None: never."""
-    is_fetched: bool
-    """Whether its bytes were not in the store already."""
-
-
-@dataclass(slots=True)
-class Done:
-    """What became of an order's errands."""
-
-    had: dict[int, Had] = field(default_factory=dict)
-    """Number of an errand that was done -> what came of it."""
-    is_broken: bool = False
-    """It was broken off: by a refusal of the service or the disk, a failed connection, STOP, or the end of the time."""
-    is_torn: bool = False
-    """Something may be stored or shown of what was left."""
-    fell_back: dict[str, str] = field(default_factory=dict)
-    """As `Shown` has it."""
 
 
 class _OverError(Exception):
@@ -119,19 +59,25 @@ class _Run:
         self._refused_at = place.refusals.at(order.to)
         self._ends_at = asyncio.get_running_loop().time() + order.span
         self._waiting = self._numbers()
+        self._said: list[tuple[int, bytes]] = []
+        self._due: deque[tuple[int, Had]] = deque()
         self._came: _Came = {}
         self._held = 0
+        self._storing: asyncio.Task[None] | None = None
 
     async def run(self) -> Done:
         """Ask for all of it until that is done, or over; store and show what came."""
-        try:
-            line = self._place.line(self._order.to)
-            async with self._place.limit(self._order), asyncio.TaskGroup() as group:
-                for _ in range(min(self._order.width, len(self._order.errands))):
-                    group.create_task(self._some(line))
-        except* (_OverError, OSError):  # of which TimeoutError is one
-            self.done.is_broken = True
-        self._store()
+        async with asyncio.TaskGroup() as self._stores:
+            try:
+                line = self._place.line(self._order.to)
+                async with self._place.limit(self._order), asyncio.TaskGroup() as group:
+                    for _ in range(min(self._order.width, len(self._order.errands))):
+                        group.create_task(self._some(line))
+            except* (_OverError, OSError):  # of which TimeoutError is one
+                self.done.is_broken = True
+            if self._storing is not None:
+                await asyncio.wait({self._storing})
+            self._store()
         return self.done
 
     def _numbers(self) -> Iterator[int]:
@@ -143,37 +89,56 @@ class _Run:
             yield number
 
     async def _some(self, line: Line) -> None:
-        for number in self._waiting:
-            with contextlib.suppress(MalformedError):
-                await self._do(number, line)
+        """Ask for one thing after the other: bytes, where it is known of what, or else the next record."""
+        while True:
+            if self._due:
+                await self._fetch(*self._due.popleft(), line)
+            elif (number := next(self._waiting, None)) is not None:
+                await self._ask(number, line)
+            elif self._said:
+                self._read()
+            else:
+                return
 
-    async def _do(self, number: int, line: Line) -> None:
+    async def _ask(self, number: int, line: Line) -> None:
+        said = await self._get(line, self._order.errands[number].record, _RECORD)
+        if said is not None:
+            self._said.append((number, said))
+            if len(self._said) >= TOGETHER:
+                self._read()
+
+    def _read(self) -> None:
+        """Read the records that have come, all together: between two requests it would take three times as long."""
+        said, self._said = self._said, []
+        for number, record in said:
+            with contextlib.suppress(MalformedError):
+                self._read_one(number, record)
+
+    def _read_one(self, number: int, said: bytes) -> None:
         errand, order = self._order.errands[number], self._order
-        said = await self._get(line, errand.record, _RECORD)
-        if said is None:
-            return
         facts = errand.facts(Reply(200, {}, said, errand.record).json())
         if facts.standing is not Standing.GOOD or facts.sha256 != errand.digest:
             return
         if facts.size is None or facts.size > order.max_size or facts.media_type is None:
             return
-        body = None
-        if not order.linker.objects.has(errand.digest, facts.size):
-            body = await self._get(line, errand.content, facts.size) if facts.size <= LARGEST else None
-            if body is None or len(body) != facts.size:
-                return
-        record = compact(facts.record)
-        self._came[number] = Had(facts.size, facts.media_type, record, facts.again, body is not None), body
-        self._held += len(body or b"")
-        if self._held >= _IN_MEMORY:
-            began = time.monotonic()
-            self._store()
-            self._allow(time.monotonic() - began)
+        is_here = order.linker.objects.has(errand.digest, facts.size)
+        had = Had(facts.size, facts.media_type, compact(facts.record), facts.again, not is_here)
+        if is_here:
+            self._came[number] = had, None
+        elif facts.size <= LARGEST:
+            self._due.append((number, had))
 
-    def _allow(self, span: float) -> None:
-        """Nobody could ask for so many seconds: they are added."""
-        self._ends_at += span
-        self._place.allow(span)
+    async def _fetch(self, number: int, had: Had, line: Line) -> None:
+        body = await self._get(line, self._order.errands[number].content, had.size)
+        if body is None or len(body) != had.size:
+            return
+        self._came[number] = had, body
+        self._held += had.size
+        while self._held >= _IN_MEMORY:
+            if self._storing is None or self._storing.done():
+                self._store()
+            else:
+                await asyncio.wait({self._storing})
 
     async def _get(self, line: Line, target: str, most: int) -> bytes | None:
         """The body of a plain answer; None where it is not plain. Raises _OverError, OSError."""
@@ -187,16 +152,23 @@ class _Run:
         return answer.body if answer.is_plain else None
 
     def _store(self) -> None:
+        """Begin to store what came."""
+        came, self._came, self._held = self._came, {}, 0
+        self._storing = self._stores.create_task(self._keep(came))
+
+    async def _keep(self, came: _Came) -> None:
         """Store and show what came and is what it should be, all together; what the disk refuses is left.
 
-        Nobody is asked meanwhile: a thread would take longer, as it would have to wait for the others at each step.
+        Meanwhile the time stands still. Only for the syncs is there a thread: for all of it, it would take longer, as
+        it would have to wait for us at each step.
         """
-        came, self._came, self._held = self._came, {}, 0
         for number, (_, body) in list(came.items()):
             if body is not None and hashlib.sha256(body).hexdigest() != self._order.errands[number].digest:
                 del came[number]
+        placings = [self._placing(number, body) for number, (_, body) in came.items()]
         try:
-            shown = self._order.linker.show([self._placing(number, body) for number, (_, body) in came.items()])
+            with self._standing_still(), contextlib.closing(self._order.linker.showing(placings)) as work:
+                shown = await _synced(work)
         except OSError:
             self.done.is_broken = self.done.is_torn = True
             return
@@ -204,6 +176,13 @@ class _Run:
         for (number, (had, _)), error in zip(came.items(), shown.errors, strict=True):
             if error is None:
                 self.done.had[number] = had
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        began, ends_at, self._ends_at = time.monotonic(), self._ends_at, math.inf
+        with self._place.standing_still():
+            yield
+        self._ends_at = ends_at + time.monotonic() - began
 
     def _placing(self, number: int, body: bytes | None) -> Placing:
         errand = self._order.errands[number]
@@ -231,7 +210,7 @@ class _Place:
         if self._is_over:
             raise TimeoutError
         try:
-            async with asyncio.timeout(order.span * _PATIENCE) as self._limit:
+            async with asyncio.timeout(order.span * PATIENCE) as self._limit:
                 yield
         finally:
             self._limit = None
@@ -240,11 +219,19 @@ class _Place:
     def _is_over(self) -> bool:
         return self._stopped_at > self._made_at
 
-    def allow(self, span: float) -> None:
-        """The limit is so many seconds later, unless it is over."""
-        limit = self._limit
-        if limit is not None and not limit.expired() and (ends_at := limit.when()) is not None:
-            limit.reschedule(ends_at + span)
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The limit is later by as long as this takes, unless it is over."""
+        began, limit = time.monotonic(), self._limit
+        ends_at = None if limit is None else limit.when()
+        if self._is_counting(limit):
+            limit.reschedule(None)
+        yield
+        if self._is_counting(limit) and ends_at is not None:
+            limit.reschedule(ends_at + time.monotonic() - began)
+
+    def _is_counting(self, limit: asyncio.Timeout | None) -> TypeGuard[asyncio.Timeout]:
+        return limit is not None and limit is self._limit and not limit.expired() and not self._is_over
 
     def _stop(self, _number: int, _frame: object) -> None:
         """STOP came. It may find an order under way, or be there before it; one that is made later is not meant."""
@@ -269,6 +256,17 @@ class _Place:
             if len(self._lines) > _LINES:
                 self._lines.pop(next(iter(self._lines))).close()
         return self._lines[to]
+
+
+async def _synced(work: Syncing[T]) -> T:
+    """Do all of it here, but for the syncs, which have a thread."""
+    while True:
+        try:
+            sync = next(work)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        await asyncio.to_thread(sync)
 
 
 @functools.cache

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import stamina
-
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, CursorError, StorageError
 from attachsync.feed import attributed
@@ -23,6 +21,7 @@ from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.logger import structlog
 from attachsync.model import JSON, Account, Outbox
+from attachsync.repeating import attempts
 from attachsync.tables import Hook
 
 log = structlog.get_logger()
@@ -117,9 +116,7 @@ class Hooks:
         """Whether a hook is done with an event: it was taken, or is given up."""
         event = {**attributed(change, self._outboxes), "mirror": str(self._mirror)}
         try:
-            async for attempt in stamina.retry_context(
-                on=AttachsyncError, attempts=tries, timeout=None, wait_initial=1.0, wait_max=300.0, wait_exp_base=3
-            ):
+            async for attempt in attempts(AttachsyncError, tries, wait_initial=1.0, wait_max=300.0, wait_exp_base=3):
                 with attempt:
                     await one.deliver(event)
         except AttachsyncError as error:

@@ -4,17 +4,16 @@ Signs in, keeps to the account's rate, waits when told to, repeats what is safe 
 than `origins` allows, bounds what it reads, and turns whatever happens into the errors of `errors`.
 """
 
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from attachsync import __version__, discretion, ranges
 from attachsync.answers import Reply, fault, skew
+from attachsync.client import Trust, aiohttp
 from attachsync.clock import Clock
 from attachsync.deadlines import Deadlines
 from attachsync.errors import (
@@ -80,13 +79,11 @@ class Http:
         self.skew: float | None = None
         """By how much our clock was ahead of the service's (seconds) when it answered last; None: it did not say."""
         self._date: str | None = None
-        context: ssl.SSLContext | bool = ssl.create_default_context(cafile=account.ca_file) if account.ca_file else True
+        self._trust = Trust(account.ca_file)
         self._unhurried = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect)
         """For what is watched here: timers of its own cost as much as sending a request does."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, ssl=context, resolver=GuardedResolver(self.boundary), keepalive_timeout=4
-            ),
+            connector=aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(self.boundary), keepalive_timeout=4),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=patience.quiet),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_ALWAYS,
@@ -304,6 +301,8 @@ class Http:
             extra["headers"] = {**extra["headers"], **signature}
         patience, carried = self._patience, extra.get("data")
         span = patience.whole
+        if target.scheme == "https" or self.account.proxy:
+            extra["ssl"] = await self._trust.context()
         if isinstance(carried, aiohttp.payload.Payload):  # an upload; it watches itself that it moves
             span += (carried.size or 0) / patience.floor
         elif method == "GET":

@@ -12,8 +12,9 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from attachsync.durable import Disk, make_folders
+from attachsync.durable import Disk, Syncing, make_folders, synced
 from attachsync.model import Digest
 from attachsync.objects import Landing, Objects
 
@@ -62,8 +63,12 @@ class Linker:
 
     def show(self, entries: Sequence[Placing]) -> Shown:
         """Show bytes, replacing what their paths showed; durable when it returns. Raises what befell all of them."""
+        return synced(self.showing(entries))
+
+    def showing(self, entries: Sequence[Placing]) -> Syncing[Shown]:
+        """The same, for who does something else while the disk syncs."""
         landings = [entry.landing for entry in entries if entry.landing is not None]
-        landed = iter(self.objects.land(landings) if landings else ())
+        landed = iter((yield from self.objects.landing(landings)) if landings else ())
         folders: set[str] = set()
         shown = Shown([], {})
         for entry in entries:
@@ -75,7 +80,7 @@ class Linker:
                 error = befell
                 folders = set(filter(os.path.isdir, folders))  # `hide` may have taken away what was made for it
             shown.errors.append(error)
-        Disk(f"{self.objects.root}/files").sync_folders(folders)  # maybe another disk
+        yield partial(Disk(f"{self.objects.root}/files").sync_folders, folders)  # maybe another disk
         return shown
 
     def _show(self, entry: Placing, folders: set[str], fell_back: dict[str, str]) -> None:

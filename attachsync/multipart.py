@@ -8,9 +8,7 @@ import os
 import secrets
 from typing import BinaryIO
 
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
-
+from attachsync.client import AbstractStreamWriter, Payload
 from attachsync.threads import in_thread
 
 _BLOCK = 256 * 1024

@@ -8,8 +8,9 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from attachsync.durable import Disk, make_folders
+from attachsync.durable import Disk, Syncing, make_folders, synced
 from attachsync.folders import write_all
 from attachsync.model import Digest, is_digest
 
@@ -65,6 +66,10 @@ class Objects:
         os.fchmod(descriptor, self.mode)
 
     def land(self, bodies: Sequence[Landing]) -> list[OSError | None]:
+        """Name bodies, durably."""
+        return synced(self.landing(bodies))
+
+    def landing(self, bodies: Sequence[Landing]) -> Syncing[list[OSError | None]]:
         """Name bodies: have each in a file, make those durable, rename them, and make that durable.
 
         For each what went wrong with it alone, if anything; raises what befell all of them. A file whose bytes are
@@ -78,9 +83,9 @@ class Objects:
                     errors.append(None)
                 except OSError as error:
                     errors.append(error)
-            disk.sync_files([file.descriptor for file in files if file.descriptor >= 0])
+            yield partial(disk.sync_files, [file.descriptor for file in files if file.descriptor >= 0])
             folders = {folder for file in files for folder in self._name(file)}
-            disk.sync_folders(folders)
+            yield partial(disk.sync_folders, folders)
         finally:
             for file in files:
                 file.discard()

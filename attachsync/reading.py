@@ -3,10 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import aiohttp
-
 from attachsync import ranges
 from attachsync.answers import Reply
+from attachsync.client import aiohttp
 from attachsync.deadlines import Deadlines
 from attachsync.errors import MalformedError, UnavailableError
 from attachsync.model import Body

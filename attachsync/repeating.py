@@ -1,12 +1,14 @@
 """Trying again at once what looks like passing trouble of one request."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-import stamina
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attachsync.errors import UnavailableError
 from attachsync.pace import LONGEST_WAIT
+
+if TYPE_CHECKING:
+    import stamina
 
 T = TypeVar("T")
 
@@ -37,9 +39,8 @@ async def repeated(once: Callable[[], Awaitable[T]], pause: float, on: Again = a
         if not on(error):
             raise
         first: Exception | None = error
-    async for attempt in stamina.retry_context(
-        on=on, attempts=_ATTEMPTS, timeout=None, wait_initial=pause, wait_max=50 * pause, wait_jitter=1.5 * pause
-    ):
+    spans = {"wait_initial": pause, "wait_max": 50 * pause, "wait_jitter": 1.5 * pause}
+    async for attempt in attempts(on, _ATTEMPTS, **spans):
         with attempt:
             if first is not None:  # the first of the attempts was made above
                 failed, first = first, None
@@ -48,4 +49,15 @@ async def repeated(once: Callable[[], Awaitable[T]], pause: float, on: Again = a
     raise AssertionError("the last attempt returns or raises")
 
 
-stamina.instrumentation.set_on_retry_hooks([])  # its own lines would repeat whole errors, once for each worker
+def attempts(on: Again | type[Exception], number: int, **spans: float) -> "AsyncIterator[stamina.Attempt]":
+    """So many at most, with pauses between them: their `spans` (seconds) are stamina's."""
+    return aiter(_stamina().retry_context(on=on, attempts=number, timeout=None, **spans))
+
+
+@functools.cache
+def _stamina() -> Any:
+    """It is loaded when something is first tried again: most processes never do."""
+    import stamina
+
+    stamina.instrumentation.set_on_retry_hooks([])  # its own lines would repeat whole errors, once for each worker
+    return stamina

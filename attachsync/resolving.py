@@ -2,9 +2,7 @@
 
 import socket
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-
+from attachsync.client import AbstractResolver, ResolveResult, aiohttp
 from attachsync.errors import RefusedError
 from attachsync.origins import Boundary, is_public
 

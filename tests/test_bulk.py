@@ -18,11 +18,13 @@ from attachsync.cli.watching import Tally
 from attachsync.clock import Clock
 from attachsync.courier import Courier
 from attachsync.daemon import equipped, holding, one_pass
-from attachsync.errands import LARGEST, STOP, Done, Order
+from attachsync.durable import Syncing
+from attachsync.errands import TOGETHER
 from attachsync.http import Http
 from attachsync.line import Refusal
 from attachsync.linking import Linker, Modes, Placing, Shown
 from attachsync.model import JSON, Attachment
+from attachsync.orders import LARGEST, STOP, Done, Order
 from attachsync.refusals import shared
 from attachsync.sandbox import Fault
 from attachsync.sources.datatrails import SERVICE
@@ -132,7 +134,7 @@ def blob_of(attribute: object) -> str:
 async def test_where_the_way_is_long_all_is_asked_for_once(ledger: Ledgers) -> None:
     """When the time of an order is over, nothing more of it is begun, and what was begun is not wasted."""
     fill(ledger, 200)
-    ledger.box.faults.add(Fault(path=BYTES, kind="drip", size=3, every=0.01))
+    ledger.box.faults.add(Fault(path=BYTES, kind="drip", size=3, every=0.03))
     summary, _ = await ledger.sync()
     assert not summary.incomplete
     assert 0 < sent_for(ledger) < 200
@@ -266,19 +268,22 @@ async def test_what_was_ordered_before_a_stop_is_not_begun(ledger: Ledgers) -> N
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Slow(Linker):
-    """Stores and shows when `pipe` is closed by who writes to it."""
+    """Has a disk that syncs when `pipe` is closed by who writes to it."""
 
     pipe: str = ""
 
-    def show(self, entries: Sequence[Placing]) -> Shown:
+    def showing(self, entries: Sequence[Placing]) -> Syncing[Shown]:
+        yield self._sync
+        return (yield from Linker(self.objects, self.link, self.modes).showing(entries))
+
+    def _sync(self) -> None:
         Path(self.pipe).read_bytes()
-        return Linker(self.objects, self.link, self.modes).show(entries)
 
 
 async def test_a_refusal_is_heard_of_before_what_came_is_stored(ledger: Ledgers, tmp_path: Path) -> None:
     """And nobody else asks there for what was ordered before."""
     fill(ledger)
-    ledger.box.faults.add(Fault(path=INFO, kind="status", status=401, skip=50))
+    ledger.box.faults.add(Fault(path=INFO, kind="status", status=401, skip=TOGETHER + 9))
     order, pipe, heard = await order_of(ledger, 3600.0), tmp_path / "pipe", asyncio.Queue[Refusal]()
     os.mkfifo(pipe)
     slow = Slow(order.linker.objects, order.linker.link, order.linker.modes, str(pipe))

@@ -46,6 +46,7 @@ LAYERS = [
         "objects",
         "linking",
         "errands",
+        "orders",
         "courier",
         "incoming",
         "partials",
@@ -147,14 +148,15 @@ def test_the_sandbox_knows_nothing_of_the_rest(name: str) -> None:
 
 
 def test_each_outside_thing_has_one_place() -> None:
-    """SQL in index/, aiohttp's client in http.py, aiohttp at all only there, in its helpers and in what serves."""
+    """SQL in index/, aiohttp's client in http.py, aiohttp at all only by way of client.py, and in what serves."""
     users: dict[str, set[str]] = {"sqlite3": set(), "aiohttp": set()}
     for name in MODULES:
         for full in imports(name):
             if (top := full.partition(".")[0]) in users:
                 users[top].add(part(name))
     assert users["sqlite3"] == {"index"}
-    assert users["aiohttp"] <= {"http", "reading", "multipart", "resolving", "sandbox", "metrics"}
+    assert users["aiohttp"] == {"client", "sandbox", "metrics"}
+    assert {name for name in MODULES if "client" in ours(name)} == {"http", "reading", "multipart", "resolving"}
     sessions = {name for name, path in MODULES.items() if "ClientSession" in path.read_text()}
     assert sessions == {"http"}
 

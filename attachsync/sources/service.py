@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attachsync.model import Account, Attachment, Sender, Source
 
 if TYPE_CHECKING:
-    from attachsync.errands import Errand
     from attachsync.http import Credentials, Http  # slow to import, and reading a config makes no request
+    from attachsync.orders import Errand
 
 Faults = Iterable[tuple[str, str]]
 """(key, what would be right), for each fault. What is wrong by itself is said already; its value is `keys.FAULTY`."""

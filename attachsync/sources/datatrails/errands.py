@@ -3,8 +3,8 @@
 import functools
 from collections.abc import Callable
 
-from attachsync.errands import Errand
 from attachsync.model import JSON, Attachment, Digest, Facts
+from attachsync.orders import Errand
 from attachsync.sources.datatrails import records
 from attachsync.sources.datatrails.rungs import download_query, rungs, subject
 from attachsync.sources.datatrails.source import Target

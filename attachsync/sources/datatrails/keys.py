@@ -10,8 +10,8 @@ from attachsync.model import Account, Attachment, Sender, Source
 from attachsync.sources.service import Faults, Pull, Push, Service
 
 if TYPE_CHECKING:
-    from attachsync.errands import Errand
     from attachsync.http import Credentials, Http
+    from attachsync.orders import Errand
     from attachsync.sources.datatrails.source import Target
 
 EVERY = "*"
