@@ -110,14 +110,16 @@ def given(value: object) -> bool:
     return value is FAULTY or bool(value)
 
 
-def unknown(values: Iterable[str], allowed: Iterable[str], elsewhere: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    """(key, message) for each key that is not allowed; `elsewhere` names keys that belong to other services."""
+def unknown(
+    values: Iterable[str], allowed: Iterable[str], elsewhere: Callable[[], Mapping[str, str]]
+) -> Iterable[tuple[str, str]]:
+    """(key, message) for each key that is not allowed; `elsewhere` tells of keys that belong to other services."""
     allowed = list(allowed)
     for name in values:
         if name in allowed:
             continue
-        if name in elsewhere:
-            yield name, f"is a key of {elsewhere[name]}"
+        if owner := elsewhere().get(name):
+            yield name, f"is a key of {owner}"
         else:
             yield name, f"is not a known key{nearest(name, allowed)}"
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from attachsync import keys, tables
@@ -58,8 +59,8 @@ class Reader:
     def config(self) -> Config | None:
         """The config; None where there were faults, which are then in the list."""
         for number, (file, document) in enumerate(self._documents):
-            elsewhere = dict.fromkeys(_TOP, f"{self._main.name}, not of what is beside it") if number else {}
-            for key, text in keys.unknown(document or {}, _BESIDE if number else _TOP, elsewhere):
+            allowed, elsewhere = (_BESIDE, self._of_main) if number else (_TOP, dict[str, str])
+            for key, text in keys.unknown(document or {}, allowed, elsewhere):
                 self._faults.append(f"{file}: {key}: {text}")
         mirror = self._section("mirror", tables.Mirror)
         daemon = self._section("daemon", tables.Daemon)
@@ -86,6 +87,9 @@ class Reader:
             return Section(file, where, values, self._place, self._faults)
         self._faults.append(f"{file}: {where}: must be a table: {form}")
         return None
+
+    def _of_main(self) -> Mapping[str, str]:
+        return dict.fromkeys(_TOP, f"{self._main.name}, not of what is beside it")
 
     def _section(self, name: str, table: type[keys.T]) -> keys.T | None:
         if self._top is None:
@@ -133,7 +137,7 @@ class Reader:
         if service is None:
             table.examine(tables.Account, (one.keys for one in SERVICES.values()), "service")
             return None
-        others = keys_of_others(service, lambda other: other.keys)
+        others = partial(keys_of_others, service, lambda other: other.keys)
         common, options = table.pair(tables.Account, service.keys, others, service.faults)
         account = Account(
             name=name,
@@ -226,7 +230,7 @@ def _track(table: Section, owner: _Owner) -> Track | None:
     if pull is None:
         table.fault("account", f"nothing of {owner.service.name} can be tracked by this version")
         return None
-    others = keys_of_others(owner.service, lambda other: other.pull.keys if other.pull else None)
+    others = partial(keys_of_others, owner.service, lambda other: other.pull.keys if other.pull else None)
     before = len(table.faults)
     common, options = table.pair(tables.Track, pull.keys, others, lambda options: pull.faults(options, owner.account))
     if len(table.faults) > before:
@@ -240,7 +244,7 @@ def _outbox(table: Section, owner: _Owner) -> Outbox | None:
     if push is None:
         table.fault("account", f"nothing can be sent to {owner.service.name} by this version")
         return None
-    others = keys_of_others(owner.service, lambda other: other.push.keys if other.push else None)
+    others = partial(keys_of_others, owner.service, lambda other: other.push.keys if other.push else None)
     common, options = table.pair(tables.Outbox, push.keys, others, lambda options: push.faults(options, owner.account))
     if common.propagate_deletes and not push.deletes:
         table.fault("propagate_deletes", f"must be false: what was sent to {owner.service.name} cannot be deleted")

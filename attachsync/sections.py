@@ -26,13 +26,13 @@ class Section:
 
     def read(self, table: type[keys.T]) -> keys.T:
         """All keys are this table's own. What is wrong has the value FAULTY."""
-        return self.pair(table, None, {}, lambda _: ())[0]
+        return self.pair(table, None, dict, lambda _: ())[0]
 
     def pair(
         self,
         common: type[keys.T],
         own: type[Any] | None,
-        elsewhere: Mapping[str, str],
+        elsewhere: Callable[[], Mapping[str, str]],
         check: Callable[[object], Faults],
     ) -> tuple[keys.T, object]:
         """The keys that all services share, and the service's own. What is wrong has the value FAULTY."""
@@ -49,7 +49,7 @@ class Section:
         """What is wrong whichever service this is of, where that is not known; of the key `said` all is said."""
         tables = [common, *own]
         rest = {key: value for key, value in self.values.items() if key != said}
-        for key, text in keys.unknown(rest, (name for table in tables for name in keys.names(table)), {}):
+        for key, text in keys.unknown(rest, (name for table in tables for name in keys.names(table)), dict):
             self.fault(key, text)
         keys.check(tables, rest, self.place, self.fault)
 

@@ -1,9 +1,30 @@
-"""The table of services. Adding one is one module and one line here."""
+"""The table of services. Adding one is one module of `sources`, and its name here."""
 
-from attachsync.sources import auco, datatrails, rkvst, sunshine, trinsic
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from attachsync.sources.service import Service
 
-SERVICES: dict[str, Service] = {
-    service.name: service
-    for service in (datatrails.SERVICE, rkvst.SERVICE, sunshine.SERVICE, auco.SERVICE, trinsic.SERVICE)
-}
+_NAMES = ("datatrails", "rkvst", "sunshine", "auco", "trinsic")
+
+
+class _Services(Mapping[str, Service]):
+    """Each is loaded when it is first looked at: most configs name one or two."""
+
+    def __getitem__(self, name: str) -> Service:
+        if name not in _NAMES:
+            raise KeyError(name)
+        service: Service = import_module(f"attachsync.sources.{name}").SERVICE
+        return service
+
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+SERVICES: Mapping[str, Service] = _Services()
