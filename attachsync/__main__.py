@@ -1,14 +1,25 @@
 """`python -m attachsync`, and the installed command: what it makes is its user's alone unless given another mode."""
 
+import contextlib
 import os
+import sys
 
 from attachsync import cli
 
 
 def main() -> None:
-    """Run a command, under a tight umask: there is no moment in which others could read what is being made."""
+    """Run a command, under a tight umask: there is no moment in which others could read what is being made.
+
+    At its end all is closed and written: the interpreter need not take itself apart, which takes as long as `status`.
+    """
     os.umask(0o077)
-    cli.main()
+    try:
+        cli.main()
+    except SystemExit as end:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ class Couriers:
     def close(self) -> None:
         """End them all. Blocks."""
         for courier in self._all:
+            courier.worker.end()
+        for courier in self._all:
             courier.worker.close()
         os.close(self._refusals)
         self._threads.shutdown()

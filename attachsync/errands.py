@@ -34,7 +34,7 @@ _RECORD = 256 * 1024
 """Larger records (bytes) are left."""
 TOGETHER = 64
 """So many records are read together."""
-_IN_MEMORY = 8 * 1024 * 1024
+IN_MEMORY = 8 * 1024 * 1024
 """So many bytes wait to be stored together."""
 _LINES = 8
 """To so many origins, and with so many tokens, connections are kept."""
@@ -134,7 +134,7 @@ class _Run:
             return
         self._came[number] = had, body
         self._held += had.size
-        while self._held >= _IN_MEMORY:
+        while self._held >= IN_MEMORY:
             if self._storing is None or self._storing.done():
                 self._store()
             else:

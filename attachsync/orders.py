@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from attachsync.line import Direct
     from attachsync.linking import Linker
 
-LARGEST = 1024 * 1024
+LARGEST = 2 * 1024 * 1024
 """Larger bodies (bytes) are no errands."""
 STOP = signal.SIGUSR1
 """Sent to the process, it breaks off what was ordered before."""

@@ -146,6 +146,12 @@ class Worker:
         """Whether there is a process that has not been used for a while. Does not block."""
         return self._process is not None and time.monotonic() - self._used_at > _REST
 
+    def end(self) -> None:
+        """Have the process end, for which `close` waits."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+
     def close(self) -> None:
         """End the process."""
         with self._lock:

@@ -19,12 +19,12 @@ from attachsync.clock import Clock
 from attachsync.courier import Courier
 from attachsync.daemon import equipped, holding, one_pass
 from attachsync.durable import Syncing
-from attachsync.errands import TOGETHER
+from attachsync.errands import IN_MEMORY, TOGETHER
 from attachsync.http import Http
 from attachsync.line import Refusal
 from attachsync.linking import Linker, Modes, Placing, Shown
 from attachsync.model import JSON, Attachment
-from attachsync.orders import LARGEST, STOP, Done, Order
+from attachsync.orders import LARGEST, PATIENCE, STOP, Done, Order
 from attachsync.refusals import shared
 from attachsync.sandbox import Fault
 from attachsync.sources.datatrails import SERVICE
@@ -304,6 +304,32 @@ async def test_a_refusal_is_heard_of_before_what_came_is_stored(ledger: Ledgers,
     assert found is not None
     assert found.is_broken
     assert 0 < len(found.had) < MANY
+
+
+async def test_while_the_disk_syncs_others_are_asked_for(ledger: Ledgers, tmp_path: Path) -> None:
+    """As many as are held in memory; and the time that it takes is none of the service's."""
+    trail, together, span = ledger.box.datatrails, -(-IN_MEMORY // LARGEST), 1.0
+    asset = trail.add_asset({})
+    for number in range(3 * together):
+        trail.add_event(asset, {"report": attached(ledger, b"%8d" % number * (LARGEST // 8), f"{number}.txt")})
+    order, pipe = await order_of(ledger, span), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    slow = Slow(order.linker.objects, order.linker.link, order.linker.modes, str(pipe))
+    with ThreadPoolExecutor() as threads, sharing() as refusals:
+        courier = Courier(threads, refusals)
+        await courier.ready()
+        order = dataclasses.replace(order, linker=slow, width=1, made_at=time.monotonic())
+        going = asyncio.create_task(courier.sent(order, print))
+        await ledger.box.requests.until(2 * together, path=BYTES)
+        assert not ledger.stored()
+        assert (await asyncio.wait({going}, timeout=PATIENCE * span + 0.1)) == (set(), {going})
+        for _ in range(3):
+            await asyncio.to_thread(pipe.write_bytes, b"")
+        found = await going
+        courier.worker.close()
+    assert found is not None
+    assert len(found.had) == 3 * together
+    assert not found.is_broken
 
 
 @contextlib.contextmanager

@@ -60,7 +60,12 @@ MUTANTS = (
         "            yield Page((), {_EVENTS: watermark(cursor, latest, now, None if after else pages)})\n" + _NEWS,
         "tests/test_mirror.py::test_a_listing_that_broke_off_is_taken_up_where_it_did",
     ),
-    Mutant("rename before fsync", "objects.py", "            disk.sync_files([", "            list(["),
+    Mutant(
+        "rename before fsync",
+        "objects.py",
+        "            yield partial(disk.sync_files, [",
+        "            yield partial(list, [",
+    ),
     Mutant("rename of a large one before fsync", "incoming.py", "            os.fsync(self.descriptor)\n", ""),
     Mutant(
         "receipt after move",
@@ -72,8 +77,13 @@ MUTANTS = (
         self._filing.put(upload.filed_as, document, file)
 """,
     ),
-    Mutant("folder of bytes not synced", "objects.py", "            disk.sync_folders(folders)\n", ""),
-    Mutant("folder of names not synced", "linking.py", ".sync_folders(folders)  # maybe another disk\n", "\n"),
+    Mutant("folder of bytes not synced", "objects.py", "            yield partial(disk.sync_folders, folders)\n", ""),
+    Mutant(
+        "folder of names not synced",
+        "linking.py",
+        ".sync_folders, folders)  # maybe another disk\n",
+        ".sync_folders, ())\n",
+    ),
     Mutant("new folders not synced", "durable.py", "    return [os.path.dirname(folder)]\n", "    return []\n"),
     Mutant(
         "marker's folder not synced",

@@ -1,10 +1,13 @@
 """TLS: certificates are verified, always; `ca_file` names another CA for one account, and nothing turns it off."""
 
+import asyncio
 import contextlib
 import dataclasses
 import datetime
+import os
 import re
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,6 +81,22 @@ async def test_ca_file_is_what_makes_a_ca_of_ones_own_trusted(ours: trustme.CA, 
         assert await asked(base, ca_file) == {"hello": "you"}
         with pytest.raises(AccountError, match=r"not trusted: .*local issuer certificate; .*name that in ca_file$"):
             await asked(base, None)
+
+
+async def test_who_has_no_ca_file_trusts_whom_the_system_trusts(ours: trustme.CA, ca_file: Path) -> None:
+    """It is asked when somebody is to be trusted, and not before: here `SSL_CERT_FILE` says it, to another process."""
+    async with served(ours.issue_cert("localhost")) as base:
+        code = "import asyncio, attachsync.http; from tests import test_tls as this; print(asyncio.run(this.asked"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            f"{code}({base!r}, None)))",
+            cwd=PACKAGE.parent,
+            env={**os.environ, "SSL_CERT_FILE": str(ca_file)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+    assert said == b"{'hello': 'you'}\n"
 
 
 async def test_another_ca_is_refused(ca_file: Path) -> None:

@@ -61,6 +61,10 @@ def started(worker: Worker) -> int:
     return pid
 
 
+def test_it_does_not_take_the_processor_from_who_is_at_work(worker: Worker) -> None:
+    assert os.sched_getscheduler(started(worker)) == os.SCHED_BATCH
+
+
 def test_bytes_and_names_are_the_same_wherever_it_is_done(worker: Worker, objects: Objects) -> None:
     """Here the first time, by the other process the second; both again, which changes nothing."""
     linker = Linker(objects, "hardlink", Modes())

@@ -118,9 +118,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
     signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(*_GARBAGE)
-    code = _guarded()
-    gc.freeze()  # the interpreter would look through all of it on its way out, which takes longer than `status` does
-    sys.exit(code)
+    sys.exit(_guarded())
 
 
 def _have_streams() -> None:
