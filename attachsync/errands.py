@@ -77,7 +77,8 @@ class _Run:
                 self.done.is_broken = True
             if self._storing is not None:
                 await asyncio.wait({self._storing})
-            self._store()
+            if self._came:
+                self._store()
         return self.done
 
     def _numbers(self) -> Iterator[int]:

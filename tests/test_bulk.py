@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -268,7 +268,7 @@ async def test_what_was_ordered_before_a_stop_is_not_begun(ledger: Ledgers) -> N
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Slow(Linker):
-    """Has a disk that syncs when `pipe` is closed by who writes to it."""
+    """Has a disk that does not sync as long as somebody could write to `pipe`."""
 
     pipe: str = ""
 
@@ -280,23 +280,34 @@ class Slow(Linker):
         Path(self.pipe).read_bytes()
 
 
+@contextlib.contextmanager
+def stuck(order: Order, pipe: Path) -> Iterator[tuple[Order, Callable[[], None]]]:
+    """An order whose disk does not sync, and what makes it."""
+    os.mkfifo(pipe)
+    (nothing := pipe.with_name("nothing")).touch()
+    with contextlib.ExitStack() as held:
+        held.callback(os.close, os.open(pipe, os.O_RDWR))
+        held.callback(os.rename, nothing, pipe)  # who comes later finds no pipe
+        linker = order.linker
+        slow = Slow(linker.objects, linker.link, linker.modes, str(pipe))
+        yield dataclasses.replace(order, linker=slow, width=1, made_at=time.monotonic()), held.close
+
+
 async def test_a_refusal_is_heard_of_before_what_came_is_stored(ledger: Ledgers, tmp_path: Path) -> None:
     """And nobody else asks there for what was ordered before."""
     fill(ledger)
     ledger.box.faults.add(Fault(path=INFO, kind="status", status=401, skip=TOGETHER + 9))
-    order, pipe, heard = await order_of(ledger, 3600.0), tmp_path / "pipe", asyncio.Queue[Refusal]()
-    os.mkfifo(pipe)
-    slow = Slow(order.linker.objects, order.linker.link, order.linker.modes, str(pipe))
-    with ThreadPoolExecutor() as threads, sharing() as refusals:
+    order, heard = await order_of(ledger, 3600.0), asyncio.Queue[Refusal]()
+    with ThreadPoolExecutor() as threads, sharing() as refusals, stuck(order, tmp_path / "pipe") as (slow, release):
         one, other = Courier(threads, refusals), Courier(threads, refusals)
         await asyncio.gather(one.ready(), other.ready())
-        going = asyncio.create_task(one.sent(dataclasses.replace(order, linker=slow, width=1), heard.put_nowait))
+        going = asyncio.create_task(one.sent(slow, heard.put_nowait))
         status, _ = await heard.get()
         ledger.box.requests.clear()
         assert await other.sent(order, print) == Done(is_broken=True)
         assert len(ledger.box.requests) == 0
         assert not going.done()
-        await asyncio.to_thread(pipe.write_bytes, b"")
+        release()
         found = await going
         for courier in (one, other):
             courier.worker.close()
@@ -312,20 +323,17 @@ async def test_while_the_disk_syncs_others_are_asked_for(ledger: Ledgers, tmp_pa
     asset = trail.add_asset({})
     for number in range(3 * together):
         trail.add_event(asset, {"report": attached(ledger, b"%8d" % number * (LARGEST // 8), f"{number}.txt")})
-    order, pipe = await order_of(ledger, span), tmp_path / "pipe"
-    os.mkfifo(pipe)
-    slow = Slow(order.linker.objects, order.linker.link, order.linker.modes, str(pipe))
+    order = await order_of(ledger, span)
     with ThreadPoolExecutor() as threads, sharing() as refusals:
         courier = Courier(threads, refusals)
         await courier.ready()
-        order = dataclasses.replace(order, linker=slow, width=1, made_at=time.monotonic())
-        going = asyncio.create_task(courier.sent(order, print))
-        await ledger.box.requests.until(2 * together, path=BYTES)
-        assert not ledger.stored()
-        assert (await asyncio.wait({going}, timeout=PATIENCE * span + 0.1)) == (set(), {going})
-        for _ in range(3):
-            await asyncio.to_thread(pipe.write_bytes, b"")
-        found = await going
+        with stuck(order, tmp_path / "pipe") as (slow, release):
+            going = asyncio.create_task(courier.sent(slow, print))
+            await ledger.box.requests.until(2 * together, path=BYTES)
+            assert not ledger.stored()
+            assert (await asyncio.wait({going}, timeout=PATIENCE * span + 0.1)) == (set(), {going})
+            release()
+            found = await going
         courier.worker.close()
     assert found is not None
     assert len(found.had) == 3 * together
