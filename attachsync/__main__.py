@@ -13,13 +13,11 @@ def main() -> None:
     At its end all is closed and written: the interpreter need not take itself apart, which takes as long as `status`.
     """
     os.umask(0o077)
-    try:
-        cli.main()
-    except SystemExit as end:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(end.code if isinstance(end.code, int) else 1)
+    code = cli.main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

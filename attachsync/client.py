@@ -1,7 +1,7 @@
 """aiohttp, loaded without the system's certificates: it would read them twice, before anybody has asked for anything.
 
-That takes half as long again as loading it. All of attachsync imports it from here, and says to each request by `Trust`
-whom to trust.
+That takes half as long again as loading it. Whoever sends something imports it from here, and says to each request by
+`Trust` whom to trust.
 """
 
 import contextlib
@@ -10,8 +10,6 @@ import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-
-from attachsync.threads import in_thread
 
 
 @contextlib.contextmanager
@@ -42,15 +40,17 @@ class Trust:
     def __init__(self, ca_file: Path | None) -> None:
         self._context = None if ca_file is None else _trusting(ca_file)
 
-    async def context(self) -> ssl.SSLContext:
+    @property
+    def context(self) -> ssl.SSLContext:
         """By which certificates are verified."""
         if self._context is None:
-            self._context = await in_thread(_of_the_system)
+            self._context = _of_the_system()
         return self._context
 
 
 @functools.cache
 def _of_the_system() -> ssl.SSLContext:
+    """The same for all accounts: it takes some time and room."""
     return _trusting(None)
 
 

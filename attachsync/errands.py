@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-import math
 import signal
 import time
 from collections import deque
@@ -27,13 +26,14 @@ from attachsync.model import Standing
 from attachsync.objects import Landing
 from attachsync.orders import LARGEST, PATIENCE, STOP, Done, Had, Order
 from attachsync.refusals import Refusals
+from attachsync.threads import in_thread
 
 T = TypeVar("T")
 
 _RECORD = 256 * 1024
 """Larger records (bytes) are left."""
-TOGETHER = 64
-"""So many records are read together."""
+_AT_FIRST, TOGETHER = 8, 64
+"""So many records are read together, the first time and at most."""
 IN_MEMORY = 8 * 1024 * 1024
 """So many bytes wait to be stored together."""
 _LINES = 8
@@ -57,9 +57,9 @@ class _Run:
         self._place = place
         self._refused = refused
         self._refused_at = place.refusals.at(order.to)
-        self._ends_at = asyncio.get_running_loop().time() + order.span
-        self._waiting = self._numbers()
+        self._waiting = deque(range(len(order.errands)))
         self._said: list[tuple[int, bytes]] = []
+        self._together = _AT_FIRST
         self._due: deque[tuple[int, Had]] = deque()
         self._came: _Came = {}
         self._held = 0
@@ -81,36 +81,33 @@ class _Run:
                 self._store()
         return self.done
 
-    def _numbers(self) -> Iterator[int]:
-        """Errands, one after the other, as long as there is time to begin one."""
-        for number in range(len(self._order.errands)):
-            if asyncio.get_running_loop().time() > self._ends_at:
-                self.done.is_broken = True
-                return
-            yield number
-
     async def _some(self, line: Line) -> None:
         """Ask for one thing after the other: bytes, where it is known of what, or else the next record."""
-        while True:
+        while self._due or self._waiting or self._said:
+            if self._place.is_late:
+                self.done.is_broken = True
+                return
             if self._due:
                 await self._fetch(*self._due.popleft(), line)
-            elif (number := next(self._waiting, None)) is not None:
-                await self._ask(number, line)
-            elif self._said:
-                self._read()
+            elif self._waiting:
+                await self._ask(self._waiting.popleft(), line)
             else:
-                return
+                self._read()
 
     async def _ask(self, number: int, line: Line) -> None:
         said = await self._get(line, self._order.errands[number].record, _RECORD)
         if said is not None:
             self._said.append((number, said))
-            if len(self._said) >= TOGETHER:
+            if len(self._said) >= self._together:
                 self._read()
 
     def _read(self) -> None:
-        """Read the records that have come, all together: between two requests it would take three times as long."""
+        """Read the records that have come, all together: between two requests it would take three times as long.
+
+        More of them each time: where bytes take long, few records are asked for in vain.
+        """
         said, self._said = self._said, []
+        self._together = min(2 * self._together, TOGETHER)
         for number, record in said:
             with contextlib.suppress(MalformedError):
                 self._read_one(number, record)
@@ -135,6 +132,8 @@ class _Run:
             return
         self._came[number] = had, body
         self._held += had.size
+        if self.done.is_torn:
+            raise _OverError
         while self._held >= IN_MEMORY:
             if self._storing is None or self._storing.done():
                 self._store()
@@ -168,7 +167,7 @@ class _Run:
                 del came[number]
         placings = [self._placing(number, body) for number, (_, body) in came.items()]
         try:
-            with self._standing_still(), contextlib.closing(self._order.linker.showing(placings)) as work:
+            with self._place.standing_still(), contextlib.closing(self._order.linker.showing(placings)) as work:
                 shown = await _synced(work)
         except OSError:
             self.done.is_broken = self.done.is_torn = True
@@ -177,13 +176,6 @@ class _Run:
         for (number, (had, _)), error in zip(came.items(), shown.errors, strict=True):
             if error is None:
                 self.done.had[number] = had
-
-    @contextlib.contextmanager
-    def _standing_still(self) -> Iterator[None]:
-        began, ends_at, self._ends_at = time.monotonic(), self._ends_at, math.inf
-        with self._place.standing_still():
-            yield
-        self._ends_at = ends_at + time.monotonic() - began
 
     def _placing(self, number: int, body: bytes | None) -> Placing:
         errand = self._order.errands[number]
@@ -198,7 +190,7 @@ class _Place:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._loop = self._runner.get_loop()
         self._limit: asyncio.Timeout | None = None
-        self._made_at = 0.0
+        self._made_at = self._span = 0.0
         self._stopped_at = 0.0
         self._lines: dict[Direct, Line] = {}
         self.refusals = Refusals()
@@ -207,7 +199,7 @@ class _Place:
     @contextlib.asynccontextmanager
     async def limit(self, order: Order) -> AsyncIterator[None]:
         """As long as an order may take at most, and not beyond STOP. Raises TimeoutError."""
-        self._made_at = order.made_at
+        self._made_at, self._span = order.made_at, order.span
         if self._is_over:
             raise TimeoutError
         try:
@@ -220,16 +212,24 @@ class _Place:
     def _is_over(self) -> bool:
         return self._stopped_at > self._made_at
 
+    @property
+    def is_late(self) -> bool:
+        """Whether nothing more is to be begun."""
+        ends_at = None if self._limit is None else self._limit.when()
+        return ends_at is not None and self._loop.time() > ends_at - (PATIENCE - 1) * self._span
+
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
-        """The limit is later by as long as this takes, unless it is over."""
+        """Time does not count, unless it is over."""
         began, limit = time.monotonic(), self._limit
         ends_at = None if limit is None else limit.when()
         if self._is_counting(limit):
             limit.reschedule(None)
-        yield
-        if self._is_counting(limit) and ends_at is not None:
-            limit.reschedule(ends_at + time.monotonic() - began)
+        try:
+            yield
+        finally:
+            if self._is_counting(limit) and ends_at is not None:
+                limit.reschedule(ends_at + time.monotonic() - began)
 
     def _is_counting(self, limit: asyncio.Timeout | None) -> TypeGuard[asyncio.Timeout]:
         return limit is not None and limit is self._limit and not limit.expired() and not self._is_over
@@ -267,7 +267,7 @@ async def _synced(work: Syncing[T]) -> T:
         except StopIteration as done:
             result: T = done.value
             return result
-        await asyncio.to_thread(sync)
+        await in_thread(sync)
 
 
 @functools.cache

@@ -302,7 +302,7 @@ class Http:
         patience, carried = self._patience, extra.get("data")
         span = patience.whole
         if target.scheme == "https" or self.account.proxy:
-            extra["ssl"] = await self._trust.context()
+            extra["ssl"] = self._trust.context
         if isinstance(carried, aiohttp.payload.Payload):  # an upload; it watches itself that it moves
             span += (carried.size or 0) / patience.floor
         elif method == "GET":

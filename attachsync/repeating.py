@@ -1,7 +1,7 @@
 """Trying again at once what looks like passing trouble of one request."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attachsync.errors import UnavailableError
@@ -39,8 +39,7 @@ async def repeated(once: Callable[[], Awaitable[T]], pause: float, on: Again = a
         if not on(error):
             raise
         first: Exception | None = error
-    spans = {"wait_initial": pause, "wait_max": 50 * pause, "wait_jitter": 1.5 * pause}
-    async for attempt in attempts(on, _ATTEMPTS, **spans):
+    async for attempt in attempts(on, _ATTEMPTS, wait_initial=pause, wait_max=50 * pause, wait_jitter=1.5 * pause):
         with attempt:
             if first is not None:  # the first of the attempts was made above
                 failed, first = first, None
@@ -49,9 +48,10 @@ async def repeated(once: Callable[[], Awaitable[T]], pause: float, on: Again = a
     raise AssertionError("the last attempt returns or raises")
 
 
-def attempts(on: Again | type[Exception], number: int, **spans: float) -> "AsyncIterator[stamina.Attempt]":
+def attempts(on: Again | type[Exception], number: int, **spans: float) -> "AsyncIterable[stamina.Attempt]":
     """So many at most, with pauses between them: their `spans` (seconds) are stamina's."""
-    return aiter(_stamina().retry_context(on=on, attempts=number, timeout=None, **spans))
+    found: AsyncIterable[stamina.Attempt] = _stamina().retry_context(on=on, attempts=number, timeout=None, **spans)
+    return found
 
 
 @functools.cache

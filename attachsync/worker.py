@@ -245,8 +245,9 @@ def _serve(descriptor: int, mask: Iterable[int] = ()) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
-    with contextlib.suppress(OSError):  # when something comes for it, whoever is at work may go on for a moment
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with contextlib.suppress(OSError):  # our units refuse it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # let who is at work go on when it has to wake
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
         prepare = connection.recv()
         if prepare is not None:

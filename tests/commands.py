@@ -63,13 +63,10 @@ def attachsync(*arguments: object, home: Path, **variables: str) -> Done:
             for name, value in said.items():
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["attachsync", *map(str, arguments)])
-            cli.main()
-    except SystemExit as ended:
-        code = ended.code
+            code = cli.main()
     finally:
         structlog.reset_defaults()
     assert "Traceback" not in err.getvalue(), err.getvalue()
-    assert isinstance(code, int)
     return Done(code, out.getvalue(), err.getvalue())
 
 

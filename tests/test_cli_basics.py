@@ -230,6 +230,21 @@ def test_a_pass_does_not_need_anybody_to_read_of_it(scene: Stage, way: str, said
     assert {row["state"] for row in scene.run("ls", "--json").documents} == {"stored"}
 
 
+@pytest.mark.parametrize("way", ["2> /dev/full", "2> >(:)"])
+def test_nor_to_hear_of_its_trouble(scene: Stage, way: str) -> None:
+    """The other accounts are mirrored; and a wrong config is one."""
+    (scene.config.parent / "secrets" / "ledger.secret").write_text("Authorization: Bearer wrong\n")
+    given = shlex.join([sys.executable, "-m", "attachsync", "--config", str(scene.config), "sync"])
+    for code, text in ((1, ""), (78, "[wrong]\n")):
+        scene.config.write_text(scene.config.read_text() + text)
+        command = ["bash", "-c", f"{given} {way}"]
+        done = subprocess.run(command, env=environment(scene.home), capture_output=True, timeout=60, check=False)
+        assert done.returncode == code
+    scene.edit("[wrong]\n", "")
+    states = {(row["account"], row["state"]) for row in scene.run("ls", "--json").documents}
+    assert states == {("archive", "stored"), ("public", "stored")}
+
+
 @pytest.mark.parametrize("command", ["ls", "sync"])
 def test_results_that_cannot_be_written_are_no_results(scene: Stage, command: str) -> None:
     """There is nothing that `sync` tells of as it goes: all is there."""

@@ -28,7 +28,7 @@ for _ in sys.stdin:
     if not process:
         os.dup2(os.open("/dev/null", os.O_RDWR), 0)
         os.dup2(0, 1)
-        cli.main()
+        os._exit(cli.main())
     print(process, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """

@@ -3,6 +3,7 @@
 A command's module is imported when the command is used: `--version` and `--help` import none of them.
 """
 
+import contextlib
 import errno
 import gc
 import importlib
@@ -11,8 +12,9 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -80,11 +82,33 @@ class Commands(click.Group):
         return result
 
 
-def nobody_reads() -> None:
-    """What is left to write on standard output goes nowhere."""
+def nobody_reads(stream: TextIO | None = None) -> None:
+    """What is left to write on a stream (standard output) goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, (stream or sys.stdout).fileno())
     os.close(nowhere)
+
+
+class _Errors(io.TextIOWrapper):
+    """Standard error: that it cannot be written breaks nothing off. Some is kept until it can."""
+
+    def write(self, text: str, /) -> int:
+        with self._trouble():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._trouble():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nobody_reads(self)
+        except OSError:
+            pass
 
 
 @click.group(
@@ -110,22 +134,26 @@ def cli(context: click.Context, config: Path | None) -> None:
         context.color = False  # no-color.org
 
 
-def main() -> None:
-    """Run a command; exit as the contract says, never with a traceback for somebody's mistake."""
+def main() -> int:
+    """Run a command: the exit code that the contract says, and never a traceback for somebody's mistake."""
     _have_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        encoding = sys.stderr.encoding
+        sys.stderr = _Errors(sys.stderr.detach(), encoding, errors="backslashreplace", line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
     signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(*_GARBAGE)
-    sys.exit(_guarded())
+    return _guarded()
 
 
 def _have_streams() -> None:
     """Where one was closed (`>&-`), what is written goes nowhere, and no file of the mirror gets its number."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(nothing, True)
+            setattr(sys, name, os.fdopen(nothing, "r" if name == "stdin" else "w"))
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:
