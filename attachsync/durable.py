@@ -9,11 +9,8 @@ import functools
 import os
 from collections.abc import Callable, Collection, Generator
 from pathlib import Path
-from typing import TypeVar
 
-T = TypeVar("T")
-
-Syncing = Generator[Callable[[], None], None, T]
+Syncing = Generator[Callable[[], None], None, None]
 """Work on a disk. It yields each sync, which only waits, to be called by who runs it: in another thread, where there is
 something else to do meanwhile. If that raises, the work is to be closed."""
 
@@ -26,15 +23,10 @@ _WRITE_OUT = 2
 """SYNC_FILE_RANGE_WRITE (man 2 sync_file_range)."""
 
 
-def synced(work: Syncing[T]) -> T:
+def synced(work: Syncing) -> None:
     """Do all of it, here."""
     with contextlib.closing(work):
-        while True:
-            try:
-                sync = next(work)
-            except StopIteration as done:
-                result: T = done.value
-                return result
+        for sync in work:
             sync()
 
 

@@ -12,23 +12,20 @@ import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TypeGuard, TypeVar
+from typing import TypeGuard
 
 import uvloop
 
 from attachsync.answers import Reply, is_about_more
 from attachsync.canonical import compact
-from attachsync.durable import Syncing
 from attachsync.errors import MalformedError
 from attachsync.line import Direct, Line, Refusal
-from attachsync.linking import Placing
+from attachsync.linking import Placing, Shown
 from attachsync.model import Standing
 from attachsync.objects import Landing
 from attachsync.orders import LARGEST, PATIENCE, STOP, Done, Had, Order
 from attachsync.refusals import Refusals
 from attachsync.threads import in_thread
-
-T = TypeVar("T")
 
 _RECORD = 256 * 1024
 """Larger records (bytes) are left."""
@@ -166,9 +163,11 @@ class _Run:
             if body is not None and hashlib.sha256(body).hexdigest() != self._order.errands[number].digest:
                 del came[number]
         placings = [self._placing(number, body) for number, (_, body) in came.items()]
+        shown = Shown([], {})
         try:
-            with self._place.standing_still(), contextlib.closing(self._order.linker.showing(placings)) as work:
-                shown = await _synced(work)
+            with self._place.standing_still(), contextlib.closing(self._order.linker.showing(placings, shown)) as work:
+                for sync in work:
+                    await in_thread(sync)
         except OSError:
             self.done.is_broken = self.done.is_torn = True
             return
@@ -257,17 +256,6 @@ class _Place:
             if len(self._lines) > _LINES:
                 self._lines.pop(next(iter(self._lines))).close()
         return self._lines[to]
-
-
-async def _synced(work: Syncing[T]) -> T:
-    """Do all of it here, but for the syncs, which have a thread."""
-    while True:
-        try:
-            sync = next(work)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        await in_thread(sync)
 
 
 @functools.cache

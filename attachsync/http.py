@@ -13,7 +13,7 @@ from yarl import URL
 
 from attachsync import __version__, discretion, ranges
 from attachsync.answers import Reply, fault, skew
-from attachsync.client import Trust, aiohttp
+from attachsync.client import aiohttp
 from attachsync.clock import Clock
 from attachsync.deadlines import Deadlines
 from attachsync.errors import (
@@ -34,6 +34,7 @@ from attachsync.reading import Answers, reason
 from attachsync.repeating import again_soon, repeated
 from attachsync.resolving import GuardedResolver
 from attachsync.retry import wait_asked
+from attachsync.trust import Trust
 
 _BLOCK = 1024 * 1024
 _MAX_REDIRECTS = 5

@@ -5,7 +5,6 @@ no proxies, no retries and no waits: whoever meets anything but a plain answer l
 """
 
 import asyncio
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
+
+from attachsync.trust import Trust
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -34,7 +35,7 @@ class Direct:
     host: str
     port: int
     is_secure: bool
-    ca_file: str | None
+    ca_file: Path | None
     prefix: str
     """The path, below which all is asked for."""
     headers: bytes = field(repr=False)
@@ -47,8 +48,7 @@ class Direct:
             return None
         lines = (f"{name}: {value}\r\n" for name, value in {"Host": base.host_port_subcomponent, **headers}.items())
         prefix, is_secure = base.raw_path.rstrip("/"), base.scheme == "https"
-        trusted = None if ca_file is None else str(ca_file)
-        return cls(base.raw_host, base.port, is_secure, trusted, prefix, "".join(lines).encode())
+        return cls(base.raw_host, base.port, is_secure, ca_file, prefix, "".join(lines).encode())
 
 
 class Answer(NamedTuple):
@@ -78,7 +78,7 @@ class Line:
 
     def __init__(self, to: Direct) -> None:
         self._to = to
-        self._context = ssl.create_default_context(cafile=to.ca_file) if to.is_secure else None
+        self._context = Trust(to.ca_file).context if to.is_secure else None
         self._idle: list[_Connection] = []
 
     async def get(self, target: str, most: int) -> Answer:

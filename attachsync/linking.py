@@ -63,14 +63,17 @@ class Linker:
 
     def show(self, entries: Sequence[Placing]) -> Shown:
         """Show bytes, replacing what their paths showed; durable when it returns. Raises what befell all of them."""
-        return synced(self.showing(entries))
-
-    def showing(self, entries: Sequence[Placing]) -> Syncing[Shown]:
-        """The same, for who does something else while the disk syncs."""
-        landings = [entry.landing for entry in entries if entry.landing is not None]
-        landed = iter((yield from self.objects.landing(landings)) if landings else ())
-        folders: set[str] = set()
         shown = Shown([], {})
+        synced(self.showing(entries, shown))
+        return shown
+
+    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing:
+        """The same, for who does something else while the disk syncs: what comes of it is added to `shown`."""
+        landings, errors = [entry.landing for entry in entries if entry.landing is not None], list[OSError | None]()
+        if landings:
+            yield from self.objects.landing(landings, errors)
+        landed = iter(errors)
+        folders: set[str] = set()
         for entry in entries:
             error = None if entry.landing is None else next(landed)
             try:
@@ -81,7 +84,6 @@ class Linker:
                 folders = set(filter(os.path.isdir, folders))  # `hide` may have taken away what was made for it
             shown.errors.append(error)
         yield partial(Disk(f"{self.objects.root}/files").sync_folders, folders)  # maybe another disk
-        return shown
 
     def _show(self, entry: Placing, folders: set[str], fell_back: dict[str, str]) -> None:
         """Show one entry; what is to be synced joins `folders`, also what was made for one that fails."""

@@ -66,16 +66,18 @@ class Objects:
         os.fchmod(descriptor, self.mode)
 
     def land(self, bodies: Sequence[Landing]) -> list[OSError | None]:
-        """Name bodies, durably."""
-        return synced(self.landing(bodies))
-
-    def landing(self, bodies: Sequence[Landing]) -> Syncing[list[OSError | None]]:
         """Name bodies: have each in a file, make those durable, rename them, and make that durable.
 
         For each what went wrong with it alone, if anything; raises what befell all of them. A file whose bytes are
         there already is left to whoever made it.
         """
-        disk, files, errors = Disk(self.folder), list[_File](), list[OSError | None]()
+        errors = list[OSError | None]()
+        synced(self.landing(bodies, errors))
+        return errors
+
+    def landing(self, bodies: Sequence[Landing], errors: list[OSError | None]) -> Syncing:
+        """The same, for who does something else while the disk syncs: what went wrong is added to `errors`."""
+        disk, files = Disk(self.folder), list[_File]()
         try:
             for body in bodies:
                 try:
@@ -89,7 +91,6 @@ class Objects:
         finally:
             for file in files:
                 file.discard()
-        return errors
 
     def _file(self, body: Landing) -> "_File":
         if body.is_durable and body.path:

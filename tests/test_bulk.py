@@ -276,9 +276,9 @@ class Slow(Linker):
 
     pipe: str = ""
 
-    def showing(self, entries: Sequence[Placing]) -> Syncing[Shown]:
+    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing:
         yield self._sync
-        return (yield from Linker(self.objects, self.link, self.modes).showing(entries))
+        yield from Linker(self.objects, self.link, self.modes).showing(entries, shown)
 
     def _sync(self) -> None:
         Path(self.pipe).read_bytes()
@@ -348,9 +348,8 @@ async def test_while_the_disk_syncs_others_are_asked_for(ledger: Ledgers, tmp_pa
 class Broken(Linker):
     """Has a disk that does not sync at all."""
 
-    def showing(self, entries: Sequence[Placing]) -> Syncing[Shown]:
+    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing:
         yield self._sync
-        return Shown([None] * len(entries), {})
 
     def _sync(self) -> None:
         raise OSError(errno.EIO, "not this disk")

@@ -77,15 +77,15 @@ class Commands(click.Group):
             result: object = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            nobody_reads()
+            nobody_reads(sys.stdout)
             return 0
         return result
 
 
-def nobody_reads(stream: TextIO | None = None) -> None:
-    """What is left to write on a stream (standard output) goes nowhere."""
+def nobody_reads(stream: TextIO) -> None:
+    """What is left to write on a stream goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, (stream or sys.stdout).fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
@@ -183,7 +183,7 @@ def _told(error: BaseException) -> int:
             click.echo(printable(fault), err=True)
         return CONFIG if isinstance(error, ConfigError) else HELD if isinstance(error, MirrorHeldError) else 1
     if isinstance(error, OSError) and error.filename is None and error.errno in _NO_ROOM:
-        nobody_reads()
+        nobody_reads(sys.stdout)
         click.echo(f"attachsync: cannot write: {error.strerror}", err=True)
         return 1
     if isinstance(error, OSError) and error.filename is not None:

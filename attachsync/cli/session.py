@@ -107,7 +107,7 @@ def say(text: str) -> None:
         sys.stdout.write(f"{text}\n")  # click.echo would look at the terminal each time
         sys.stdout.flush()
     except OSError as error:
-        nobody_reads()
+        nobody_reads(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             click.echo(f"attachsync: standard output: {error.strerror}; nothing more is said there", err=True)
 
