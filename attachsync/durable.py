@@ -7,12 +7,19 @@ import contextlib
 import ctypes
 import functools
 import os
-from collections.abc import Callable, Collection, Generator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 Syncing = Generator[Callable[[], None], None, None]
 """Work on a disk. It yields each sync, which only waits, to be called by who runs it: in another thread, where there is
 something else to do meanwhile. If that raises, the work is to be closed."""
+
+Steps = Generator[int, None, T]
+"""Work on a disk. It yields each descriptor whose file or folder is to be synced before the work goes on."""
 
 _FEW = 4
 """So many files or folders are synced one by one."""
@@ -30,13 +37,62 @@ def synced(work: Syncing) -> None:
             sync()
 
 
+def alone(work: Steps[T]) -> T:
+    """Do all of it, here."""
+    with contextlib.closing(work):
+        try:
+            while True:
+                os.fsync(next(work))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def in_step(works: Sequence[Steps[object]]) -> list[Exception | None]:
+    """Do several works at once, here: what they want to be synced at the same time is. The error of each, if any."""
+    errors: list[Exception | None] = [None] * len(works)
+    going, trouble = dict(enumerate(works)), None
+    while going:
+        wanted = []
+        for number, work in list(going.items()):
+            try:
+                wanted.append(next(work) if trouble is None else work.throw(trouble))
+            except StopIteration:
+                del going[number]
+            except Exception as error:  # its own alone
+                errors[number] = error
+                del going[number]
+        trouble = _synced(wanted)
+    return errors
+
+
+def _synced(descriptors: Iterable[int]) -> OSError | None:
+    """Sync each file and folder, once; what goes wrong is everybody's."""
+    disks = defaultdict[int, dict[int, int]](dict)
+    try:
+        for descriptor in descriptors:
+            found = os.fstat(descriptor)
+            disks[found.st_dev][found.st_ino] = descriptor
+        for on_one in disks.values():
+            _sync([*on_one.values()])
+    except OSError as error:
+        return error
+    return None
+
+
+def _sync(descriptors: Sequence[int]) -> None:
+    """Make the content of files, and the entries of folders, durable, all of one disk."""
+    if len(descriptors) > 1 and _kind(descriptors[0]) in _WHOLE:
+        _sync_whole(descriptors[0])
+    else:
+        for descriptor in descriptors:
+            os.fsync(descriptor)
+
+
 def fsync_folder(folder: str | Path) -> None:
     """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with _opened(folder) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def make_folder(folder: Path, mode: int, root: Path) -> None:
@@ -78,7 +134,8 @@ class Disk:
 
     @functools.cached_property
     def _syncs_whole(self) -> bool:
-        return _kind(self._folder) in _WHOLE
+        with _opened(self._folder) as descriptor:
+            return _kind(descriptor) in _WHOLE
 
     def sync_files(self, descriptors: Collection[int]) -> None:
         """Make the content of open files durable."""
@@ -97,18 +154,29 @@ class Disk:
                 fsync_folder(folder)
 
     def _sync_all(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-                code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code), self._folder)
-        finally:
-            os.close(descriptor)
+        with _opened(self._folder) as descriptor:
+            _sync_whole(descriptor)
 
 
-def _kind(folder: str) -> int:
-    """The magic number of a folder's file system: the first word that statfs answers. 0 where it cannot be had."""
+@contextlib.contextmanager
+def _opened(folder: str | Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _kind(descriptor: int) -> int:
+    """The magic number of a file system: the first word that statfs answers. 0 where it cannot be had."""
     answer = ctypes.create_string_buffer(256)
-    if ctypes.CDLL(None).statfs(os.fsencode(folder), answer):
+    if ctypes.CDLL(None).fstatfs(descriptor, answer):
         return 0
     return ctypes.c_long.from_buffer(answer).value
+
+
+def _sync_whole(descriptor: int) -> None:
+    """Sync the file system that an open file or folder is on."""
+    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

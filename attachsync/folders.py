@@ -12,6 +12,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
+from attachsync.durable import Steps, alone
+
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1024 * 1024
 _RENAME_NOREPLACE = 1
@@ -131,26 +133,26 @@ def _is_copy(source: int, copy: int) -> bool:
     return all(left == right for left, right in itertools.zip_longest(blocks(source), blocks(copy)))
 
 
-def write_new(folder: int, base: bytes, fill: Fill, mode: int) -> None:
+def writing_new(folder: int, base: bytes, fill: Fill, mode: int) -> Steps[None]:
     """Make a file with what `fill` writes, durable before it has a name. FileExistsError if the name is taken."""
     try:
         unnamed = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode, dir_fd=folder)
         try:
-            _filled(unnamed, fill, mode)
+            yield _filled(unnamed, fill, mode)
             os.link(f"/proc/self/fd/{unnamed}", base, dst_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(unnamed)
     except OSError as error:
         if error.errno not in _NO_UNNAMED:
             raise
-        _write_hidden(folder, base, fill, mode)
+        yield from _writing_hidden(folder, base, fill, mode)
         rename_new(folder, _hidden(base), folder, base)
-    os.fsync(folder)
+    yield folder
 
 
 def replace(folder: int, base: bytes, content: bytes, mode: int) -> None:
     """Give a file other content, atomically and durably."""
-    _write_hidden(folder, base, lambda descriptor: write_all(descriptor, content), mode)
+    alone(_writing_hidden(folder, base, lambda descriptor: write_all(descriptor, content), mode))
     os.rename(_hidden(base), base, src_dir_fd=folder, dst_dir_fd=folder)
     os.fsync(folder)
 
@@ -160,21 +162,22 @@ def _hidden(base: bytes) -> bytes:
     return b".attachsync-" + hashlib.sha256(base).hexdigest()[:16].encode()
 
 
-def _write_hidden(folder: int, base: bytes, fill: Fill, mode: int) -> None:
+def _writing_hidden(folder: int, base: bytes, fill: Fill, mode: int) -> Steps[None]:
     name = _hidden(base)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=folder)
     try:
-        _filled(descriptor, fill, mode)
+        yield _filled(descriptor, fill, mode)
     finally:
         os.close(descriptor)
 
 
-def _filled(descriptor: int, fill: Fill, mode: int) -> None:
+def _filled(descriptor: int, fill: Fill, mode: int) -> int:
+    """The descriptor of a file that has been written, and has its mode, whatever the umask."""
     fill(descriptor)
-    os.fchmod(descriptor, mode)  # whatever the umask
-    os.fsync(descriptor)
+    os.fchmod(descriptor, mode)
+    return descriptor
 
 
 def write_all(descriptor: int, content: bytes) -> None:

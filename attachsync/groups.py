@@ -44,14 +44,16 @@ class Groups(Generic[T]):
     def __init__(
         self,
         do: Callable[[Sequence[T]], Sequence[Exception | None]],
-        pool: Executor,
+        pool: Executor | None,
         *,
         most: int,
+        moment: float = _MOMENT,
         after: Callable[[Sequence[T]], None] = lambda _done: None,
     ) -> None:
         self._do = do
         self._pool = pool
         self._most = most
+        self._moment = moment
         self._after = after
         self._waiting: deque[_Place[T]] = deque()
         self._under_way = False
@@ -83,7 +85,7 @@ class Groups(Generic[T]):
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-        self._not_before = loop.time() + _MOMENT if len(group) >= _MANY else 0.0
+        self._not_before = loop.time() + self._moment if len(group) >= _MANY else 0.0
         work = loop.run_in_executor(self._pool, self._do, [place.item for place in group])
         work.add_done_callback(partial(self._ended, group))
 

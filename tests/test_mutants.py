@@ -30,14 +30,10 @@ class Mutant:
 
 _NEWS = "            yield _page_of_events(track, [event for event in listing.events if"
 _SHOW = "        await self._groups.add(showing)\n"
-_PUT = """        self._filing.put(upload.filed_as, document, file)
-        if file is not None and not self._filing.move(upload.name, upload.filed_as, file):
+_PUT = """        yield from self._filing.putting(upload.filed_as, document, file)
+        if file is not None and not (yield from self._filing.moving(upload.name, upload.filed_as, file)):
             self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
 """
-_JOURNAL = """        with self._db.transaction(durable=durable):
-            self._db.run(f"UPDATE upload"""
-_BEGUN = """        with self._db.transaction(durable=True):
-            if again is not None:"""
 _FAULT = """        if fault and self.path:
             self._place.set_aside(self.path, self.digest)
             self._let_go()
@@ -69,12 +65,13 @@ MUTANTS = (
     Mutant("rename of a large one before fsync", "incoming.py", "            os.fsync(self.descriptor)\n", ""),
     Mutant(
         "receipt after move",
-        "outbox/journey.py",
+        "outbox/stowing.py",
         _PUT,
-        """        if file is not None:
-            os.makedirs(f"{self._outbox}/{os.path.dirname(upload.filed_as)}", exist_ok=True)
-            self._filing.move(upload.name, upload.filed_as, file)
-        self._filing.put(upload.filed_as, document, file)
+        """        import os
+        if file is not None:
+            os.makedirs(f"{self._config.directory}/{os.path.dirname(upload.filed_as)}", exist_ok=True)
+            yield from self._filing.moving(upload.name, upload.filed_as, file)
+        yield from self._filing.putting(upload.filed_as, document, file)
 """,
     ),
     Mutant("folder of bytes not synced", "objects.py", "            yield partial(disk.sync_folders, folders)\n", ""),
@@ -92,12 +89,29 @@ MUTANTS = (
         "        if known is None:",
         EVERY.format(0),
     ),
-    Mutant("receipt not synced", "folders.py", "    os.fsync(descriptor)\n\n\ndef write_all", "\n\ndef write_all"),
+    Mutant("receipt not synced", "folders.py", "            yield _filled(unnamed, ", "            _filled(unnamed, "),
     Mutant(
-        "sent file gone before it has come", "filing.py", "            os.fsync(target)  # first", "            # first"
+        "sent file gone before it has come", "filing.py", "            yield target  # first", "            # first"
     ),
-    Mutant("a step of the journal not durable", "index/uploads.py", _JOURNAL, _JOURNAL.replace("durable=durable", "")),
-    Mutant("begin of the journal not durable", "index/uploads.py", _BEGUN, _BEGUN.replace("durable=True", "")),
+    Mutant("a step of several not synced", "durable.py", "        trouble = _synced(wanted)\n", ""),
+    Mutant(
+        "no step of the journal durable",
+        "outbox/journal.py",
+        "durable=any(step.durable for step in steps)",
+        "durable=False",
+    ),
+    Mutant(
+        "begin of the journal not durable",
+        "outbox/requests.py",
+        "await self._journal.write(begin)\n        try:\n            answer",
+        "await self._journal.write(begin, durable=False)\n        try:\n            answer",
+    ),
+    Mutant(
+        "place of a receipt not durable",
+        "outbox/stowing.py",
+        "self._journal.write(partial(write, place))",
+        "self._journal.write(partial(write, place), durable=False)",
+    ),
     Mutant(
         "unknown outcome not told",
         "outbox/journey.py",

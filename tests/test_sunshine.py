@@ -19,9 +19,10 @@ from attachsync.retry import DAY
 from attachsync.sandbox import Fault
 from attachsync.sources.sunshine import SERVICE, rules
 from attachsync.sources.sunshine import sender as sender_module
-from attachsync.sources.sunshine.credentials import basic, signed_with, token
+from attachsync.sources.sunshine.credentials import basic
 from attachsync.sources.sunshine.keys import AccountKeys, OutboxKeys
 from attachsync.sources.sunshine.sender import Destination, SunshineSender
+from attachsync.sources.sunshine.tokens import signed_with, token
 from tests.outboxes import MESSAGES, REMOVE, UPLOAD, Leaping, rig
 
 KEY = "app_5963ceb97cde542d000dbdb1"

@@ -22,6 +22,7 @@ class Database:
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
         self._depth = 0
+        self._durable = False
 
     @classmethod
     def open(cls, folder: Path, *, check: bool = False) -> "Database":
@@ -126,10 +127,9 @@ class Database:
         if self._depth:
             yield
             return
-        if durable:
-            self._connection.execute("PRAGMA synchronous = FULL")
         self._depth += 1
         try:
+            self._be_durable(durable)
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -144,8 +144,12 @@ class Database:
             raise _of_the_disk(error, "written") or error from error
         finally:
             self._depth -= 1
-            if durable:
-                self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def _be_durable(self, durable: bool) -> None:
+        """Whether what is committed from now on is on the disk at once."""
+        if durable is not self._durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[None]:

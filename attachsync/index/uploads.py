@@ -1,9 +1,11 @@
 """The journal of what is sent: written durably before each step that cannot be taken back (architecture 5)."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from attachsync.index.database import Database
 from attachsync.model import Digest, Draft
@@ -43,6 +45,10 @@ class Uploads:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+
+    def together(self, *, durable: bool) -> contextlib.AbstractContextManager[None]:
+        """Several steps are all or nothing, and become durable together."""
+        return self._db.transaction(durable=durable)
 
     def open(self, outbox: str, name: str) -> Upload | None:
         """The upload of `name` that has not ended, if any."""
@@ -93,9 +99,8 @@ class Uploads:
         self, outbox: str, name: str, draft: Draft, now: float, *, receipt: Mapping[str, str], filed_as: str
     ) -> Upload:
         """Journal a file that goes to failed/ without a request ever made."""
-        return self._insert(
-            outbox, name, draft, now, state="filing", attempts=0, receipt=json.dumps(receipt), filed_as=filed_as
-        )
+        said = json.dumps(receipt)
+        return self._insert(outbox, name, draft, now, state="filing", attempts=0, receipt=said, filed_as=filed_as)
 
     def _insert(self, outbox: str, name: str, draft: Draft, now: float, **more: object) -> Upload:
         row = {
@@ -112,13 +117,13 @@ class Uploads:
         with self._db.transaction(durable=True):
             marks = ", ".join("?" for _ in row)
             self._db.run(f"INSERT INTO upload ({', '.join(row)}) VALUES ({marks})", *row.values())
-        found = self.open(outbox, name)
+            found = self.open(outbox, name)
         assert found is not None
         return found
 
     def again(self, upload: Upload, now: float) -> Upload:
         """Journal another attempt of the same bytes, durably."""
-        return self._set(upload, "state = 'sending', attempts = attempts + 1, attempted_at = ?", now, now=now)
+        return self._set(upload, now, state="sending", attempts=upload.attempts + 1, attempted_at=now)
 
     def advance(
         self,
@@ -128,15 +133,14 @@ class Uploads:
         *,
         receipt: Mapping[str, str] | None = None,
         filed_as: str | None = None,
-        durable: bool = True,
     ) -> Upload:
         """Journal a step taken (or about to be): what the receipt will say, and the place of file and receipt.
 
-        A place begins with `sent/` or `failed/`. Not `durable`: a kill loses nothing, but a loss of power may.
+        A place begins with `sent/` or `failed/`.
         """
-        said = json.dumps(dict(upload.receipt if receipt is None else receipt))
-        change = "state = ?, receipt = ?, filed_as = ?, error = '', retry_at = 0"
-        return self._set(upload, change, state, said, filed_as or upload.filed_as, now=now, durable=durable)
+        said = upload.receipt if receipt is None else dict(receipt)
+        place = filed_as or upload.filed_as
+        return self._set(upload, now, state=state, receipt=said, filed_as=place, error="", retry_at=0.0)
 
     def postpone(
         self,
@@ -153,12 +157,13 @@ class Uploads:
 
         `unknown`: it may have left a copy upstream. `strike`: it counts towards holding the file for a person.
         """
-        change = "state = ?, error = ?, retry_at = ?, unknown = unknown + ?, strikes = strikes + ?"
-        return self._set(upload, change, state, error, retry_at, int(unknown), int(strike), now=now)
+        found = self.open(upload.outbox, upload.name) or upload  # a person may have said `outbox retry` meanwhile
+        unknowns, strikes = found.unknown + unknown, found.strikes + strike
+        return self._set(upload, now, state=state, error=error, retry_at=retry_at, unknown=unknowns, strikes=strikes)
 
     def end(self, upload: Upload, state: str, now: float, error: str = "") -> None:
         """The upload ended: sent, failed or dropped. Should power loss undo it, filing again changes nothing."""
-        self._set(upload, "state = ?, error = ?, retry_at = 0", state, error, now=now, durable=False)
+        self._set(upload, now, durable=False, state=state, error=error, retry_at=0.0)
 
     def release(self, outbox: str, name: str, now: float) -> bool:
         """`outbox retry`: a held or waiting upload may go on at once, one that was uploaded with its message."""
@@ -167,12 +172,13 @@ class Uploads:
                  WHERE outbox = ? AND name = ? AND state NOT IN ('sent', 'failed', 'dropped')"""
         return self._db.run(sql, now, outbox, name) > 0
 
-    def _set(self, upload: Upload, change: str, *values: object, now: float, durable: bool = True) -> Upload:
+    def _set(self, upload: Upload, now: float, *, durable: bool = True, **changes: Any) -> Upload:
+        """Change a row; it as it is now. Nobody else changes one that is on its way."""
+        row = changes | ({"receipt": json.dumps(changes["receipt"])} if "receipt" in changes else {})
+        sql = f"UPDATE upload SET {', '.join(f'{name} = ?' for name in row)}, updated_at = ? WHERE id = ?"
         with self._db.transaction(durable=durable):
-            self._db.run(f"UPDATE upload SET {change}, updated_at = ? WHERE id = ?", *values, now, upload.id)
-        row = self._db.row("SELECT * FROM upload WHERE id = ?", upload.id)
-        assert row is not None
-        return _upload(row)
+            self._db.run(sql, *row.values(), now, upload.id)
+        return replace(upload, **changes)
 
     def ended(self, outbox: str, name: str) -> tuple[str, str] | None:
         """(state, place) of the last upload of a name that came to an end."""

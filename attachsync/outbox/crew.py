@@ -8,31 +8,40 @@ from dataclasses import dataclass
 from attachsync.outbox.journey import Ending
 from attachsync.settle import Stamp
 
+_WAITING = 3
+"""For each request that may be under way, so many jobs may be at what comes after their last one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file to send, or to finish."""
+    """One file to send, or to finish. `run` is given what it calls when it makes no more requests."""
 
     name: str
     stamp: Stamp | None
-    run: Callable[[], Awaitable[Ending]]
+    run: Callable[[Callable[[], None]], Awaitable[Ending]]
 
 
 class Crew:
-    """Does jobs for as long as `work` runs, at most `width()` at once.
+    """Does jobs for as long as `work` runs, at most `width()` at once, not counting those that make no more requests.
 
     While `width()` is 0 what waits is dropped: `left` is told of it, and a later look finds it again.
     """
 
     def __init__(
-        self, do: Callable[[Job], Awaitable[None]], width: Callable[[], int], left: Callable[[str], None]
+        self,
+        do: Callable[[Job, Callable[[], None]], Awaitable[None]],
+        width: Callable[[], int],
+        left: Callable[[str], None],
     ) -> None:
         self._do = do
         self._width = width
         self._left = left
         self._queue: deque[Job] = deque()
         self._names: set[str] = set()
+        self._asking = 0
+        """Jobs that make requests,"""
         self._running = 0
+        """and all that have begun."""
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -73,16 +82,31 @@ class Crew:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                while self._queue and self._running < self._width():
+                while self._queue and self._has_room():
                     self._running += 1
+                    self._asking += 1
                     group.create_task(self._one(self._queue.popleft()))
                 if self._queue and not self._width():
                     self.drop()
 
+    def _has_room(self) -> bool:
+        width = self._width()
+        return self._asking < width and self._running < width * (1 + _WAITING)
+
     async def _one(self, job: Job) -> None:
+        asks = True
+
+        def asked() -> None:
+            nonlocal asks
+            if asks:
+                asks = False
+                self._asking -= 1
+                self._news.set()
+
         try:
-            await self._do(job)
+            await self._do(job, asked)
         finally:
+            asked()
             self._running -= 1
             self._names.discard(job.name)
             self._news.set()

@@ -3,24 +3,26 @@
 Whatever a kill leaves is taken up again by `resume` or `recover`, from the journal and the folders alone.
 """
 
-import asyncio
 import enum
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from attachsync import names, receipts, retry, spool, writers
 from attachsync.clock import Clock
-from attachsync.errors import AttachsyncError, StorageError
+from attachsync.errors import AttachsyncError
 from attachsync.filing import FAILED, SENT, Filing
 from attachsync.index.uploads import Upload, Uploads
 from attachsync.model import Digest, Draft, Outbox, Sender
 from attachsync.outbox import reactions
 from attachsync.outbox.foresight import refusal
+from attachsync.outbox.journal import Journal
 from attachsync.outbox.reactions import Reaction
 from attachsync.outbox.requests import Requests
+from attachsync.outbox.stowing import Stowing
 from attachsync.settle import Stamp
 from attachsync.spool import Spool
 from attachsync.threads import in_thread
@@ -28,9 +30,11 @@ from attachsync.threads import in_thread
 if TYPE_CHECKING:
     from attachsync.logger import FilteringBoundLogger
 
+Asked = Callable[[], None]
+"""Told when a file's last request has been answered: another file's may begin."""
+
 _STRIKES = 5
 """Attempts of unknown outcome before a file is held for a person."""
-_PLACES = 100
 
 
 class Ending(enum.Enum):
@@ -73,30 +77,36 @@ class Journey:
         self._config = config
         self._outbox = str(config.directory)
         self._spool = opened
-        self._filing = Filing(opened.descriptor)
         self._sender = sender
-        self._requests = Requests(sender, uploads, clock)
+        self._journal = Journal(uploads)
+        self._requests = Requests(sender, uploads, self._journal, clock)
         self._uploads = uploads
         self._clock = clock
         self._log = log
         self._notify = notify
-        self._placing = asyncio.Lock()
-        self._promised: set[str] = set()
+        self._stowing = Stowing(config, Filing(opened.descriptor), uploads, self._journal, clock, log)
 
     # --- from the start -----------------------------------------------------------------------------------------
 
-    async def take(self, name: str, stamp: Stamp) -> Ending:
-        """Send a file that has settled. Raises PausedError, OSError, StorageError."""
+    async def take(self, name: str, stamp: Stamp, asked: Asked) -> Ending:
+        """Send a file that has settled; call `asked` after its last request. PausedError, OSError, StorageError."""
         file = await in_thread(self._spool.open_seen, name, stamp)
         if file is None:
             return Ending.BUSY
         with file:
-            if await in_thread(writers.being_written, file.fileno()):
-                return Ending.BUSY
-            refused = refusal(self._sender, name, stamp.size, file)
-            if refused is not None:
-                return await self._refuse(name, stamp.size, file, *refused)
-            return await self._send(name, stamp, file)
+            match await in_thread(self._look, name, stamp.size, file):
+                case None:
+                    return Ending.BUSY
+                case (code, reason):
+                    return await self._refuse(name, stamp.size, file, code, reason)
+                case digest:
+                    return await self._send(name, stamp, file, digest, asked)
+
+    def _look(self, name: str, size: int, file: BinaryIO) -> Digest | tuple[str, str] | None:
+        """The digest of a file that may be sent; code and reason if it may not; None while somebody writes it."""
+        if writers.being_written(file.fileno()):
+            return None
+        return refusal(self._sender, name, size, file) or spool.digest(file.fileno())
 
     async def _refuse(self, name: str, size: int, file: BinaryIO, code: str, reason: str) -> Ending:
         """To failed/ without a request. Its bytes are not hashed: name and size alone decided."""
@@ -104,15 +114,10 @@ class Journey:
         if before is not None:
             self._drop(before, "it is refused by now")
         said = receipts.refused({}, error=reason, code=code, at=self._clock.now())
-        draft = _draft(name, size, Digest(""))
-        async with self._placing:
-            place = await in_thread(self._filing.place, FAILED, name, frozenset(self._promised))
-            upload = self._uploads.refuse(self._outbox, name, draft, self._clock.now(), receipt=said, filed_as=place)
-            self._promised.add(place)
+        upload = await self._stowing.refused(name, _draft(name, size, Digest("")), said)
         return await self._file(upload, file)
 
-    async def _send(self, name: str, stamp: Stamp, file: BinaryIO) -> Ending:
-        found = await in_thread(spool.digest, file.fileno())
+    async def _send(self, name: str, stamp: Stamp, file: BinaryIO, found: Digest, asked: Asked) -> Ending:
         before = self._uploads.open(self._outbox, name)
         if before is not None and (before.draft.sha256, before.draft.size) != (found, stamp.size):
             self._drop(before, "other bytes took its name")
@@ -121,22 +126,22 @@ class Journey:
             return Ending.HELD
         now = self._clock.now()
         if before is not None:
-            upload = self._uploads.again(before, now)
+            begin = partial(self._uploads.again, before, now)
         else:
-            upload = await self._begun(name, _draft(name, stamp.size, found), now)
-        answer = await self._requests.upload(upload, file)
-        if isinstance(answer, AttachsyncError):
-            return await self._not_uploaded(upload, file, answer)
-        if await in_thread(writers.being_written, file.fileno()) or not await in_thread(_unchanged, file, stamp, found):
-            return await self._take_back(answer)
-        return await self._onward(answer, file)
+            begin = await self._beginning(name, _draft(name, stamp.size, found), now)
+        upload, error = await self._requests.upload(begin, file)
+        if error is not None:
+            return await self._not_uploaded(upload, file, error)
+        if not await in_thread(_unchanged, file, stamp, found):
+            return await self._take_back(upload)
+        return await self._onward(upload, file, asked)
 
-    async def _begun(self, name: str, draft: Draft, now: float) -> Upload:
+    async def _beginning(self, name: str, draft: Draft, now: float) -> "partial[Upload]":
         """A file that failed, and has come back from failed/, may have a copy upstream that its record told of."""
         failed = self._uploads.failed(self._outbox, name, draft.sha256)
         again = await in_thread(self._came_back, failed) if failed else None
         copies = again.unknown + (receipts.UPLOADED_AT in again.receipt) if again else 0
-        return self._uploads.begin(self._outbox, name, draft, now, again=again, copies=copies)
+        return partial(self._uploads.begin, self._outbox, name, draft, now, again=again, copies=copies)
 
     def _came_back(self, failed: Sequence[Upload]) -> Upload | None:
         """The one of these whose file is no longer in failed/."""
@@ -147,7 +152,7 @@ class Journey:
         error = await self._requests.take_back(upload)
         if error is not None:
             self._log.warning("possible_orphan", file=upload.name, error=str(error))
-            await self._put_away(await self._placed(upload, SENT, upload.receipt), None)  # it says where it is
+            await self._stowing.record(upload)  # it says where it is
         self._drop(upload, "it changed while it was sent", orphan=error is not None or upload.possible_orphan)
         return Ending.BUSY
 
@@ -157,13 +162,16 @@ class Journey:
         """A request was under way when the process ended: nobody knows what came of it."""
         return self._unknown(upload, "attachsync ended while the file was being sent", at_once=True)
 
-    async def resume(self, upload: Upload) -> Ending:
+    async def resume(self, upload: Upload, asked: Asked) -> Ending:
         """Finish what was uploaded (or refused) before: post, file, move. Raises as `take` does."""
         file = await in_thread(self._find, upload)
         if file is None:
             return await self._without_file(upload)
         with file:
-            return await (self._file(upload, file) if upload.state == "filing" else self._onward(upload, file))
+            if upload.state == "filing":
+                asked()
+                return await self._file(upload, file)
+            return await self._onward(upload, file, asked)
 
     def _find(self, upload: Upload) -> BinaryIO | None:
         """The bytes of an upload: where they were to be moved to, or still in the outbox."""
@@ -178,7 +186,7 @@ class Journey:
     async def _without_file(self, upload: Upload) -> Ending:
         """The file went away, or another took its name. What was uploaded keeps its receipt, or it would be lost."""
         if not receipts.is_failure(upload):
-            await self._put_away(await self._placed(upload, SENT, upload.receipt), None)
+            await self._stowing.record(upload)
         self._drop(upload, "it is no longer there", orphan=False)
         return Ending.DROPPED
 
@@ -240,7 +248,7 @@ class Journey:
     async def _fail(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
         code, status = reactions.code_of(error)
         said = receipts.refused(upload.receipt, error=str(error), code=code, at=self._clock.now(), status=status)
-        return await self._file(await self._placed(upload, FAILED, said), file)
+        return await self._file(await self._stowing.placed(upload, FAILED, said), file)
 
     def _held(self, upload: Upload, error: str) -> Ending:
         self._log.error("send_held", file=upload.name, error=error)
@@ -253,46 +261,20 @@ class Journey:
 
     # --- to the end ---------------------------------------------------------------------------------------------
 
-    async def _onward(self, upload: Upload, file: BinaryIO) -> Ending:
+    async def _onward(self, upload: Upload, file: BinaryIO, asked: Asked) -> Ending:
         """After the upload: the message, if one is wanted, once; then receipt and move."""
         answer = await self._requests.deliver(upload)
+        asked()
         if isinstance(answer, AttachsyncError):
             return await self._not_delivered(upload, file, answer)
-        return await self._file(await self._placed(upload, SENT, {**upload.receipt, **answer}), file)
-
-    async def _placed(self, upload: Upload, kind: str, said: Mapping[str, str]) -> Upload:
-        """Journal what the receipt says, and a place that nothing has."""
-        async with self._placing:
-            place = await in_thread(self._filing.place, kind, upload.name, frozenset(self._promised))
-            self._promised.add(place)
-            return self._uploads.advance(upload, "filing", self._clock.now(), receipt=said, filed_as=place)
+        return await self._file(await self._stowing.placed(upload, SENT, {**upload.receipt, **answer}), file)
 
     async def _file(self, upload: Upload, file: BinaryIO) -> Ending:
         kind = FAILED if receipts.is_failure(upload) else SENT
-        upload = await self._put_away(upload, file)
-        self._uploads.end(upload, kind, self._clock.now(), str(upload.receipt.get("error", "")))
+        upload = await self._stowing.put(upload, file)
+        error = str(upload.receipt.get("error", ""))
+        await self._journal.write(partial(self._uploads.end, upload, kind, self._clock.now(), error), durable=False)
         return self._ended(upload)
-
-    async def _put_away(self, upload: Upload, file: BinaryIO | None) -> Upload:
-        """Receipt, then move; elsewhere if somebody was quicker to take the name."""
-        kind = FAILED if receipts.is_failure(upload) else SENT
-        for _ in range(_PLACES):
-            try:
-                await in_thread(self._put, upload, file)
-            except FileExistsError:
-                upload = await self._placed(upload, kind, upload.receipt)
-            else:
-                return upload
-            finally:
-                self._promised.discard(upload.filed_as or "")
-        raise StorageError(f"{self._outbox}: no free name for {upload.name} below {kind}/")
-
-    def _put(self, upload: Upload, file: BinaryIO | None) -> None:
-        assert upload.filed_as is not None
-        document = receipts.written(receipts.document(upload, self._config.account))
-        self._filing.put(upload.filed_as, document, file)
-        if file is not None and not self._filing.move(upload.name, upload.filed_as, file):
-            self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
 
     def _ended(self, upload: Upload) -> Ending:
         document = receipts.document(upload, self._config.account)
@@ -321,7 +303,12 @@ def _draft(name: str, size: int, digest: Digest) -> Draft:
 
 
 def _unchanged(file: BinaryIO, stamp: Stamp, digest: Digest) -> bool:
-    """Whether a file is still what was sent. A new change time alone (chmod, a rename over it) may leave the bytes."""
+    """Whether a file is still what was sent, and nobody is at it.
+
+    A new change time alone (chmod, a rename over it) may leave the bytes.
+    """
+    if writers.being_written(file.fileno()):
+        return False
     now = spool.stamp_of(os.fstat(file.fileno()))
     if (now.size, now.mtime_ns) != (stamp.size, stamp.mtime_ns):
         return False

@@ -273,11 +273,11 @@ class Outgoing:
     def _left(self, name: str) -> None:
         self._outcome.later.add(name)
 
-    async def _do(self, job: Job) -> None:
+    async def _do(self, job: Job, asked: Callable[[], None]) -> None:
         assert self._round is not None
         began, ending = self._clock.monotonic(), None
         try:
-            ending = await job.run()
+            ending = await job.run(asked)
         except PausedError as error:
             self._outcome.later.add(job.name)
             self._pace.tried(job.name)

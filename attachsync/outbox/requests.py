@@ -1,7 +1,8 @@
 """The requests of one file, each with its line in the journal, and a little time to end when the process is to stop."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import BinaryIO, TypeVar
 
 from attachsync import receipts, units
@@ -9,6 +10,7 @@ from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError
 from attachsync.index.uploads import Upload, Uploads
 from attachsync.model import Sender
+from attachsync.outbox.journal import Journal
 
 T = TypeVar("T")
 
@@ -17,39 +19,44 @@ _GRACE = 2.0
 
 
 class Requests:
-    """Uploads and posts of one outbox. What the service says of one comes back as a value, an error too."""
+    """Uploads and posts of one outbox. What the service says of one comes back as a value, an error too.
 
-    def __init__(self, sender: Sender, uploads: Uploads, clock: Clock) -> None:
+    A step of the journal and the request that it is about are one: a cancellation does not come between them.
+    """
+
+    def __init__(self, sender: Sender, uploads: Uploads, journal: Journal, clock: Clock) -> None:
         self._sender = sender
         self._uploads = uploads
+        self._journal = journal
         self._clock = clock
 
-    async def upload(self, upload: Upload, file: BinaryIO) -> Upload | AttachsyncError:
-        """Send the bytes; the row as `uploaded`, journaled with the answer."""
-        return await _with_grace(self._upload(upload, file))
+    async def upload(self, begin: Callable[[], Upload], file: BinaryIO) -> tuple[Upload, AttachsyncError | None]:
+        """Journal the attempt, and send the bytes; the row as `uploaded`, journaled with the answer."""
+        return await _with_grace(self._upload(begin, file))
 
-    async def _upload(self, upload: Upload, file: BinaryIO) -> Upload | AttachsyncError:
+    async def _upload(self, begin: Callable[[], Upload], file: BinaryIO) -> tuple[Upload, AttachsyncError | None]:
+        upload = await self._journal.write(begin)
         try:
             answer = await self._sender.upload(upload.draft, file)
         except AttachsyncError as error:
-            return error
+            return upload, error
         said = {**answer, receipts.UPLOADED_AT: units.rfc3339(self._clock.now()) or ""}
+        done = partial(self._uploads.advance, upload, "uploaded", self._clock.now(), receipt=said)
         # The next step, durable, is milliseconds away; power lost before it makes this an unknown outcome.
-        return self._uploads.advance(upload, "uploaded", self._clock.now(), receipt=said, durable=False)
+        return await self._journal.write(done, durable=False), None
 
     async def deliver(self, upload: Upload) -> Mapping[str, str] | AttachsyncError:
         """Post the message, if one is wanted: what the receipt says of it.
 
         A row that is `posting` already may have been posted: it is looked for first.
         """
-        if not self._sender.posts():
-            return {}
+        return await _with_grace(self._deliver(upload)) if self._sender.posts() else {}
+
+    async def _deliver(self, upload: Upload) -> Mapping[str, str] | AttachsyncError:
         since = upload.attempted_at if upload.state == "posting" else None
         if since is None:
-            upload = self._uploads.advance(upload, "posting", self._clock.now())
-        return await _with_grace(self._deliver(upload, since))
-
-    async def _deliver(self, upload: Upload, since: float | None) -> Mapping[str, str] | AttachsyncError:
+            begin = partial(self._uploads.advance, upload, "posting", self._clock.now())
+            upload = await self._journal.write(begin)
         try:
             return await self._sender.deliver(upload.draft, upload.receipt, since)
         except AttachsyncError as error:

@@ -105,12 +105,15 @@ def _source(http: "Http") -> Source:
 
 
 def _credentials(account: Account) -> "Credentials":
-    from attachsync.sources.sunshine.credentials import BasicKey, SignedTokens
-
     options = account.options
     assert isinstance(options, AccountKeys)
-    kind = SignedTokens if options.auth == "jwt" else BasicKey
-    return kind(options.key_id, options.secret_file)
+    if options.auth == "jwt":
+        from attachsync.sources.sunshine.tokens import SignedTokens
+
+        return SignedTokens(options.key_id, options.secret_file)
+    from attachsync.sources.sunshine.credentials import BasicKey
+
+    return BasicKey(options.key_id, options.secret_file)
 
 
 def _sender(http: "Http", options: object) -> Sender:

@@ -1,0 +1,110 @@
+"""Where files and their records go below sent/ and failed/, and the moves to there: many at a time, each step synced
+for all of them.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from attachsync import receipts
+from attachsync.clock import Clock
+from attachsync.durable import Steps, alone, in_step
+from attachsync.errors import StorageError
+from attachsync.filing import FAILED, SENT, Filing
+from attachsync.groups import Groups
+from attachsync.index.uploads import Upload, Uploads
+from attachsync.model import Draft, Outbox
+from attachsync.outbox.journal import Journal
+from attachsync.threads import in_thread
+
+if TYPE_CHECKING:
+    from attachsync.logger import FilteringBoundLogger
+
+_PLACES = 100
+_TOGETHER = 64
+_LARGE = 32 * 1024 * 1024
+"""What is larger is moved by itself: its sync may take long."""
+
+
+class Stowing:
+    """The last steps of the files of one open outbox. Blocking work is done in threads."""
+
+    def __init__(
+        self,
+        config: Outbox,
+        filing: Filing,
+        uploads: Uploads,
+        journal: Journal,
+        clock: Clock,
+        log: "FilteringBoundLogger",
+    ) -> None:
+        self._config = config
+        self._filing = filing
+        self._uploads = uploads
+        self._journal = journal
+        self._clock = clock
+        self._log = log
+        self._placing = asyncio.Lock()
+        self._promised: set[str] = set()
+        self._together = Groups(self._put_together, None, most=_TOGETHER, moment=0.0)
+
+    async def placed(self, upload: Upload, kind: str, said: Mapping[str, str]) -> Upload:
+        """Journal what the record says, and a place (below `kind`) that nothing has. StorageError, OSError."""
+        now = self._clock.now()
+
+        def place(filed_as: str) -> Upload:
+            return self._uploads.advance(upload, "filing", now, receipt=said, filed_as=filed_as)
+
+        return await self._promise(kind, upload.name, place)
+
+    async def refused(self, name: str, draft: Draft, said: Mapping[str, str]) -> Upload:
+        """Journal a file that goes to failed/ without a request. StorageError, OSError."""
+        outbox, now = str(self._config.directory), self._clock.now()
+
+        def place(filed_as: str) -> Upload:
+            return self._uploads.refuse(outbox, name, draft, now, receipt=said, filed_as=filed_as)
+
+        return await self._promise(FAILED, name, place)
+
+    async def _promise(self, kind: str, name: str, write: Callable[[str], Upload]) -> Upload:
+        """`write` a place that nothing has, and nobody else gets until the file is there."""
+        async with self._placing:
+            place = await in_thread(self._filing.place, kind, name, frozenset(self._promised))
+            self._promised.add(place)
+        try:
+            return await self._journal.write(partial(write, place))
+        except BaseException:
+            self._promised.discard(place)
+            raise
+
+    async def put(self, upload: Upload, file: BinaryIO | None) -> Upload:
+        """The record, then the file, to their place; elsewhere if somebody was quicker to take the name."""
+        kind = FAILED if receipts.is_failure(upload) else SENT
+        for _ in range(_PLACES):
+            try:
+                if upload.draft.size > _LARGE:
+                    await in_thread(alone, self._putting(upload, file))
+                else:
+                    await self._together.add((upload, file))
+            except FileExistsError:
+                upload = await self.placed(upload, kind, upload.receipt)
+            else:
+                return upload
+            finally:
+                self._promised.discard(upload.filed_as or "")
+        raise StorageError(f"{self._config.directory}: no free name for {upload.name} below {kind}/")
+
+    async def record(self, upload: Upload) -> None:
+        """The receipt alone, of what was uploaded of a file that is no longer there."""
+        await self.put(await self.placed(upload, SENT, upload.receipt), None)
+
+    def _put_together(self, group: Sequence[tuple[Upload, BinaryIO | None]]) -> Sequence[Exception | None]:
+        return in_step([self._putting(*one) for one in group])
+
+    def _putting(self, upload: Upload, file: BinaryIO | None) -> Steps[None]:
+        assert upload.filed_as is not None
+        document = receipts.written(receipts.document(upload, self._config.account))
+        yield from self._filing.putting(upload.filed_as, document, file)
+        if file is not None and not (yield from self._filing.moving(upload.name, upload.filed_as, file)):
+            self._log.warning("replaced_while_sent", file=upload.name, filed_as=upload.filed_as)
