@@ -5,21 +5,20 @@ One sync of a whole file system costs about as much as that of a few files, and 
 
 import contextlib
 import ctypes
-import functools
 import os
+import stat
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
-Syncing = Generator[Callable[[], None], None, None]
-"""Work on a disk. It yields each sync, which only waits, to be called by who runs it: in another thread, where there is
-something else to do meanwhile. If that raises, the work is to be closed."""
-
-Steps = Generator[int, None, T]
-"""Work on a disk. It yields each descriptor whose file or folder is to be synced before the work goes on."""
+Wanted = Collection[int | str]
+"""What is to be made durable: the content of files, the entries of folders. Descriptors, or paths of folders."""
+Syncing = Generator[Wanted, None, T]
+"""Work on a disk. It yields what is to be durable before it goes on. Who runs it has that synced, in another thread
+where there is something else to do meanwhile; if it cannot be, the work is to be closed."""
 
 _FEW = 4
 """So many files or folders are synced one by one."""
@@ -30,63 +29,81 @@ _WRITE_OUT = 2
 """SYNC_FILE_RANGE_WRITE (man 2 sync_file_range)."""
 
 
-def synced(work: Syncing) -> None:
-    """Do all of it, here."""
-    with contextlib.closing(work):
-        for sync in work:
-            sync()
-
-
-def alone(work: Steps[T]) -> T:
+def synced(work: Syncing[T]) -> T:
     """Do all of it, here."""
     with contextlib.closing(work):
         try:
             while True:
-                os.fsync(next(work))
+                sync(next(work))
         except StopIteration as end:
             result: T = end.value
             return result
 
 
-def in_step(works: Sequence[Steps[object]]) -> list[Exception | None]:
-    """Do several works at once, here: what they want to be synced at the same time is. The error of each, if any."""
+def synced_together(works: Sequence[Syncing[object]]) -> list[Exception | None]:
+    """Do all of several, here, in step: what they want at the same time is synced at once. The error of each."""
     errors: list[Exception | None] = [None] * len(works)
-    going, trouble = dict(enumerate(works)), None
+    going = dict(enumerate(works))
     while going:
-        wanted = []
-        for number, work in list(going.items()):
+        wanted: dict[int, Wanted] = {}
+        for number, work in going.items():
             try:
-                wanted.append(next(work) if trouble is None else work.throw(trouble))
+                wanted[number] = next(work)
             except StopIteration:
-                del going[number]
+                pass
             except Exception as error:  # its own alone
                 errors[number] = error
-                del going[number]
-        trouble = _synced(wanted)
+        failed = _unsynced([one for some in wanted.values() for one in some])
+        for number, some in wanted.items():
+            errors[number] = next((failed[one] for one in some if one in failed), None)
+            if errors[number] is not None:
+                going[number].close()
+        going = {number: going[number] for number in wanted if errors[number] is None}
     return errors
 
 
-def _synced(descriptors: Iterable[int]) -> OSError | None:
-    """Sync each file and folder, once; what goes wrong is everybody's."""
-    disks = defaultdict[int, dict[int, int]](dict)
-    try:
-        for descriptor in descriptors:
-            found = os.fstat(descriptor)
-            disks[found.st_dev][found.st_ino] = descriptor
-        for on_one in disks.values():
-            _sync([*on_one.values()])
-    except OSError as error:
-        return error
-    return None
+def sync(wanted: Wanted) -> None:
+    """Make all of it durable."""
+    for error in _unsynced(wanted).values():
+        raise error
 
 
-def _sync(descriptors: Sequence[int]) -> None:
-    """Make the content of files, and the entries of folders, durable, all of one disk."""
-    if len(descriptors) > 1 and _kind(descriptors[0]) in _WHOLE:
-        _sync_whole(descriptors[0])
+def _unsynced(wanted: Iterable[int | str]) -> dict[int | str, OSError]:
+    """Make all of it durable; what could not be, and why. A folder may have several descriptors."""
+    disks = defaultdict[int, dict[object, list[int | str]]](lambda: defaultdict(list))
+    failed: dict[int | str, OSError] = {}
+    for one in wanted:
+        try:
+            found = os.stat(one)
+        except OSError as error:
+            failed[one] = error
+        else:
+            disks[found.st_dev][(found.st_ino,) if stat.S_ISDIR(found.st_mode) else one].append(one)
+    for disk in disks.values():
+        if len(disk) <= _FEW or not _sync_whole(next(iter(disk.values()))[0]):
+            for same in disk.values():
+                try:
+                    _fsync(same[0])
+                except OSError as error:
+                    failed |= dict.fromkeys(same, error)
+    return failed
+
+
+def _fsync(one: int | str) -> None:
+    if isinstance(one, int):
+        os.fsync(one)
     else:
-        for descriptor in descriptors:
-            os.fsync(descriptor)
+        fsync_folder(one)
+
+
+def _sync_whole(one: int | str) -> bool:
+    """Sync the file system that this is on; whether that was done. If not, each file by itself will say why."""
+    library, answer = ctypes.CDLL(None), ctypes.create_string_buffer(256)
+    with contextlib.suppress(OSError), contextlib.nullcontext(one) if isinstance(one, int) else _opened(one) as it:
+        if library.fstatfs(it, answer) == 0:
+            kind = ctypes.c_long.from_buffer(answer).value  # the first word of the answer
+            return kind in _WHOLE and library.syncfs(it) == 0
+    return False
 
 
 def fsync_folder(folder: str | Path) -> None:
@@ -126,38 +143,6 @@ def write_out(descriptor: int, start: int, size: int) -> None:
     )
 
 
-class Disk:
-    """The file system that a folder is on."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    @functools.cached_property
-    def _syncs_whole(self) -> bool:
-        with _opened(self._folder) as descriptor:
-            return _kind(descriptor) in _WHOLE
-
-    def sync_files(self, descriptors: Collection[int]) -> None:
-        """Make the content of open files durable."""
-        if self._syncs_whole and len(descriptors) > _FEW:
-            self._sync_all()
-        else:
-            for descriptor in descriptors:
-                os.fsync(descriptor)
-
-    def sync_folders(self, folders: Collection[str]) -> None:
-        """Make the entries of folders durable."""
-        if self._syncs_whole and len(folders) > _FEW:
-            self._sync_all()
-        else:
-            for folder in folders:
-                fsync_folder(folder)
-
-    def _sync_all(self) -> None:
-        with _opened(self._folder) as descriptor:
-            _sync_whole(descriptor)
-
-
 @contextlib.contextmanager
 def _opened(folder: str | Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -165,18 +150,3 @@ def _opened(folder: str | Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _kind(descriptor: int) -> int:
-    """The magic number of a file system: the first word that statfs answers. 0 where it cannot be had."""
-    answer = ctypes.create_string_buffer(256)
-    if ctypes.CDLL(None).fstatfs(descriptor, answer):
-        return 0
-    return ctypes.c_long.from_buffer(answer).value
-
-
-def _sync_whole(descriptor: int) -> None:
-    """Sync the file system that an open file or folder is on."""
-    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))

@@ -18,6 +18,7 @@ import uvloop
 
 from attachsync.answers import Reply, is_about_more
 from attachsync.canonical import compact
+from attachsync.durable import sync
 from attachsync.errors import MalformedError
 from attachsync.line import Direct, Line, Refusal
 from attachsync.linking import Placing, Shown
@@ -166,8 +167,8 @@ class _Run:
         shown = Shown([], {})
         try:
             with self._place.standing_still(), contextlib.closing(self._order.linker.showing(placings, shown)) as work:
-                for sync in work:
-                    await in_thread(sync)
+                for wanted in work:
+                    await in_thread(sync, wanted)
         except OSError:
             self.done.is_broken = self.done.is_torn = True
             return

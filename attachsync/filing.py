@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 from attachsync import folders, receipts
-from attachsync.durable import Steps
+from attachsync.durable import Syncing
 
 SENT = "sent"
 FAILED = "failed"
@@ -43,7 +43,7 @@ class Filing:
         except FileNotFoundError:
             return f"{kind}/{receipts.free(name, lambda candidate: f'{kind}/{candidate}' in avoid)}"
 
-    def putting(self, filed_as: str, document: bytes, file: BinaryIO | None) -> Steps[None]:
+    def putting(self, filed_as: str, document: bytes, file: BinaryIO | None) -> Syncing[None]:
         """Write the receipt or record of what is filed as `filed_as`. FileExistsError if another one is there."""
         parts, base = folders.split(filed_as + receipts.SUFFIX)
         folders.make(self._root, parts, 0o700 | (_mode(self._root) & 0o755))
@@ -54,16 +54,16 @@ class Filing:
             except FileExistsError:
                 if folders.read_small(folder, base) != document:
                     raise
-                yield folder
+                yield [folder]
 
-    def moving(self, name: str, filed_as: str, file: BinaryIO) -> Steps[bool]:
+    def moving(self, name: str, filed_as: str, file: BinaryIO) -> Syncing[bool]:
         """Move the very file that is open to its place; False if its name is another file's by now.
 
         Then the open file's bytes are copied to the place, and that other file stays for an upload of its own.
         """
         parts, base = folders.split(filed_as)
         wanted = folders.identity(os.fstat(file.fileno()))
-        yield file.fileno()
+        yield [file.fileno()]
         with folders.below(self._root, parts) as target, self._source(name) as (source, old):
             there = folders.identity_at(target, base)
             if there not in (None, wanted):
@@ -72,12 +72,12 @@ class Filing:
             if not moved:
                 copy_mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o777
                 yield from folders.writing_new(target, base, lambda copy: folders.copy(file.fileno(), copy), copy_mode)
-            yield target  # first: after a power loss the file is in both folders rather than in none
+            yield [target]  # first: after a power loss the file is in both folders rather than in none
             if source is not None:
                 # A kill may have come between a copy to another disk and the removal of what it was made of.
                 original = folders.copied_from(source, old, file.fileno()) if there == wanted else None
                 taken = folders.remove_only(source, old, original or wanted)
-                yield source
+                yield [source]
                 moved = moved or taken
         return moved
 

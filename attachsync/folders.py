@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
-from attachsync.durable import Steps, alone
+from attachsync.durable import Syncing, synced
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1024 * 1024
@@ -133,12 +133,12 @@ def _is_copy(source: int, copy: int) -> bool:
     return all(left == right for left, right in itertools.zip_longest(blocks(source), blocks(copy)))
 
 
-def writing_new(folder: int, base: bytes, fill: Fill, mode: int) -> Steps[None]:
+def writing_new(folder: int, base: bytes, fill: Fill, mode: int) -> Syncing[None]:
     """Make a file with what `fill` writes, durable before it has a name. FileExistsError if the name is taken."""
     try:
         unnamed = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode, dir_fd=folder)
         try:
-            yield _filled(unnamed, fill, mode)
+            yield [_filled(unnamed, fill, mode)]
             os.link(f"/proc/self/fd/{unnamed}", base, dst_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(unnamed)
@@ -147,12 +147,12 @@ def writing_new(folder: int, base: bytes, fill: Fill, mode: int) -> Steps[None]:
             raise
         yield from _writing_hidden(folder, base, fill, mode)
         rename_new(folder, _hidden(base), folder, base)
-    yield folder
+    yield [folder]
 
 
 def replace(folder: int, base: bytes, content: bytes, mode: int) -> None:
     """Give a file other content, atomically and durably."""
-    alone(_writing_hidden(folder, base, lambda descriptor: write_all(descriptor, content), mode))
+    synced(_writing_hidden(folder, base, lambda descriptor: write_all(descriptor, content), mode))
     os.rename(_hidden(base), base, src_dir_fd=folder, dst_dir_fd=folder)
     os.fsync(folder)
 
@@ -162,13 +162,13 @@ def _hidden(base: bytes) -> bytes:
     return b".attachsync-" + hashlib.sha256(base).hexdigest()[:16].encode()
 
 
-def _writing_hidden(folder: int, base: bytes, fill: Fill, mode: int) -> Steps[None]:
+def _writing_hidden(folder: int, base: bytes, fill: Fill, mode: int) -> Syncing[None]:
     name = _hidden(base)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=folder)
     try:
-        yield _filled(descriptor, fill, mode)
+        yield [_filled(descriptor, fill, mode)]
     finally:
         os.close(descriptor)
 

@@ -36,6 +36,9 @@ class _Place(Generic[T]):
 class Groups(Generic[T]):
     """Does items in a thread, one group after the other.
 
+    No more than `most` at once, in a thread of `pool` (None: any of the loop's). `moment` is how long (seconds) after a
+    large group the next one begins at the earliest.
+
     `do` answers each item with None, or with the error that befell it alone; what it raises befell all of them. `after`
     is called in the event loop with the items that were done, before anybody learns of it; what it raises befell all of
     them, too.

@@ -12,9 +12,8 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
-from attachsync.durable import Disk, Syncing, make_folders, synced
+from attachsync.durable import Syncing, make_folders, synced
 from attachsync.model import Digest
 from attachsync.objects import Landing, Objects
 
@@ -67,7 +66,7 @@ class Linker:
         synced(self.showing(entries, shown))
         return shown
 
-    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing:
+    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing[None]:
         """The same, for who does something else while the disk syncs: what comes of it is added to `shown`."""
         landings, errors = [entry.landing for entry in entries if entry.landing is not None], list[OSError | None]()
         if landings:
@@ -83,7 +82,7 @@ class Linker:
                 error = befell
                 folders = set(filter(os.path.isdir, folders))  # `hide` may have taken away what was made for it
             shown.errors.append(error)
-        yield partial(Disk(f"{self.objects.root}/files").sync_folders, folders)  # maybe another disk
+        yield folders
 
     def _show(self, entry: Placing, folders: set[str], fell_back: dict[str, str]) -> None:
         """Show one entry; what is to be synced joins `folders`, also what was made for one that fails."""

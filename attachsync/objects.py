@@ -8,9 +8,8 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from attachsync.durable import Disk, Syncing, make_folders, synced
+from attachsync.durable import Syncing, make_folders, synced
 from attachsync.folders import write_all
 from attachsync.model import Digest, is_digest
 
@@ -75,9 +74,9 @@ class Objects:
         synced(self.landing(bodies, errors))
         return errors
 
-    def landing(self, bodies: Sequence[Landing], errors: list[OSError | None]) -> Syncing:
+    def landing(self, bodies: Sequence[Landing], errors: list[OSError | None]) -> Syncing[None]:
         """The same, for who does something else while the disk syncs: what went wrong is added to `errors`."""
-        disk, files = Disk(self.folder), list[_File]()
+        files = list[_File]()
         try:
             for body in bodies:
                 try:
@@ -85,9 +84,8 @@ class Objects:
                     errors.append(None)
                 except OSError as error:
                     errors.append(error)
-            yield partial(disk.sync_files, [file.descriptor for file in files if file.descriptor >= 0])
-            folders = {folder for file in files for folder in self._name(file)}
-            yield partial(disk.sync_folders, folders)
+            yield [file.descriptor for file in files if file.descriptor >= 0]
+            yield {folder for file in files for folder in self._name(file)}
         finally:
             for file in files:
                 file.discard()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attachsync import lock, names, receipts, spool
-from attachsync.durable import alone, fsync_folder
+from attachsync.durable import fsync_folder, synced
 from attachsync.errors import IndexDamagedError
 from attachsync.filing import SENT, Filing
 from attachsync.hashing import hashed
@@ -260,7 +260,7 @@ def _suspect(box: Outbox, uploads: Uploads, now: float, *, posts: bool) -> None:
                 digest = spool.digest(file.fileno())
                 place = receipts_left.get((name, digest))
                 if place is not None:
-                    alone(filing.moving(name, f"{SENT}/{place}", file))
+                    synced(filing.moving(name, f"{SENT}/{place}", file))
                     continue
             draft = Draft(os.urandom(16).hex(), name.rpartition("/")[2], names.media_type_of(name), stamp.size, digest)
             upload = uploads.begin(str(box.directory), name, draft, now)

@@ -134,7 +134,7 @@ class Recording:
         getitem = ctypes.CDLL.__getitem__
 
         def syncfs(_descriptor: int) -> int:
-            self.settled()
+            self.look(*self._all_unnamed(), Settled())
             return 0
 
         def found(library: ctypes.CDLL, name: str) -> Any:
@@ -159,6 +159,16 @@ class Recording:
                 self.look(*made, Written(found.st_ino, found.st_mode, data), Synced(found.st_ino, data))
 
         return synced
+
+    def _all_unnamed(self) -> Iterator[Event]:
+        """The open files that have no name yet, as they are now."""
+        device = self.root.stat().st_dev
+        for number in map(int, os.listdir("/proc/self/fd")):
+            with contextlib.suppress(OSError):  # that of the list itself, or another thread's
+                found = os.fstat(number)
+                if stat.S_ISREG(found.st_mode) and found.st_nlink == 0 and found.st_dev == device:
+                    yield from self._unnamed(number, found)
+                    yield Written(found.st_ino, found.st_mode, Path(f"/proc/self/fd/{number}").read_bytes())
 
     def _unnamed(self, descriptor: int, found: os.stat_result) -> list[Event]:
         """A file that has no name yet (O_TMPFILE) is seen for the first time when it is synced."""

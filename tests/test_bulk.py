@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import errno
 import os
 import signal
 import subprocess
@@ -270,18 +269,23 @@ async def test_what_was_ordered_before_a_stop_is_not_begun(ledger: Ledgers) -> N
         courier.worker.close()
 
 
+class Piped(list[str]):
+    """What is to be synced: to know it takes as long as somebody could write to the pipe that it begins with."""
+
+    def __iter__(self) -> Iterator[str]:
+        Path(super().__getitem__(0)).read_bytes()
+        return iter(())
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Slow(Linker):
     """Has a disk that does not sync as long as somebody could write to `pipe`."""
 
     pipe: str = ""
 
-    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing:
-        yield self._sync
+    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing[None]:
+        yield Piped([self.pipe])
         yield from Linker(self.objects, self.link, self.modes).showing(entries, shown)
-
-    def _sync(self) -> None:
-        Path(self.pipe).read_bytes()
 
 
 @contextlib.contextmanager
@@ -348,11 +352,8 @@ async def test_while_the_disk_syncs_others_are_asked_for(ledger: Ledgers, tmp_pa
 class Broken(Linker):
     """Has a disk that does not sync at all."""
 
-    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing:
-        yield self._sync
-
-    def _sync(self) -> None:
-        raise OSError(errno.EIO, "not this disk")
+    def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing[None]:
+        yield [-1]  # no descriptor
 
 
 async def test_for_a_disk_that_is_broken_nothing_more_is_asked_for(ledger: Ledgers) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MANY = "tests/test_replay.py::test_a_crash_while_many_files_are_sent"
 REPLAY = "tests/test_replay.py::test_a_crash_after_some_of_the_steps"
 EVERY = "tests/test_replay.py::test_a_crash_after_every_step[crash{}]"
 """All prefixes with one kind of crash, for what can go wrong at a few moments only."""
@@ -59,8 +60,8 @@ MUTANTS = (
     Mutant(
         "rename before fsync",
         "objects.py",
-        "            yield partial(disk.sync_files, [",
-        "            yield partial(list, [",
+        "            yield [file.descriptor for file in files if file.descriptor >= 0]\n",
+        "",
     ),
     Mutant("rename of a large one before fsync", "incoming.py", "            os.fsync(self.descriptor)\n", ""),
     Mutant(
@@ -74,13 +75,13 @@ MUTANTS = (
         yield from self._filing.putting(upload.filed_as, document, file)
 """,
     ),
-    Mutant("folder of bytes not synced", "objects.py", "            yield partial(disk.sync_folders, folders)\n", ""),
     Mutant(
-        "folder of names not synced",
-        "linking.py",
-        ".sync_folders, folders)  # maybe another disk\n",
-        ".sync_folders, ())\n",
+        "folder of bytes not synced",
+        "objects.py",
+        "for folder in self._name(file)}",
+        "for folder in self._name(file) if not folder}",
     ),
+    Mutant("folder of names not synced", "linking.py", "        yield folders\n", "        yield ()\n"),
     Mutant("new folders not synced", "durable.py", "    return [os.path.dirname(folder)]\n", "    return []\n"),
     Mutant(
         "marker's folder not synced",
@@ -89,11 +90,42 @@ MUTANTS = (
         "        if known is None:",
         EVERY.format(0),
     ),
-    Mutant("receipt not synced", "folders.py", "            yield _filled(unnamed, ", "            _filled(unnamed, "),
     Mutant(
-        "sent file gone before it has come", "filing.py", "            yield target  # first", "            # first"
+        "receipt not synced",
+        "folders.py",
+        "yield [_filled(unnamed, fill, mode)]",
+        "yield [][_filled(unnamed, fill, mode) :]",
     ),
-    Mutant("a step of several not synced", "durable.py", "        trouble = _synced(wanted)\n", ""),
+    Mutant(
+        "sent file gone before it has come", "filing.py", "            yield [target]  # first", "            # first"
+    ),
+    Mutant(
+        "durable only if all steps are to be",
+        "outbox/journal.py",
+        "durable=any(step.durable",
+        "durable=all(step.durable",
+        "tests/test_outbox_together.py::test_if_one_is_to_be_durable_all_are[durable0]",
+    ),
+    Mutant(
+        "file system not synced",
+        "durable.py",
+        "return kind in _WHOLE and library.syncfs(it) == 0",
+        "return kind in _WHOLE",
+        MANY,
+    ),
+    Mutant(
+        "only the first of several synced",
+        "durable.py",
+        "            for same in disk.values():",
+        "            for same in [next(iter(disk.values()))]:",
+        "tests/test_outbox_together.py::test_each_file_is_synced_and_a_folder_once",
+    ),
+    Mutant(
+        "what several want synced is not",
+        "durable.py",
+        "_unsynced([one for some in wanted.values() for one in some])",
+        "_unsynced([])",
+    ),
     Mutant(
         "no step of the journal durable",
         "outbox/journal.py",
@@ -103,8 +135,8 @@ MUTANTS = (
     Mutant(
         "begin of the journal not durable",
         "outbox/requests.py",
-        "await self._journal.write(begin)\n        try:\n            answer",
-        "await self._journal.write(begin, durable=False)\n        try:\n            answer",
+        "write(begin, undo=self._not_begun)",
+        "write(begin, durable=False)",
     ),
     Mutant(
         "place of a receipt not durable",

@@ -1,10 +1,12 @@
 """An outbox in trouble: answers that are lost, services that refuse the account, processes that are killed."""
 
+import asyncio
+
 import pytest
 
 from attachsync.clock import Clock
 from attachsync.sandbox import Fault
-from tests.outboxes import UPLOAD, Leaping, rig
+from tests.outboxes import UPLOAD, Hurried, Leaping, rig, until
 
 # --- unknown outcomes -----------------------------------------------------------------------------------------------
 
@@ -179,3 +181,33 @@ async def test_a_silent_service_is_given_up(tmp_path):
         one.drop()
         assert (await one.flush(settle=0.05)).sent == 1
         assert one.document("sent/report.txt")["possible_orphan"] is True
+
+
+# --- the index ------------------------------------------------------------------------------------------------------
+
+REFUSING = """CREATE TEMP TRIGGER refuse_{what} BEFORE {what} ON main.upload WHEN NEW.state = '{state}'
+BEGIN SELECT RAISE(ABORT, 'no room'); END"""
+
+
+@pytest.mark.parametrize("state", ["sending", "uploaded", "posting", "filing", "sent"])
+async def test_a_step_that_the_index_refuses_ends_nothing(tmp_path, state):
+    """It is said, and once the index is well all goes on; only of an answer that was not kept a copy may be left."""
+    async with rig(tmp_path, Hurried()) as one, asyncio.TaskGroup() as group:
+        box = one.box.sunshine
+        conversation = box.add_conversation()
+        for what in ("INSERT", "UPDATE"):
+            one.index.database.run(REFUSING.format(what=what, state=state))
+        outgoing = one.outgoing(conversation=conversation.id, send=True)
+        keeping = group.create_task(outgoing.keep())
+        one.drop()
+        await until(lambda: one.said("outbox_trouble"))
+        assert "no room" in one.said("outbox_trouble")[0]["error"]
+        for what in ("INSERT", "UPDATE"):
+            one.index.database.run(f"DROP TRIGGER refuse_{what}")
+        await until(lambda: one.states()[-1:] == ["sent"])
+        outgoing.finish()
+        await keeping
+        assert one.tree() == ["sent/report.txt", "sent/report.txt.toml"]
+        assert len(box.uploads) == (2 if state == "uploaded" else 1)
+        assert one.document("sent/report.txt")["possible_orphan"] is (state == "uploaded")
+        assert len(conversation.messages) == 1

@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ AFTER = "2025-01-06T1{}:00:00Z"
 WORLDS = (("first",), ("changed", "scanned again"), ("changed",))
 """What may be upstream after a crash, by phase."""
 UNSEEN = {"config.toml", "token", "secret", "aside"}
+MANY = 12
+"""Files: more than are sent at once."""
 
 
 @dataclass(frozen=True)
@@ -165,18 +167,42 @@ async def record(base: Path) -> Recorded:
         )
 
 
-def save(base: str, to: str) -> None:
+async def record_many(base: Path) -> Recorded:
+    """One pass over many files of an outbox that posts nothing: they go all at once."""
+    async with mirrored(base, free_port(), posts=False) as one:
+        sunshine = one.ledgers.box.sunshine
+        recording = Recording(base, lambda: {"uploads": len(sunshine.uploads), "messages": 0}, UNSEEN)
+        for number in range(MANY):
+            one.drop(f"{number}.txt", b"%d" % number)
+        recording.start()
+        await one.sync()
+        recording.look()
+        ino, dropped = base.stat().st_ino, [dict(one.dropped)]
+        return Recorded(base, one.ledgers.port, ino, recording.steps, sunshine.uploads, sunshine.media, [], dropped)
+
+
+def save(what: str, base: str, to: str) -> None:
     """What the process of its own does."""
-    Path(to).write_bytes(pickle.dumps(asyncio.run(record(Path(base)))))
+    scene = {"all": record, "many": record_many}[what]
+    Path(to).write_bytes(pickle.dumps(asyncio.run(scene(Path(base)))))
+
+
+def recorded_in(factory: pytest.TempPathFactory, what: str) -> Recorded:
+    base, to = factory.mktemp("recorded"), factory.mktemp("recording") / "steps"
+    code = "import sys; from tests import test_replay; test_replay.save(*sys.argv[1:])"
+    subprocess.run([sys.executable, "-c", code, what, base, to], cwd=Path(__file__).parents[1], check=True)
+    found: Recorded = pickle.loads(to.read_bytes())
+    return found
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    base, to = tmp_path_factory.mktemp("recorded"), tmp_path_factory.mktemp("recording") / "steps"
-    code = "import sys; from tests import test_replay; test_replay.save(*sys.argv[1:])"
-    subprocess.run([sys.executable, "-c", code, base, to], cwd=Path(__file__).parents[1], check=True)
-    found: Recorded = pickle.loads(to.read_bytes())
-    return found
+    return recorded_in(tmp_path_factory, "all")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return recorded_in(tmp_path_factory, "many")
 
 
 # --- replaying --------------------------------------------------------------------------------------------------------
@@ -186,11 +212,7 @@ async def recover(recorded: Recorded, count: int, crash: Crash) -> None:
     """Replay the first `count` steps and a crash, look, make a pass, and look again."""
     shutil.rmtree(recorded.base)
     chance = random.Random(f"{count} {crash}")
-    disk = Disk(recorded.root)
-    for step in recorded.steps[:count]:
-        disk.play(step)
-    last = recorded.steps[count - 1]
-    disk.leave(crash, chance, recorded.base)
+    last = crashed(recorded, count, crash, chance)
     async with mirrored(recorded.base, recorded.port) as one:
         shown = world(one.ledgers.box, chance.choice(WORLDS[last.phase]))
         take_back(one, recorded, last)
@@ -208,6 +230,27 @@ async def recover(recorded: Recorded, count: int, crash: Crash) -> None:
         assert one.ledgers.downloads() == 0
 
 
+async def recover_many(recorded: Recorded, count: int, crash: Crash) -> None:
+    """The same for many files at once."""
+    shutil.rmtree(recorded.base)
+    last = crashed(recorded, count, crash, random.Random(f"{count} {crash}"))
+    async with mirrored(recorded.base, recorded.port, posts=False) as one:
+        take_back(one, recorded, last)
+        one.check_kept()
+        summary, _ = await one.sync()
+        assert all(sent.complete for sent in summary.sent.values()), summary.sent
+        one.check_sent()
+
+
+def crashed(recorded: Recorded, count: int, crash: Crash, chance: random.Random) -> Step:
+    """Leave what a crash after so many steps leaves; the last of them."""
+    disk = Disk(recorded.root)
+    for step in recorded.steps[:count]:
+        disk.play(step)
+    disk.leave(crash, chance, recorded.base)
+    return recorded.steps[count - 1]
+
+
 def take_back(one: Mirrored, recorded: Recorded, last: Step) -> None:
     """Give the service what it had when the crash came."""
     sunshine = one.ledgers.box.sunshine
@@ -219,7 +262,10 @@ def take_back(one: Mirrored, recorded: Recorded, last: Step) -> None:
     one.dropped |= recorded.dropped[last.phase]
 
 
-async def replay(recorded: Recorded, points: Iterable[tuple[int, Crash]]) -> None:
+Recover = Callable[[Recorded, int, Crash], Awaitable[None]]
+
+
+async def replay(recorded: Recorded, points: Iterable[tuple[int, Crash]], recover: Recover = recover) -> None:
     for count, crash in points:
         try:
             await recover(recorded, count, crash)
@@ -235,9 +281,24 @@ async def test_a_crash_after_some_of_the_steps(recorded: Recorded) -> None:
     await replay(recorded, zip(counts, itertools.cycle(CRASHES)))
 
 
+@pytest.mark.timeout(600)
+async def test_a_crash_while_many_files_are_sent(many: Recorded) -> None:
+    """After some of the steps, the kinds of crash by turns."""
+    counts = range(1, len(many.steps) + 1, 4)
+    await replay(many, zip(counts, itertools.cycle(CRASHES)), recover_many)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("crash", CRASHES)
 async def test_a_crash_after_every_step(recorded: Recorded, crash: Crash) -> None:
     """Every prefix, every kind of crash."""
     await replay(recorded, ((count + 1, crash) for count in range(len(recorded.steps))))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("crash", CRASHES)
+async def test_a_crash_after_every_step_of_many_files(many: Recorded, crash: Crash) -> None:
+    """Every prefix, every kind of crash."""
+    await replay(many, ((count + 1, crash) for count in range(len(many.steps))), recover_many)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from attachsync import folders, writers
-from attachsync.durable import alone
+from attachsync.durable import synced
 from attachsync.errors import MirrorHeldError
 from attachsync.filing import Filing
 from attachsync.spool import Spool, digest, stamp_of
@@ -144,10 +144,10 @@ def test_it_notices_that_its_path_leads_elsewhere(spool, root, tmp_path):
 def test_a_document_is_written_once(spool, root):
     """The same document again is fine; another one is not overwritten. No temporary name is left."""
     filing = Filing(spool.descriptor)
-    alone(filing.putting("sent/a/x.txt", b"one", None))
-    alone(filing.putting("sent/a/x.txt", b"one", None))
+    synced(filing.putting("sent/a/x.txt", b"one", None))
+    synced(filing.putting("sent/a/x.txt", b"one", None))
     with pytest.raises(FileExistsError):
-        alone(filing.putting("sent/a/x.txt", b"two", None))
+        synced(filing.putting("sent/a/x.txt", b"two", None))
     assert os.listdir(root / "sent/a") == ["x.txt.toml"]
     assert (root / "sent/a/x.txt.toml").read_bytes() == b"one"
     assert stat.S_IMODE((root / "sent/a/x.txt.toml").stat().st_mode) == 0o600
@@ -158,10 +158,10 @@ def test_moving_the_open_file(spool, root):
     filing = Filing(spool.descriptor)
     (root / "x.txt").write_text("x")
     inode = (root / "x.txt").stat().st_ino
-    alone(filing.putting("sent/x.txt", b"", None))
+    synced(filing.putting("sent/x.txt", b"", None))
     with spool.open_file("x.txt") as file:
-        assert alone(filing.moving("x.txt", "sent/x.txt", file)) is True
-        assert alone(filing.moving("x.txt", "sent/x.txt", file)) is True
+        assert synced(filing.moving("x.txt", "sent/x.txt", file)) is True
+        assert synced(filing.moving("x.txt", "sent/x.txt", file)) is True
     assert not (root / "x.txt").exists()
     assert (root / "sent/x.txt").stat().st_ino == inode
 
@@ -169,21 +169,21 @@ def test_moving_the_open_file(spool, root):
 def test_a_file_that_took_the_name_stays(spool, root):
     """Replaced or deleted meanwhile: the open file's bytes are copied with their time, the new file is not touched."""
     filing = Filing(spool.descriptor)
-    alone(filing.putting("sent/x.txt", b"", None))
+    synced(filing.putting("sent/x.txt", b"", None))
     (root / "x.txt").write_text("old")
     os.utime(root / "x.txt", (1_000_000, 1_000_000))
     with spool.open_file("x.txt") as file:
         (root / "new").write_text("new")
         (root / "new").rename(root / "x.txt")
-        assert alone(filing.moving("x.txt", "sent/x.txt", file)) is False
+        assert synced(filing.moving("x.txt", "sent/x.txt", file)) is False
     assert (root / "x.txt").read_text() == "new"
     assert (root / "sent/x.txt").read_text() == "old"
     assert (root / "sent/x.txt").stat().st_mtime == 1_000_000
     with spool.open_file("x.txt") as file:
         (root / "x.txt").unlink()
         with pytest.raises(FileExistsError):
-            alone(filing.moving("x.txt", "sent/x.txt", file))
-        assert alone(filing.moving("x.txt", "sent/y.txt", file)) is False
+            synced(filing.moving("x.txt", "sent/x.txt", file))
+        assert synced(filing.moving("x.txt", "sent/y.txt", file)) is False
     assert (root / "sent/y.txt").read_text() == "new"
 
 
@@ -193,9 +193,9 @@ def test_a_sub_folder_on_another_file_system(spool, root):
         (root / "mounted/x.txt").write_text("other disk")
         assert set(spool.scan().files) == {"mounted/x.txt"}
         filing = Filing(spool.descriptor)
-        alone(filing.putting("sent/mounted/x.txt", b"", None))
+        synced(filing.putting("sent/mounted/x.txt", b"", None))
         with spool.open_file("mounted/x.txt") as file:
-            assert alone(filing.moving("mounted/x.txt", "sent/mounted/x.txt", file)) is True
+            assert synced(filing.moving("mounted/x.txt", "sent/mounted/x.txt", file)) is True
         assert (root / "sent/mounted/x.txt").read_text() == "other disk"
         assert os.listdir(root / "mounted") == []
 
@@ -226,7 +226,7 @@ def test_a_write_that_fails_leaves_nothing(spool, root):
         raise OSError(errno.ENOSPC, "full")
 
     with pytest.raises(OSError, match="full"):
-        alone(folders.writing_new(spool.descriptor, b"x", full, 0o600))
+        synced(folders.writing_new(spool.descriptor, b"x", full, 0o600))
     assert os.listdir(root) == []
 
 

@@ -41,13 +41,13 @@ class Upload:
 
 
 class Uploads:
-    """The rows of `upload` and `deletion`."""
+    """The rows of `upload` and `deletion`. A step is durable when it returns, or when all that are `together` are."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def together(self, *, durable: bool) -> contextlib.AbstractContextManager[None]:
-        """Several steps are all or nothing, and become durable together."""
+        """Several steps are all or nothing, and `durable` or not, whatever each of them is by itself."""
         return self._db.transaction(durable=durable)
 
     def open(self, outbox: str, name: str) -> Upload | None:
@@ -123,7 +123,8 @@ class Uploads:
 
     def again(self, upload: Upload, now: float) -> Upload:
         """Journal another attempt of the same bytes, durably."""
-        return self._set(upload, now, state="sending", attempts=upload.attempts + 1, attempted_at=now)
+        changes = {"state": "sending", "attempts": upload.attempts + 1, "attempted_at": now}
+        return self._set(upload, now, changes)
 
     def advance(
         self,
@@ -140,7 +141,8 @@ class Uploads:
         """
         said = upload.receipt if receipt is None else dict(receipt)
         place = filed_as or upload.filed_as
-        return self._set(upload, now, state=state, receipt=said, filed_as=place, error="", retry_at=0.0)
+        changes = {"state": state, "receipt": said, "filed_as": place, "error": "", "retry_at": 0.0}
+        return self._set(upload, now, changes)
 
     def postpone(
         self,
@@ -157,13 +159,14 @@ class Uploads:
 
         `unknown`: it may have left a copy upstream. `strike`: it counts towards holding the file for a person.
         """
-        found = self.open(upload.outbox, upload.name) or upload  # a person may have said `outbox retry` meanwhile
-        unknowns, strikes = found.unknown + unknown, found.strikes + strike
-        return self._set(upload, now, state=state, error=error, retry_at=retry_at, unknown=unknowns, strikes=strikes)
+        with self._db.transaction(durable=True):
+            found = self.open(upload.outbox, upload.name) or upload  # a person may have said `outbox retry` meanwhile
+            counts = {"unknown": found.unknown + unknown, "strikes": found.strikes + strike}
+            return self._set(upload, now, {"state": state, "error": error, "retry_at": retry_at, **counts})
 
     def end(self, upload: Upload, state: str, now: float, error: str = "") -> None:
         """The upload ended: sent, failed or dropped. Should power loss undo it, filing again changes nothing."""
-        self._set(upload, now, durable=False, state=state, error=error, retry_at=0.0)
+        self._set(upload, now, {"state": state, "error": error, "retry_at": 0.0}, durable=False)
 
     def release(self, outbox: str, name: str, now: float) -> bool:
         """`outbox retry`: a held or waiting upload may go on at once, one that was uploaded with its message."""
@@ -172,8 +175,8 @@ class Uploads:
                  WHERE outbox = ? AND name = ? AND state NOT IN ('sent', 'failed', 'dropped')"""
         return self._db.run(sql, now, outbox, name) > 0
 
-    def _set(self, upload: Upload, now: float, *, durable: bool = True, **changes: Any) -> Upload:
-        """Change a row; it as it is now. Nobody else changes one that is on its way."""
+    def _set(self, upload: Upload, now: float, changes: dict[str, Any], *, durable: bool = True) -> Upload:
+        """Change a row; it as it is then."""
         row = changes | ({"receipt": json.dumps(changes["receipt"])} if "receipt" in changes else {})
         sql = f"UPDATE upload SET {', '.join(f'{name} = ?' for name in row)}, updated_at = ? WHERE id = ?"
         with self._db.transaction(durable=durable):

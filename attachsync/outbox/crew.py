@@ -5,20 +5,20 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from attachsync.outbox.journey import Ending
+from attachsync.outbox.journey import Asked, Ending
 from attachsync.settle import Stamp
 
-_WAITING = 3
-"""For each request that may be under way, so many jobs may be at what comes after their last one."""
+_AFTERWARDS = 24
+"""So many more jobs may be under way whose last request is answered: what they still do is for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file to send, or to finish. `run` is given what it calls when it makes no more requests."""
+    """One file to send, or to finish."""
 
     name: str
     stamp: Stamp | None
-    run: Callable[[Callable[[], None]], Awaitable[Ending]]
+    run: Callable[[Asked], Awaitable[Ending]]
 
 
 class Crew:
@@ -29,7 +29,7 @@ class Crew:
 
     def __init__(
         self,
-        do: Callable[[Job, Callable[[], None]], Awaitable[None]],
+        do: Callable[[Job, Asked], Awaitable[None]],
         width: Callable[[], int],
         left: Callable[[str], None],
     ) -> None:
@@ -39,9 +39,8 @@ class Crew:
         self._queue: deque[Job] = deque()
         self._names: set[str] = set()
         self._asking = 0
-        """Jobs that make requests,"""
+        """How many of those that have begun may still make requests."""
         self._running = 0
-        """and all that have begun."""
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -91,7 +90,7 @@ class Crew:
 
     def _has_room(self) -> bool:
         width = self._width()
-        return self._asking < width and self._running < width * (1 + _WAITING)
+        return self._asking < width and self._running < width + _AFTERWARDS
 
     async def _one(self, job: Job) -> None:
         asks = True

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from attachsync.logger import FilteringBoundLogger
 
 Asked = Callable[[], None]
-"""Told when a file's last request has been answered: another file's may begin."""
+"""To be called when a file makes no more requests, so that another one may begin; it need not be."""
 
 _STRIKES = 5
 """Attempts of unknown outcome before a file is held for a person."""
@@ -89,7 +89,7 @@ class Journey:
     # --- from the start -----------------------------------------------------------------------------------------
 
     async def take(self, name: str, stamp: Stamp, asked: Asked) -> Ending:
-        """Send a file that has settled; call `asked` after its last request. PausedError, OSError, StorageError."""
+        """Send a file that has settled. Raises PausedError, OSError, StorageError."""
         file = await in_thread(self._spool.open_seen, name, stamp)
         if file is None:
             return Ending.BUSY
@@ -98,6 +98,7 @@ class Journey:
                 case None:
                     return Ending.BUSY
                 case (code, reason):
+                    asked()
                     return await self._refuse(name, stamp.size, file, code, reason)
                 case digest:
                     return await self._send(name, stamp, file, digest, asked)
@@ -131,7 +132,7 @@ class Journey:
             begin = await self._beginning(name, _draft(name, stamp.size, found), now)
         upload, error = await self._requests.upload(begin, file)
         if error is not None:
-            return await self._not_uploaded(upload, file, error)
+            return await self._not_uploaded(upload, file, error, asked)
         if not await in_thread(_unchanged, file, stamp, found):
             return await self._take_back(upload)
         return await self._onward(upload, file, asked)
@@ -199,10 +200,10 @@ class Journey:
 
     # --- what an attempt came to --------------------------------------------------------------------------------
 
-    async def _not_uploaded(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
+    async def _not_uploaded(self, upload: Upload, file: BinaryIO, error: AttachsyncError, asked: Asked) -> Ending:
         match reactions.reaction(error):
             case Reaction.FAIL:
-                return await self._fail(upload, file, error)
+                return await self._fail(upload, file, error, asked)
             case Reaction.UNKNOWN:
                 return self._unknown(upload, str(error), asked=reactions.asked(error))
             case Reaction.PAUSE:
@@ -221,11 +222,11 @@ class Journey:
         self._log.warning("send_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 
-    async def _not_delivered(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
+    async def _not_delivered(self, upload: Upload, file: BinaryIO, error: AttachsyncError, asked: Asked) -> Ending:
         """The upload is done, its message is not, or nobody knows: the next try looks for it first."""
         match reactions.reaction(error):
             case Reaction.FAIL:
-                return await self._fail(upload, file, error)
+                return await self._fail(upload, file, error, asked)
             case Reaction.PAUSE:
                 now = self._clock.now()
                 self._uploads.postpone(upload, str(error), now, now, state="posting")
@@ -245,7 +246,8 @@ class Journey:
         self._log.warning("post_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 
-    async def _fail(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
+    async def _fail(self, upload: Upload, file: BinaryIO, error: AttachsyncError, asked: Asked) -> Ending:
+        asked()
         code, status = reactions.code_of(error)
         said = receipts.refused(upload.receipt, error=str(error), code=code, at=self._clock.now(), status=status)
         return await self._file(await self._stowing.placed(upload, FAILED, said), file)
@@ -264,9 +266,9 @@ class Journey:
     async def _onward(self, upload: Upload, file: BinaryIO, asked: Asked) -> Ending:
         """After the upload: the message, if one is wanted, once; then receipt and move."""
         answer = await self._requests.deliver(upload)
-        asked()
         if isinstance(answer, AttachsyncError):
-            return await self._not_delivered(upload, file, answer)
+            return await self._not_delivered(upload, file, answer, asked)
+        asked()
         return await self._file(await self._stowing.placed(upload, SENT, {**upload.receipt, **answer}), file)
 
     async def _file(self, upload: Upload, file: BinaryIO) -> Ending:

@@ -1,18 +1,17 @@
 """The requests of one file, each with its line in the journal, and a little time to end when the process is to stop."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from attachsync import receipts, units
 from attachsync.clock import Clock
-from attachsync.errors import AttachsyncError
+from attachsync.errors import AttachsyncError, StorageError
+from attachsync.grace import unbroken
 from attachsync.index.uploads import Upload, Uploads
 from attachsync.model import Sender
 from attachsync.outbox.journal import Journal
-
-T = TypeVar("T")
 
 _GRACE = 2.0
 """Seconds that a request under way may take after a cancellation: an answer read is one orphan less."""
@@ -21,7 +20,7 @@ _GRACE = 2.0
 class Requests:
     """Uploads and posts of one outbox. What the service says of one comes back as a value, an error too.
 
-    A step of the journal and the request that it is about are one: a cancellation does not come between them.
+    What the index says (StorageError) is raised.
     """
 
     def __init__(self, sender: Sender, uploads: Uploads, journal: Journal, clock: Clock) -> None:
@@ -32,31 +31,40 @@ class Requests:
 
     async def upload(self, begin: Callable[[], Upload], file: BinaryIO) -> tuple[Upload, AttachsyncError | None]:
         """Journal the attempt, and send the bytes; the row as `uploaded`, journaled with the answer."""
-        return await _with_grace(self._upload(begin, file))
+        upload = await self._journal.write(begin, undo=self._not_begun)
+        return await unbroken(self._upload(upload, file), _GRACE)
 
-    async def _upload(self, begin: Callable[[], Upload], file: BinaryIO) -> tuple[Upload, AttachsyncError | None]:
-        upload = await self._journal.write(begin)
+    def _not_begun(self, upload: Upload) -> None:
+        """A cancellation came between the journal and the request: none was made, so its outcome is known."""
+        now = self._clock.now()
+        with contextlib.suppress(StorageError):
+            self._uploads.postpone(upload, "", now, now, state="retry")
+
+    async def _upload(self, upload: Upload, file: BinaryIO) -> tuple[Upload, AttachsyncError | None]:
         try:
             answer = await self._sender.upload(upload.draft, file)
         except AttachsyncError as error:
             return upload, error
         said = {**answer, receipts.UPLOADED_AT: units.rfc3339(self._clock.now()) or ""}
-        done = partial(self._uploads.advance, upload, "uploaded", self._clock.now(), receipt=said)
-        # The next step, durable, is milliseconds away; power lost before it makes this an unknown outcome.
-        return await self._journal.write(done, durable=False), None
+        # At once: a kill must not forget it. The next step, durable, is milliseconds away; power lost before it makes
+        # this an unknown outcome.
+        with self._uploads.together(durable=False):
+            return self._uploads.advance(upload, "uploaded", self._clock.now(), receipt=said), None
 
     async def deliver(self, upload: Upload) -> Mapping[str, str] | AttachsyncError:
         """Post the message, if one is wanted: what the receipt says of it.
 
         A row that is `posting` already may have been posted: it is looked for first.
         """
-        return await _with_grace(self._deliver(upload)) if self._sender.posts() else {}
-
-    async def _deliver(self, upload: Upload) -> Mapping[str, str] | AttachsyncError:
+        if not self._sender.posts():
+            return {}
         since = upload.attempted_at if upload.state == "posting" else None
         if since is None:
             begin = partial(self._uploads.advance, upload, "posting", self._clock.now())
             upload = await self._journal.write(begin)
+        return await unbroken(self._deliver(upload, since), _GRACE)
+
+    async def _deliver(self, upload: Upload, since: float | None) -> Mapping[str, str] | AttachsyncError:
         try:
             return await self._sender.deliver(upload.draft, upload.receipt, since)
         except AttachsyncError as error:
@@ -69,14 +77,3 @@ class Requests:
         except AttachsyncError as error:
             return error
         return None
-
-
-async def _with_grace(work: Coroutine[object, object, T]) -> T:
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not task.done():
-                await asyncio.wait({task}, timeout=_GRACE)
-            raise

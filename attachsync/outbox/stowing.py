@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from attachsync import receipts
 from attachsync.clock import Clock
-from attachsync.durable import Steps, alone, in_step
+from attachsync.durable import Syncing, synced, synced_together
 from attachsync.errors import StorageError
 from attachsync.filing import FAILED, SENT, Filing
 from attachsync.groups import Groups
@@ -82,9 +82,10 @@ class Stowing:
         """The record, then the file, to their place; elsewhere if somebody was quicker to take the name."""
         kind = FAILED if receipts.is_failure(upload) else SENT
         for _ in range(_PLACES):
+            place = upload.filed_as or ""
             try:
                 if upload.draft.size > _LARGE:
-                    await in_thread(alone, self._putting(upload, file))
+                    await in_thread(synced, self._putting(upload, file))
                 else:
                     await self._together.add((upload, file))
             except FileExistsError:
@@ -92,7 +93,7 @@ class Stowing:
             else:
                 return upload
             finally:
-                self._promised.discard(upload.filed_as or "")
+                self._promised.discard(place)
         raise StorageError(f"{self._config.directory}: no free name for {upload.name} below {kind}/")
 
     async def record(self, upload: Upload) -> None:
@@ -100,9 +101,9 @@ class Stowing:
         await self.put(await self.placed(upload, SENT, upload.receipt), None)
 
     def _put_together(self, group: Sequence[tuple[Upload, BinaryIO | None]]) -> Sequence[Exception | None]:
-        return in_step([self._putting(*one) for one in group])
+        return synced_together([self._putting(*one) for one in group])
 
-    def _putting(self, upload: Upload, file: BinaryIO | None) -> Steps[None]:
+    def _putting(self, upload: Upload, file: BinaryIO | None) -> Syncing[None]:
         assert upload.filed_as is not None
         document = receipts.written(receipts.document(upload, self._config.account))
         yield from self._filing.putting(upload.filed_as, document, file)
