@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from attachsync.clock import Clock
 from attachsync.durable import Syncing, synced, synced_together
 from attachsync.errors import StorageError
 from attachsync.index import Index
@@ -20,6 +22,8 @@ from attachsync.model import Digest, Draft
 from attachsync.outbox.crew import Crew, Job
 from attachsync.outbox.journal import Journal
 from attachsync.outbox.journey import Ending
+from attachsync.outbox.requests import Requests
+from attachsync.sources.sunshine.sender import SunshineSender
 
 OUTBOX = "/outbox"
 
@@ -87,6 +91,27 @@ async def test_a_cancellation_that_comes_too_late_and_too_early_undoes_the_step(
     await asyncio.wait({task})
     assert task.cancelled()
     assert [row.name for row in undone] == begun(uploads) == ["a"]
+
+
+async def test_no_request_begins_after_a_cancellation(uploads: Uploads) -> None:
+    """And what was to be sent may be, the next time, without a word of an earlier copy."""
+
+    class Untouched(SunshineSender):
+        def __init__(self) -> None:
+            """It has nothing that it could send with."""
+
+    journal = Journal(uploads)
+    requests = Requests(Untouched(), uploads, journal, Clock())
+
+    def begin() -> Upload:
+        asyncio.get_running_loop().call_soon(task.cancel)
+        return beginning(uploads, "a")()
+
+    task = asyncio.create_task(requests.upload(begin, io.BytesIO()))
+    await asyncio.wait({task})
+    assert task.cancelled()
+    [row] = uploads.unfinished(OUTBOX)
+    assert (row.state, row.possible_orphan) == ("retry", False)
 
 
 @pytest.mark.parametrize("durable", [(True, False), (False, True), (False, False)])

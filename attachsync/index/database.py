@@ -146,7 +146,7 @@ class Database:
             self._depth -= 1
 
     def _be_durable(self, durable: bool) -> None:
-        """Whether what is committed from now on is on the disk at once."""
+        """Have what is committed from now on be on the disk at once, or not."""
         if durable is not self._durable:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
