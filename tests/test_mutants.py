@@ -63,7 +63,13 @@ MUTANTS = (
         "            yield [file.descriptor for file in files if file.descriptor >= 0]\n",
         "",
     ),
-    Mutant("rename of a large one before fsync", "incoming.py", "            os.fsync(self.descriptor)\n", ""),
+    Mutant(
+        "rename of a large one before fsync",
+        "incoming.py",
+        "            os.fsync(self.descriptor)\n",
+        "",
+        "tests/test_replay.py::test_a_crash_while_a_large_one_comes",
+    ),
     Mutant(
         "receipt after move",
         "outbox/stowing.py",

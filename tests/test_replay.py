@@ -181,9 +181,28 @@ async def record_many(base: Path) -> Recorded:
         return Recorded(base, one.ledgers.port, ino, recording.steps, sunshine.uploads, sunshine.media, [], dropped)
 
 
+def alone(box: Sandbox) -> list[tuple[str, bytes]]:
+    """One large attachment: what is done for others makes nothing of it durable. As `begin` has it."""
+    trail = box.datatrails
+    blob = trail.add_blob(BIG, "image/jpeg", "SCANNED_OK")
+    asset = trail.add_asset({"photo": trail.attach(blob, file_name="cat.jpg")}, uuid=ASSET)
+    return [(ASSET, BIG), (f"{ASSET}/events/{asset.events[0].uuid}", BIG)]
+
+
+async def record_large(base: Path) -> Recorded:
+    """One pass over that."""
+    async with mirrored(base, free_port()) as one:
+        recording = Recording(base, lambda: {"uploads": 0, "messages": 0}, UNSEEN)
+        alone(one.ledgers.box)
+        recording.start()
+        await one.sync()
+        recording.look()
+        return Recorded(base, one.ledgers.port, base.stat().st_ino, recording.steps, [], {}, [], [{}])
+
+
 def save(what: str, base: str, to: str) -> None:
     """What the process of its own does."""
-    scene = {"all": record, "many": record_many}[what]
+    scene = {"all": record, "many": record_many, "large": record_large}[what]
     Path(to).write_bytes(pickle.dumps(asyncio.run(scene(Path(base)))))
 
 
@@ -203,6 +222,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return recorded_in(tmp_path_factory, "many")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return recorded_in(tmp_path_factory, "large")
 
 
 # --- replaying --------------------------------------------------------------------------------------------------------
@@ -240,6 +264,18 @@ async def recover_many(recorded: Recorded, count: int, crash: Crash) -> None:
         summary, _ = await one.sync()
         assert all(sent.complete for sent in summary.sent.values()), summary.sent
         one.check_sent()
+
+
+async def recover_large(recorded: Recorded, count: int, crash: Crash) -> None:
+    """The same for one large attachment."""
+    shutil.rmtree(recorded.base)
+    crashed(recorded, count, crash, random.Random(f"{count} {crash}"))
+    async with mirrored(recorded.base, recorded.port) as one:
+        shown = alone(one.ledgers.box)
+        one.check_whole()
+        await one.sync()
+        one.check_whole()
+        one.check_shown(shown)
 
 
 def crashed(recorded: Recorded, count: int, crash: Crash, chance: random.Random) -> Step:
@@ -286,6 +322,13 @@ async def test_a_crash_while_many_files_are_sent(many: Recorded) -> None:
     """After some of the steps, the kinds of crash by turns."""
     counts = range(1, len(many.steps) + 1, 4)
     await replay(many, zip(counts, itertools.cycle(CRASHES)), recover_many)
+
+
+@pytest.mark.timeout(600)
+async def test_a_crash_while_a_large_one_comes(large: Recorded) -> None:
+    """The same."""
+    counts = range(1, len(large.steps) + 1, 3)
+    await replay(large, zip(counts, itertools.cycle(CRASHES)), recover_large)
 
 
 @pytest.mark.slow
