@@ -15,7 +15,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 Wanted = Collection[int | str]
-"""What is to be made durable: the content of files, the entries of folders. Descriptors, or paths of folders."""
+"""What is to be made durable, all on one disk: the content of files, the entries of folders. Descriptors, or paths of
+folders."""
 Syncing = Generator[Wanted, None, T]
 """Work on a disk. It yields what is to be durable before it goes on. Who runs it has that synced, in another thread
 where there is something else to do meanwhile; if it cannot be, the work is to be closed."""
@@ -64,21 +65,18 @@ def synced_together(works: Sequence[Syncing[object]]) -> list[Exception | None]:
 
 def sync(wanted: Wanted) -> None:
     """Make all of it durable."""
-    for error in _unsynced(wanted).values():
-        raise error
+    if len(wanted) <= _FEW or not _sync_whole(next(iter(wanted))):
+        for one in wanted:
+            _fsync(one)
 
 
 def _unsynced(wanted: Iterable[int | str]) -> dict[int | str, OSError]:
-    """Make all of it durable; what could not be, and why. A folder may have several descriptors."""
+    """Make all of it durable, on whatever disks; what could not be, and why. A folder may have several descriptors."""
     disks = defaultdict[int, dict[object, list[int | str]]](lambda: defaultdict(list))
     failed: dict[int | str, OSError] = {}
     for one in wanted:
-        try:
-            found = os.stat(one)
-        except OSError as error:
-            failed[one] = error
-        else:
-            disks[found.st_dev][(found.st_ino,) if stat.S_ISDIR(found.st_mode) else one].append(one)
+        found = os.stat(one)
+        disks[found.st_dev][(found.st_ino,) if stat.S_ISDIR(found.st_mode) else one].append(one)
     for disk in disks.values():
         if len(disk) <= _FEW or not _sync_whole(next(iter(disk.values()))[0]):
             for same in disk.values():

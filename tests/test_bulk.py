@@ -353,7 +353,7 @@ class Broken(Linker):
     """Has a disk that does not sync at all."""
 
     def showing(self, entries: Sequence[Placing], shown: Shown) -> Syncing[None]:
-        yield [-1]  # no descriptor
+        yield ["/nowhere"]
 
 
 async def test_for_a_disk_that_is_broken_nothing_more_is_asked_for(ledger: Ledgers) -> None:
