@@ -6,6 +6,9 @@ from dataclasses import dataclass
 EMPTY_WAIT = 60.0
 """An empty file waits this long (seconds) before it is given up (contract 3)."""
 
+Arrival = tuple[int, int, str]
+"""Orders files by when they arrived."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -42,7 +45,7 @@ def ready(sightings: Mapping[str, Sighting], now: float, quiet: float, *, wall: 
     own times may show its minute: a single pass is too short to see it.
     """
     still = [name for name, seen in sightings.items() if now - seen.since >= _wanted(seen, quiet, wall)]
-    return sorted(still, key=lambda name: (_arrived(sightings[name].stamp), name))
+    return sorted(still, key=lambda name: arrival(sightings[name].stamp, name))
 
 
 def next_ready(sightings: Mapping[str, Sighting], now: float, quiet: float) -> float | None:
@@ -51,9 +54,9 @@ def next_ready(sightings: Mapping[str, Sighting], now: float, quiet: float) -> f
     return min((wanted - still for wanted, still in spans if still < wanted), default=None)
 
 
-def _arrived(stamp: Stamp) -> tuple[int, int]:
+def arrival(stamp: Stamp, name: str) -> Arrival:
     """A change time cannot be set by hand, as cp -p and touch set the other; renaming a file into a folder sets it."""
-    return stamp.ctime_ns, stamp.mtime_ns
+    return stamp.ctime_ns, stamp.mtime_ns, name
 
 
 def _wanted(seen: Sighting, quiet: float, wall: float | None) -> float:

@@ -58,6 +58,17 @@ async def test_steps_that_come_together_are_written_in_their_order(uploads: Uplo
     assert begun(uploads) == []
 
 
+async def test_of_files_that_come_close_together_the_first_to_arrive_goes_first(uploads: Uploads) -> None:
+    """Whichever was looked at first: it is written, and told, first."""
+    journal, told = Journal(uploads), list[str]()
+
+    async def begin(number: int) -> None:
+        told.append((await journal.write(beginning(uploads, str(number)), rank=(number,))).name)
+
+    await asyncio.gather(*(begin(number) for number in (3, 1, 4, 0, 2)))
+    assert told == begun(uploads) == ["0", "1", "2", "3", "4"]
+
+
 async def test_what_is_wrong_with_one_is_told_all_of_them_and_nothing_is_written(uploads: Uploads) -> None:
     """A second one of the same name is refused by the index itself. What comes later is another matter."""
     journal = Journal(uploads)
@@ -107,7 +118,7 @@ async def test_no_request_begins_after_a_cancellation(uploads: Uploads) -> None:
         asyncio.get_running_loop().call_soon(task.cancel)
         return beginning(uploads, "a")()
 
-    task = asyncio.create_task(requests.upload(begin, io.BytesIO()))
+    task = asyncio.create_task(requests.upload(begin, (0, 0, "a"), io.BytesIO()))
     await asyncio.wait({task})
     assert task.cancelled()
     [row] = uploads.unfinished(OUTBOX)

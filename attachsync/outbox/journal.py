@@ -17,6 +17,7 @@ _MOMENT = 0.005
 class _Step(Generic[T]):
     write: Callable[[], T]
     durable: bool
+    rank: tuple[Any, ...]
     written: "asyncio.Future[T]"
 
 
@@ -29,15 +30,21 @@ class Journal:
         self._not_before = 0.0
 
     async def write(
-        self, write: Callable[[], T], *, durable: bool = True, undo: Callable[[T], None] = lambda _written: None
+        self,
+        write: Callable[[], T],
+        *,
+        rank: tuple[Any, ...] = (),
+        durable: bool = True,
+        undo: Callable[[T], None] = lambda _written: None,
     ) -> T:
         """What `write`, a step of `Uploads`, returns, once it is in the index. Raises StorageError.
 
-        Not `durable`: a loss of power may undo it. `undo` is called when a cancellation comes too late, as it has been
-        written, and too early, as nobody has heard of it.
+        Of those that come close together, the one of the lowest `rank` is first. Not `durable`: a loss of power may
+        undo it. `undo` is called when a cancellation comes too late, as it has been written, and too early, as nobody
+        has heard of it.
         """
         loop = asyncio.get_running_loop()
-        step: _Step[T] = _Step(write, durable, loop.create_future())
+        step: _Step[T] = _Step(write, durable, rank, loop.create_future())
         if not self._steps:
             loop.call_at(self._not_before, self._write_all)
         self._steps.append(step)
@@ -54,6 +61,7 @@ class Journal:
         self._not_before = asyncio.get_running_loop().time() + _MOMENT if len(steps) > 1 else 0.0
         if not steps:
             return
+        steps.sort(key=lambda step: step.rank)
         try:
             with self._uploads.together(durable=any(step.durable for step in steps)):
                 results = [step.write() for step in steps]

@@ -23,7 +23,7 @@ from attachsync.outbox.journal import Journal
 from attachsync.outbox.reactions import Reaction
 from attachsync.outbox.requests import Requests
 from attachsync.outbox.stowing import Stowing
-from attachsync.settle import Stamp
+from attachsync.settle import Stamp, arrival
 from attachsync.spool import Spool
 from attachsync.threads import in_thread
 
@@ -130,7 +130,7 @@ class Journey:
             begin = partial(self._uploads.again, before, now)
         else:
             begin = await self._beginning(name, _draft(name, stamp.size, found), now)
-        upload, error = await self._requests.upload(begin, file)
+        upload, error = await self._requests.upload(begin, arrival(stamp, name), file)
         if error is not None:
             return await self._not_uploaded(upload, file, error, asked)
         if not await in_thread(_unchanged, file, stamp, found):

@@ -12,6 +12,7 @@ from attachsync.grace import unbroken
 from attachsync.index.uploads import Upload, Uploads
 from attachsync.model import Sender
 from attachsync.outbox.journal import Journal
+from attachsync.settle import Arrival
 
 _GRACE = 2.0
 """Seconds that a request under way may take after a cancellation: an answer read is one orphan less."""
@@ -29,9 +30,11 @@ class Requests:
         self._journal = journal
         self._clock = clock
 
-    async def upload(self, begin: Callable[[], Upload], file: BinaryIO) -> tuple[Upload, AttachsyncError | None]:
+    async def upload(
+        self, begin: Callable[[], Upload], arrival: Arrival, file: BinaryIO
+    ) -> tuple[Upload, AttachsyncError | None]:
         """Journal the attempt, and send the bytes; the row as `uploaded`, journaled with the answer."""
-        upload = await self._journal.write(begin, undo=self._not_begun)
+        upload = await self._journal.write(begin, rank=arrival, undo=self._not_begun)
         return await unbroken(self._upload(upload, file), _GRACE)
 
     def _not_begun(self, upload: Upload) -> None:
