@@ -141,7 +141,7 @@ MUTANTS = (
     Mutant(
         "begin of the journal not durable",
         "outbox/requests.py",
-        "write(begin, undo=self._not_begun)",
+        "write(begin, rank=arrival, undo=self._not_begun)",
         "write(begin, durable=False)",
     ),
     Mutant(
