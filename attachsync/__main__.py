@@ -1,10 +1,9 @@
 """`python -m attachsync`, and the installed command: what it makes is its user's alone unless given another mode."""
 
 import contextlib
+import gc
 import os
 import sys
-
-from attachsync import cli
 
 
 def main() -> None:
@@ -13,6 +12,9 @@ def main() -> None:
     At its end all is closed and written: the interpreter need not take itself apart, which takes as long as `status`.
     """
     os.umask(0o077)
+    gc.disable()  # until all that a command needs is imported (`cli.imported`): none of it is garbage
+    from attachsync import cli
+
     code = cli.main()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

@@ -24,7 +24,7 @@ from attachsync.units import printable
 
 INTERNAL, HELD, CONFIG, INTERRUPTED, TERMINATED = 70, 75, 78, 130, 143
 _GARBAGE = (20_000, 20, 20)
-"""Imports leave no garbage, and what is made for a request goes without the collector: it need not look so often."""
+"""What is made for a request goes without the collector: it need not look so often."""
 
 COMMANDS = {
     "check": ("check", "Check the config, and name every fault at once."),
@@ -51,8 +51,11 @@ COMMANDS = {
 
 
 def imported(name: str) -> click.Command:
-    """A command of the table itself."""
+    """A command of the table itself. Garbage is looked for from now on, but not in what has been imported."""
     module = importlib.import_module(f"attachsync.cli.{COMMANDS[name][0]}")
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    gc.enable()
     command: click.Command = getattr(module, name)
     return command
 
@@ -143,7 +146,6 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text, or not of this terminal's
     signal.signal(signal.SIGTERM, _terminate)
-    gc.set_threshold(*_GARBAGE)
     return _guarded()
 
 
