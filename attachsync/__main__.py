@@ -12,7 +12,7 @@ def main() -> None:
     At its end all is closed and written: the interpreter need not take itself apart, which takes as long as `status`.
     """
     os.umask(0o077)
-    gc.disable()  # until all that a command needs is imported (`cli.imported`): none of it is garbage
+    gc.disable()  # until all that a command needs is imported (`cli.Commands`): none of it is garbage
     from attachsync import cli
 
     code = cli.main()

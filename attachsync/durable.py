@@ -75,8 +75,12 @@ def _unsynced(wanted: Iterable[int | str]) -> dict[int | str, OSError]:
     disks = defaultdict[int, dict[object, list[int | str]]](lambda: defaultdict(list))
     failed: dict[int | str, OSError] = {}
     for one in wanted:
-        found = os.stat(one)
-        disks[found.st_dev][(found.st_ino,) if stat.S_ISDIR(found.st_mode) else one].append(one)
+        try:
+            found = os.stat(one)
+        except OSError as error:  # what was open on a server may be gone
+            failed[one] = error
+        else:
+            disks[found.st_dev][(found.st_ino,) if stat.S_ISDIR(found.st_mode) else one].append(one)
     for disk in disks.values():
         if len(disk) <= _FEW or not _sync_whole(next(iter(disk.values()))[0]):
             for same in disk.values():

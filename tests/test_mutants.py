@@ -147,8 +147,8 @@ MUTANTS = (
     Mutant(
         "place of a receipt not durable",
         "outbox/stowing.py",
-        "self._journal.write(partial(write, place))",
-        "self._journal.write(partial(write, place), durable=False)",
+        "self._journal.write(partial(write, filed_as=place))",
+        "self._journal.write(partial(write, filed_as=place), durable=False)",
     ),
     Mutant(
         "unknown outcome not told",

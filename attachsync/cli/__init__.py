@@ -51,11 +51,8 @@ COMMANDS = {
 
 
 def imported(name: str) -> click.Command:
-    """A command of the table itself. Garbage is looked for from now on, but not in what has been imported."""
+    """A command of the table itself."""
     module = importlib.import_module(f"attachsync.cli.{COMMANDS[name][0]}")
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE)
-    gc.enable()
     command: click.Command = getattr(module, name)
     return command
 
@@ -72,7 +69,11 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Import the command that is meant; until then there are only stand-ins, for `--help`."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command if command is None else imported(str(command.name)), rest
+        command = command if command is None else imported(str(command.name))
+        gc.freeze()  # garbage is looked for from now on, but not in what has been imported
+        gc.set_threshold(*_GARBAGE)
+        gc.enable()
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> object:
         """Run one; what is left to write when nobody reads it any more goes nowhere."""

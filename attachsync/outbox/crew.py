@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from attachsync.outbox.journey import Asked, Ending
+from attachsync.outbox.journey import Ending, NoMore
 from attachsync.settle import Stamp
 
 _AFTERWARDS = 24
@@ -18,7 +18,7 @@ class Job:
 
     name: str
     stamp: Stamp | None
-    run: Callable[[Asked], Awaitable[Ending]]
+    run: Callable[[NoMore], Awaitable[Ending]]
 
 
 class Crew:
@@ -29,7 +29,7 @@ class Crew:
 
     def __init__(
         self,
-        do: Callable[[Job, Asked], Awaitable[None]],
+        do: Callable[[Job, NoMore], Awaitable[None]],
         width: Callable[[], int],
         left: Callable[[str], None],
     ) -> None:
@@ -95,7 +95,7 @@ class Crew:
     async def _one(self, job: Job) -> None:
         asks = True
 
-        def asked() -> None:
+        def no_more() -> None:
             nonlocal asks
             if asks:
                 asks = False
@@ -103,9 +103,9 @@ class Crew:
                 self._news.set()
 
         try:
-            await self._do(job, asked)
+            await self._do(job, no_more)
         finally:
-            asked()
+            no_more()
             self._running -= 1
             self._names.discard(job.name)
             self._news.set()

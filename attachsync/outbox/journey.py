@@ -30,8 +30,8 @@ from attachsync.threads import in_thread
 if TYPE_CHECKING:
     from attachsync.logger import FilteringBoundLogger
 
-Asked = Callable[[], None]
-"""To be called when a file makes no more requests, so that another one may begin; it need not be."""
+NoMore = Callable[[], None]
+"""To be called when a file makes no more requests: another one may begin while it is filed. It need not be."""
 
 _STRIKES = 5
 """Attempts of unknown outcome before a file is held for a person."""
@@ -88,7 +88,7 @@ class Journey:
 
     # --- from the start -----------------------------------------------------------------------------------------
 
-    async def take(self, name: str, stamp: Stamp, asked: Asked) -> Ending:
+    async def take(self, name: str, stamp: Stamp, no_more: NoMore) -> Ending:
         """Send a file that has settled. Raises PausedError, OSError, StorageError."""
         file = await in_thread(self._spool.open_seen, name, stamp)
         if file is None:
@@ -98,10 +98,10 @@ class Journey:
                 case None:
                     return Ending.BUSY
                 case (code, reason):
-                    asked()
+                    no_more()
                     return await self._refuse(name, stamp.size, file, code, reason)
                 case digest:
-                    return await self._send(name, stamp, file, digest, asked)
+                    return await self._send(name, stamp, file, digest, no_more)
 
     def _look(self, name: str, size: int, file: BinaryIO) -> Digest | tuple[str, str] | None:
         """The digest of a file that may be sent; code and reason if it may not; None while somebody writes it."""
@@ -118,7 +118,7 @@ class Journey:
         upload = await self._stowing.refused(name, _draft(name, size, Digest("")), said)
         return await self._file(upload, file)
 
-    async def _send(self, name: str, stamp: Stamp, file: BinaryIO, found: Digest, asked: Asked) -> Ending:
+    async def _send(self, name: str, stamp: Stamp, file: BinaryIO, found: Digest, no_more: NoMore) -> Ending:
         before = self._uploads.open(self._outbox, name)
         if before is not None and (before.draft.sha256, before.draft.size) != (found, stamp.size):
             self._drop(before, "other bytes took its name")
@@ -132,10 +132,10 @@ class Journey:
             begin = await self._beginning(name, _draft(name, stamp.size, found), now)
         upload, error = await self._requests.upload(begin, arrival(stamp, name), file)
         if error is not None:
-            return await self._not_uploaded(upload, file, error, asked)
+            return await self._not_uploaded(upload, file, error)
         if not await in_thread(_unchanged, file, stamp, found):
             return await self._take_back(upload)
-        return await self._onward(upload, file, asked)
+        return await self._onward(upload, file, no_more)
 
     async def _beginning(self, name: str, draft: Draft, now: float) -> "partial[Upload]":
         """A file that failed, and has come back from failed/, may have a copy upstream that its record told of."""
@@ -163,16 +163,16 @@ class Journey:
         """A request was under way when the process ended: nobody knows what came of it."""
         return self._unknown(upload, "attachsync ended while the file was being sent", at_once=True)
 
-    async def resume(self, upload: Upload, asked: Asked) -> Ending:
+    async def resume(self, upload: Upload, no_more: NoMore) -> Ending:
         """Finish what was uploaded (or refused) before: post, file, move. Raises as `take` does."""
         file = await in_thread(self._find, upload)
         if file is None:
             return await self._without_file(upload)
         with file:
             if upload.state == "filing":
-                asked()
+                no_more()
                 return await self._file(upload, file)
-            return await self._onward(upload, file, asked)
+            return await self._onward(upload, file, no_more)
 
     def _find(self, upload: Upload) -> BinaryIO | None:
         """The bytes of an upload: where they were to be moved to, or still in the outbox."""
@@ -200,10 +200,10 @@ class Journey:
 
     # --- what an attempt came to --------------------------------------------------------------------------------
 
-    async def _not_uploaded(self, upload: Upload, file: BinaryIO, error: AttachsyncError, asked: Asked) -> Ending:
+    async def _not_uploaded(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
         match reactions.reaction(error):
             case Reaction.FAIL:
-                return await self._fail(upload, file, error, asked)
+                return await self._fail(upload, file, error)
             case Reaction.UNKNOWN:
                 return self._unknown(upload, str(error), asked=reactions.asked(error))
             case Reaction.PAUSE:
@@ -222,11 +222,11 @@ class Journey:
         self._log.warning("send_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 
-    async def _not_delivered(self, upload: Upload, file: BinaryIO, error: AttachsyncError, asked: Asked) -> Ending:
+    async def _not_delivered(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
         """The upload is done, its message is not, or nobody knows: the next try looks for it first."""
         match reactions.reaction(error):
             case Reaction.FAIL:
-                return await self._fail(upload, file, error, asked)
+                return await self._fail(upload, file, error)
             case Reaction.PAUSE:
                 now = self._clock.now()
                 self._uploads.postpone(upload, str(error), now, now, state="posting")
@@ -246,8 +246,7 @@ class Journey:
         self._log.warning("post_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 
-    async def _fail(self, upload: Upload, file: BinaryIO, error: AttachsyncError, asked: Asked) -> Ending:
-        asked()
+    async def _fail(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
         code, status = reactions.code_of(error)
         said = receipts.refused(upload.receipt, error=str(error), code=code, at=self._clock.now(), status=status)
         return await self._file(await self._stowing.placed(upload, FAILED, said), file)
@@ -263,12 +262,12 @@ class Journey:
 
     # --- to the end ---------------------------------------------------------------------------------------------
 
-    async def _onward(self, upload: Upload, file: BinaryIO, asked: Asked) -> Ending:
+    async def _onward(self, upload: Upload, file: BinaryIO, no_more: NoMore) -> Ending:
         """After the upload: the message, if one is wanted, once; then receipt and move."""
         answer = await self._requests.deliver(upload)
         if isinstance(answer, AttachsyncError):
-            return await self._not_delivered(upload, file, answer, asked)
-        asked()
+            return await self._not_delivered(upload, file, answer)
+        no_more()
         return await self._file(await self._stowing.placed(upload, SENT, {**upload.receipt, **answer}), file)
 
     async def _file(self, upload: Upload, file: BinaryIO) -> Ending:

@@ -12,7 +12,7 @@ from attachsync.index.uploads import Uploads
 from attachsync.model import Outbox, Sender
 from attachsync.outbox.crew import Crew, Job
 from attachsync.outbox.deletions import Deletions
-from attachsync.outbox.journey import Asked, Ending, Journey, Notice
+from attachsync.outbox.journey import Ending, Journey, NoMore, Notice
 from attachsync.outbox.outcome import Outcome
 from attachsync.outbox.pacing import Once, Pace, Pause, Steady
 from attachsync.outbox.reactions import PausedError
@@ -273,11 +273,11 @@ class Outgoing:
     def _left(self, name: str) -> None:
         self._outcome.later.add(name)
 
-    async def _do(self, job: Job, asked: Asked) -> None:
+    async def _do(self, job: Job, no_more: NoMore) -> None:
         assert self._round is not None
         began, ending = self._clock.monotonic(), None
         try:
-            ending = await job.run(asked)
+            ending = await job.run(no_more)
         except PausedError as error:
             self._outcome.later.add(job.name)
             self._pace.tried(job.name)

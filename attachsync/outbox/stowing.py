@@ -51,29 +51,22 @@ class Stowing:
 
     async def placed(self, upload: Upload, kind: str, said: Mapping[str, str]) -> Upload:
         """Journal what the record says, and a place (below `kind`) that nothing has. StorageError, OSError."""
-        now = self._clock.now()
-
-        def place(filed_as: str) -> Upload:
-            return self._uploads.advance(upload, "filing", now, receipt=said, filed_as=filed_as)
-
-        return await self._promise(kind, upload.name, place)
+        write = partial(self._uploads.advance, upload, "filing", self._clock.now(), receipt=said)
+        return await self._promise(kind, upload.name, write)
 
     async def refused(self, name: str, draft: Draft, said: Mapping[str, str]) -> Upload:
         """Journal a file that goes to failed/ without a request. StorageError, OSError."""
-        outbox, now = str(self._config.directory), self._clock.now()
+        outbox = str(self._config.directory)
+        write = partial(self._uploads.refuse, outbox, name, draft, self._clock.now(), receipt=said)
+        return await self._promise(FAILED, name, write)
 
-        def place(filed_as: str) -> Upload:
-            return self._uploads.refuse(outbox, name, draft, now, receipt=said, filed_as=filed_as)
-
-        return await self._promise(FAILED, name, place)
-
-    async def _promise(self, kind: str, name: str, write: Callable[[str], Upload]) -> Upload:
-        """`write` a place that nothing has, and nobody else gets until the file is there."""
+    async def _promise(self, kind: str, name: str, write: Callable[..., Upload]) -> Upload:
+        """`write` a place (`filed_as`) that nothing has, and nobody else gets until the file is there."""
         async with self._placing:
             place = await in_thread(self._filing.place, kind, name, frozenset(self._promised))
             self._promised.add(place)
         try:
-            return await self._journal.write(partial(write, place))
+            return await self._journal.write(partial(write, filed_as=place))
         except BaseException:
             self._promised.discard(place)
             raise
