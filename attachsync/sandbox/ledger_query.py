@@ -44,6 +44,11 @@ def _time(text: str) -> None:
     parse_time(text)
 
 
+def _address(text: str) -> None:
+    if not re.fullmatch(r"0x[0-9A-Fa-f]+", text):
+        raise ValueError(f"not a wallet address: {text!r}")
+
+
 def _any(_text: str) -> None:
     return
 
@@ -85,7 +90,7 @@ EVENT_PARAMETERS: Checks = {
     "minimum_trust": _one_of(*STATUSES),
     "operation": _any,
     "behaviour": _any,
-    "from": _any,
+    "from": _address,
     "transaction_id": _any,
     "mmr_index": _whole_number,
 }

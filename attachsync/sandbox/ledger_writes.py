@@ -38,6 +38,8 @@ async def record_asset(ledger: Ledger, writer: Writer, request: web.Request) -> 
     if not isinstance(public, bool):
         raise invalid("public must be a boolean")
     behaviours = body.get("behaviours") or ["RecordEvidence", "AssetCreator", "Builtin"]
+    if not isinstance(behaviours, list) or not all(isinstance(one, str) for one in behaviours):
+        raise invalid("behaviours must be a list of strings")
     asset = ledger.add_asset(attributes, public=public, confirmation_status="PENDING", behaviours=behaviours)
     written = writer.asset(asset)
     if ledger.auto_confirm:

@@ -108,8 +108,8 @@ class Sandbox:
         request = delivery.request
         fault = self.faults.take(request.method, request.path, request.query_string)
         if fault is None:
-            return await delivery.send(plain(await _carry_out(handler, request)))
-        answer = await _carry_out(handler, request) if fault.works_first else None
+            return await delivery.send(plain(await _carry_out(service, handler, request)))
+        answer = await _carry_out(service, handler, request) if fault.works_first else None
         return await _misbehave(service, fault, answer, delivery)
 
     async def _hang_up(self, _app: web.Application) -> None:
@@ -124,11 +124,13 @@ async def _leave_out_an_empty_type(_request: web.BaseRequest, response: web.Stre
         del response.headers["Content-Type"]
 
 
-async def _carry_out(handler: Handler, request: web.Request) -> Answer:
+async def _carry_out(service: Service, handler: Handler, request: web.Request) -> Answer:
     try:
         answer = await handler(request)
     except Refusal as refusal:
         answer = refusal.answer
+    except UnicodeEncodeError:  # half of a pair of surrogates: JSON can hold it, no text can
+        answer = service.failure(400)
     await _read_out(request)
     return answer
 

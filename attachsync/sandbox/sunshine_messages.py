@@ -46,6 +46,8 @@ class Messages:
 
     def _conversation(self, request: web.Request) -> Conversation:
         found = self._state.conversations.get(request.match_info["conversation"])
+        if found is None and request.method == "GET" and request.path.endswith("/messages"):
+            raise refused(404, "Resource not found")  # specs/sunshine.md 7: who lists messages is told less
         if found is None:
             raise refused(404, "Conversation not found", "conversation_not_found")
         return found
@@ -140,7 +142,8 @@ def _check_author(author: object) -> None:
         raise refused(400)
     if author["type"] == "user" and not (author.get("userId") or author.get("userExternalId")):
         raise refused(400)
-    if not set(author.get("subtypes") or []) <= {"AI", "activity"}:
+    subtypes = author.get("subtypes") or []
+    if not isinstance(subtypes, list) or not all(one in ("AI", "activity") for one in subtypes):
         raise refused(400)
 
 

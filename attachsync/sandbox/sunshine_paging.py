@@ -19,8 +19,7 @@ def page_of(name: str, rows: list[Row], request: web.Request, forward: bool, siz
 
     Without a cursor it is the first one when paging `forward`, else the newest; a fixed `size` overrules page[size].
     """
-    before, after, wanted = _parameters(request)
-    width = size or wanted
+    before, after, width = _parameters(request, size)
     if before:
         older = [row for row in rows if row["id"] < before]
         shown, more = older[-width:], len(older) > width
@@ -32,10 +31,10 @@ def page_of(name: str, rows: list[Row], request: web.Request, forward: bool, siz
     return {name: shown, "meta": {"hasMore": more, **_cursors(rows, shown)}, **_links(rows, shown, request)}
 
 
-def _parameters(request: web.Request) -> tuple[str, str, int]:
+def _parameters(request: web.Request, fixed: int) -> tuple[str, str, int]:
     query = request.query
     before, after = query.get("page[before]", ""), query.get("page[after]", "")
-    size = query.get("page[size]", str(USUAL_SIZE))
+    size = str(fixed) if fixed else query.get("page[size]", str(USUAL_SIZE))
     # The official client 17.0.1 sends `page` as JSON; what the service makes of it is not known. Refused here.
     if (before and after) or "page" in query or not re.fullmatch(r"\d{1,3}", size) or not 1 <= int(size) <= 100:
         raise refused(400, INVALID)

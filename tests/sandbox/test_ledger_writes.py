@@ -31,6 +31,14 @@ async def test_event_is_pending_first(box: Sandbox, client: Client) -> None:
     assert asset.attributes == {"c": "d"}
 
 
+@pytest.mark.parametrize("body", [{"behaviours": 5}, {"behaviours": [{}]}, {"attributes": {"\ud800": "x"}}])
+async def test_assets_that_make_no_sense_are_refused(box: Sandbox, client: Client, body: dict[str, Any]) -> None:
+    """Half of a pair of surrogates is no text, though JSON can hold it."""
+    before = len(box.datatrails.assets)
+    assert (await post(client, ASSETS, body)).status == 400
+    assert len(box.datatrails.assets) == before
+
+
 async def test_event_that_stays_pending(box: Sandbox, client: Client) -> None:
     """With auto_confirm off a created event waits for the test to confirm it."""
     box.datatrails.auto_confirm = False

@@ -67,10 +67,14 @@ async def test_forward(box: Sandbox, client: Client, chat: Conversation) -> None
     assert texts(await get(client, path + gone)) == list(range(241, 250))
 
 
-@pytest.mark.parametrize("query", ["page[after]=a&page[before]=b", "page[size]=0", "page[size]=101", "page=%7B%7D"])
+@pytest.mark.parametrize(
+    "query",
+    ["{}/messages?page[after]=a&page[before]=b", "{}/messages?page=%7B%7D"]
+    + [f"?filter[userId]=ana&page[size]={size}" for size in ("0", "101", "x")],
+)
 async def test_bad_paging(client: Client, chat: Conversation, query: str) -> None:
-    """Both cursors, a size out of range, and the official client's JSON are refused."""
-    reply = await get(client, f"/{chat.id}/messages?{query}")
+    """Both cursors, the official client's JSON, and a size out of range, where it counts, are refused."""
+    reply = await get(client, query.format(f"/{chat.id}"))
     assert reply.json == {"errors": [{"code": "bad_request", "title": "Invalid page query parameters"}]}
 
 
@@ -161,7 +165,22 @@ async def test_large_json_and_unknown_conversation(client: Client, chat: Convers
     large = {**TEXT, "content": {"type": "text", "text": "x" * 100_001}}
     assert (await post(client, chat, large)).status == 413
     reply = await get(client, "/none/messages")
+    assert (reply.status, reply.json) == (404, {"errors": [{"code": "not_found", "title": "Resource not found"}]})
+    reply = await get(client, "/none")
     assert (reply.status, reply.json["errors"][0]["code"]) == (404, "conversation_not_found")
+
+
+@pytest.mark.parametrize("subtypes", [5, [{}], ["bot"], {"AI": 1}])
+async def test_subtypes_that_are_none_are_refused(client: Client, chat: Conversation, subtypes: object) -> None:
+    assert (await post(client, chat, {**TEXT, "author": {"type": "business", "subtypes": subtypes}})).status == 400
+
+
+async def test_the_size_of_a_page_of_messages_is_fixed(client: Client, chat: Conversation) -> None:
+    """Whatever is asked for (specs/sunshine.md 1.6)."""
+    for number in range(101):
+        assert (await post(client, chat, {**TEXT, "metadata": {"n": number}})).status == 201
+    reply = await get(client, f"/{chat.id}/messages?page[size]=500")
+    assert (reply.status, len(reply.json["messages"])) == (200, 100)
 
 
 async def test_conversations(client: Client, chat: Conversation) -> None:
