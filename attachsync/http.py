@@ -27,7 +27,7 @@ from attachsync.errors import (
 )
 from attachsync.line import Direct, Refusal
 from attachsync.model import Account, Body, Held
-from attachsync.origins import Boundary, origin
+from attachsync.origins import Boundary, origin, sound
 from attachsync.pace import Pace
 from attachsync.patience import Patience
 from attachsync.reading import Answers, reason
@@ -334,7 +334,7 @@ class Http:
         if hops > _MAX_REDIRECTS:
             raise RejectedError(f"{where}: more than {_MAX_REDIRECTS} redirects", status=response.status)
         try:
-            return response.url.join(URL(response.headers["Location"], encoded=True)).with_fragment(None)
+            return sound(response.url.join(URL(response.headers["Location"], encoded=True)).with_fragment(None))
         except ValueError:
             raise MalformedError(f"{where}: redirected to what is no URL") from None
 

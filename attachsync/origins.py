@@ -6,11 +6,24 @@ is on loopback (a sandbox).
 """
 
 import ipaddress
+import re
+import socket
 from collections.abc import Collection
 
 from yarl import URL
 
 from attachsync.errors import RefusedError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
+_EMBEDDING = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96")
+_LOCAL_NAT = ipaddress.IPv6Network("64:ff9b:1::/48")
+
+
+def sound(url: URL) -> URL:
+    """The same URL, of which host and port can be read: that is found out only when they are. Raises ValueError."""
+    _ = url.host, url.port
+    return url
 
 
 def origin(url: URL) -> tuple[str, str, int | None]:
@@ -30,18 +43,36 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet; text that is no address is not."""
+    """Whether an IP address is one of the public internet, and so is one that it leads to; text that is none is not."""
     found = _literal(address)
-    if found is None:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_global and not found.is_multicast
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return is_public(str(found.ipv4_mapped))
+        if found.is_site_local or found in _LOCAL_NAT or not all(one.is_global for one in _led_to(found)):
+            return False
+    return found is not None and found.is_global and not found.is_multicast
 
 
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _led_to(found: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that a translator or tunnel takes from an IPv6 one: NAT64, 6to4, Teredo, compatible."""
+    led = [found.sixtofour, found.teredo[1] if found.teredo else None]
+    if any(found in network for network in _EMBEDDING):
+        led.append(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF))
+    return [one for one in led if one is not None]
+
+
+def _literal(host: str) -> Address | None:
+    """The address that a host is, also in the forms that only some resolvers know, such as `127.1`."""
+    bare = host.strip("[]").partition("%")[0]
     try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0])
+        return ipaddress.ip_address(bare)
     except ValueError:
+        pass
+    if not _NUMERIC.fullmatch(bare):
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(bare))
+    except OSError:
         return None
 
 
@@ -90,8 +121,12 @@ class Boundary:
 
     def trusts(self, host: str) -> bool:
         """Whether `host` may be at any address: the config names it, or the whole account is on loopback."""
+        return self._names(host) or host.lower().rstrip(".") == self._proxy_host
+
+    def _names(self, host: str) -> bool:
+        """The same of what a link may lead to: the proxy's machine is for the proxy alone."""
         name = host.lower().rstrip(".")
-        return self._on_loopback or name in (self._home[1], self._proxy_host) or name in self._media_names
+        return self._on_loopback or name == self._home[1] or name in self._media_names
 
     def check(self, url: URL) -> None:
         """Raise RefusedError (`address`) for a link that must not be followed. Resolved addresses are checked later."""
@@ -108,5 +143,5 @@ class Boundary:
             raise RefusedError(f"a plain http link to {host} is not followed", code="address")
         literal = _literal(host)
         private = is_loopback(host) or (literal is not None and not is_public(host))
-        if private and not self.trusts(host):
+        if private and not self._names(host):
             raise RefusedError(f"a link to the private address {host} is not followed", code="address")

@@ -150,6 +150,18 @@ def test_deep_json_is_malformed() -> None:
         ("https://[::1]/x", False),
         ("https://[::ffff:169.254.169.254]/x", False),
         ("https://169.254.169.254/latest", False),
+        ("https://127.1/x", False),
+        ("https://2130706433/x", False),
+        ("https://0x7f.0.0.1/x", False),
+        ("https://0300.0250.0.1/x", False),
+        ("https://134744072/x", True),
+        ("https://[64:ff9b::a00:1]/x", False),
+        ("https://[64:ff9b::808:808]/x", True),
+        ("https://[64:ff9b:1::808:808]/x", False),
+        ("https://[2002:a00:1::1]/x", False),
+        ("https://[2002:808:808::1]/x", True),
+        ("https://[::10.0.0.1]/x", False),
+        ("https://[fec0::1]/x", False),
         ("https://localhost/x", False),
         ("file:///etc/passwd", False),
         ("ftp://example.org/x", False),
@@ -163,6 +175,21 @@ def test_links_of_a_public_account(url: str, allowed: bool) -> None:
     else:
         with pytest.raises(RefusedError):
             boundary.check(URL(url))
+
+
+def test_a_proxy_is_no_place_that_links_lead_to() -> None:
+    """Only the proxy itself is asked there."""
+    boundary = origins.Boundary("https://api.example.org", proxy="http://127.0.0.1:3128")
+    assert boundary.trusts("127.0.0.1")
+    for link in ("https://127.0.0.1/x", "https://127.0.0.1:3128/x"):
+        with pytest.raises(RefusedError):
+            boundary.check(URL(link))
+
+
+@pytest.mark.parametrize("link", ["https://xn--/x", "https://xn--a.example/x", "https://a.example:99999/x"])
+def test_what_only_looks_like_a_url_is_found_out(link: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - yarl raises several kinds of it
+        origins.sound(URL(link, encoded=True))
 
 
 def test_links_of_a_loopback_account() -> None:

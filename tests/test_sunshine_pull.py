@@ -51,6 +51,20 @@ async def test_three_kinds_of_tracks(chats: Chats, key: str, value: str) -> None
     assert all(path.split("/")[1][:24].isalnum() for path in chats.shown())
 
 
+@pytest.mark.parametrize("link", ["https://xn--/x.pdf", "https://xn--a.example/x", "https://x.example:99999/x.pdf"])
+async def test_a_link_that_no_url_is_ends_with_its_file(chats: Chats, link: str) -> None:
+    """Anybody in the conversation may have written it."""
+    chat = chats.conversation()
+    chats.send(chat, b"sound")
+    chats.box.sunshine.add_message(chat, {"type": "file", "mediaUrl": link, "altText": "x.pdf"})
+    chats.tracks = track_of(chat)
+    for _ in range(2):
+        summary, _ = await chats.sync()
+        assert summary.incomplete
+        assert sorted(str(row["state"]) for row in chats.rows()) == ["refused", "stored"]
+    assert list(chats.shown().values()) == [b"sound"]
+
+
 async def test_every_kind_of_content_and_nothing_of_kinds_that_are_not_known(chats: Chats) -> None:
     """file, image, items of carousels and lists; other kinds, authors and odd values are passed over."""
     chat, box = chats.conversation(), chats.box.sunshine

@@ -11,7 +11,7 @@ from yarl import URL
 from attachsync.errors import AuthFailedError, GoneError, RefusedError, RejectedError
 from attachsync.http import Http
 from attachsync.model import Body, Held
-from attachsync.origins import origin
+from attachsync.origins import origin, sound
 from attachsync.sources.sunshine.cookies import CookieBox
 
 _SIGNED, _COOKIE, _ANONYMOUS = "signed", "cookie", "anonymous"
@@ -83,6 +83,6 @@ class Media:
 def _parsed(link: str) -> URL:
     """The address, byte for byte where it is sound."""
     try:
-        return URL(link, encoded=link.isascii() and link.isprintable() and " " not in link).with_fragment(None)
+        return sound(URL(link, encoded=link.isascii() and link.isprintable() and " " not in link).with_fragment(None))
     except ValueError:
         raise RefusedError("its mediaUrl is no address", code="address") from None
