@@ -5,6 +5,7 @@ Its length is known before it starts (never chunked), the file's own offset is l
 
 import asyncio
 import os
+import re
 import secrets
 from typing import BinaryIO
 
@@ -17,8 +18,11 @@ _STALLED = 60.0
 
 
 def quoted(name: str) -> str:
-    """A file name inside double quotes, the way browsers write it: raw UTF-8, only `"`, CR and LF escaped."""
-    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    """A file name inside double quotes, the way browsers write it: raw UTF-8, `"`, CR and LF escaped.
+
+    So are other control characters, which no header may hold.
+    """
+    return re.sub(r'["\x00-\x1f\x7f]', lambda match: f"%{ord(match[0]):02X}", name)
 
 
 def head(boundary: str, field: str, name: str, media_type: str) -> bytes:

@@ -202,6 +202,7 @@ async def test_a_lost_answer_to_the_event_does_not_record_twice(tmp_path: Path) 
         one.box.faults.add(Fault(path=EVENTS, method="POST", kind="lost", times=1))
         one.drop()
         assert (await one.flush()).sent == 1
+        assert one.clock.ahead > 19  # lists lag behind (specs/datatrails.md 1.4)
         assert len(one.recorded()) == len(one.ledger.blobs) == one.posts(EVENTS) == 1
         said = one.document("sent/report.txt")
         assert (said["event"], said["possible_orphan"]) == (one.asset.events[-1].identity, False)
@@ -304,7 +305,7 @@ async def test_what_is_about_the_account_burns_no_files(tmp_path: Path, path: st
         assert (outcome.sent, outcome.failed, len(one.ledger.blobs)) == (0, 0, blobs)
         assert one.tree() == ["a.txt", "b.txt"]
         one.box.faults.clear()
-        assert (await one.flush()).sent == 2
+        assert (await one.flush()).sent + (await one.flush()).sent == 2  # an event may be under way for a while
         assert len(one.ledger.blobs) == len(one.recorded()) == 2
 
 

@@ -53,6 +53,20 @@ async def test_what_the_service_no_longer_has_counts_as_deleted(tmp_path):
         assert "deleted_at" in one.document("sent/0.txt")
 
 
+async def test_a_receipt_that_names_nothing_to_delete_is_told_and_left(tmp_path):
+    """People may put what they like into sent/; the others are deleted."""
+    async with rig(tmp_path) as one:
+        await sent(one, 1)
+        (one.root / "sent/0.txt").unlink()
+        odd = one.root / "sent/hand.pdf.toml"
+        odd.write_text('account = "support"\nfile_name = "hand.pdf"\nuploaded_at = 2026-01-01T00:00:00Z\n')
+        for deleted in (1, 0):
+            outcome = await one.flush(propagate_deletes=True)
+            assert (outcome.deleted, outcome.complete) == (deleted, False)
+            assert "names no media_url" in outcome.trouble
+        assert one.box.count("POST", REMOVE) == 1
+
+
 async def test_a_deletion_that_failed_is_tried_again(tmp_path):
     """An account that is refused keeps the deletion for later."""
     async with rig(tmp_path) as one:

@@ -185,6 +185,7 @@ async def test_the_form_is_the_documented_one(tmp_path):
 
 def test_a_name_cannot_leave_its_header():
     """Only quotes and line ends are escaped; a backslash and umlauts stay as they are."""
+    assert 'filename="%1B%00%7F.txt"' in multipart.head("B", "source", "\x1b\0\x7f.txt", "text/plain").decode()
     header = multipart.head("B", "source", 'a"b\r\nX-Evil: 1\\ü.txt', "text/plain").decode()
     assert 'filename="a%22b%0D%0AX-Evil: 1\\ü.txt"\r\n' in header
     assert header.count("\r\n") == 4

@@ -16,6 +16,7 @@ from attachsync.retry import DAY
 from attachsync.sources.datatrails import records
 from attachsync.sources.datatrails.forms import stated
 from attachsync.sources.datatrails.paging import parsed, walk
+from attachsync.underway import UnderWay
 from attachsync.units import rfc3339
 
 _IDENTITY = re.compile(
@@ -23,6 +24,8 @@ _IDENTITY = re.compile(
 )
 _OVERSIZE = re.compile(r"file ?size exceeds", re.IGNORECASE)
 """What a 402 says of one file that is too large; of an account without quota it says something else (1.8)."""
+_UNDER_WAY = 20.0
+"""Seconds after which an event is listed, whatever was answered meanwhile: lists lag behind (1.4), proxies give up."""
 _NOT_IN_KEYS = re.compile(r"[.\x00-\x1f\x7f-\x9f]")
 _LONGEST_KEY = 1024
 
@@ -33,6 +36,7 @@ class TrailSender:
     def __init__(self, http: Http, asset: str) -> None:
         self._http = http
         self._asset = asset
+        self._events_sent = UnderWay(http.clock, _UNDER_WAY)
 
     def refusal(self, name: str, size: int, head: bytes) -> tuple[str, str] | None:
         """Any type is taken, and the largest size is the tenant's own secret (3): the service decides."""
@@ -62,13 +66,18 @@ class TrailSender:
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Record the event. With `since`, one that carries the blob is looked for first, and not recorded again."""
         with self._told("the account has no such asset"):
-            found = None if since is None else await self._found(receipt["blob"], since - DAY)
+            looked = await self._events_sent.may_have_come(draft.ticket, since)
+            found = await self._found(receipt["blob"], (since or 0.0) - DAY) if looked else None
             return _receipt(found or await self._record(draft, receipt["blob"]))
 
     async def _record(self, draft: Draft, blob: str) -> records.Event:
         body = json.dumps(event_of(draft, blob), ensure_ascii=False).encode()
         content = {"data": body, "headers": {"Content-Type": "application/json"}}
-        reply = await self._http.post(self._events(), lambda: content)
+        try:
+            reply = await self._http.post(self._events(), lambda: content)
+        except (AccountError, RejectedError, UnavailableError) as error:
+            self._events_sent.failed(draft.ticket, error)
+            raise
         return parsed(reply, records.event)
 
     async def _found(self, blob: str, since: float) -> records.Event | None:

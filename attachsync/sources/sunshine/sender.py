@@ -17,14 +17,13 @@ from attachsync.model import JSON, Draft
 from attachsync.multipart import FileForm
 from attachsync.retry import DAY
 from attachsync.sources.sunshine import rules
+from attachsync.underway import UnderWay
 
 _MOST_PAGES = 1000
 """A conversation holds 30,000 messages, 100 to a page (1.5, 1.6): more pages than this are no conversation."""
 _UNDER_WAY = 20.0
-"""Seconds that a post may still be under way when nobody waits for its answer any more: before it lists the message,
-the service fetches the file, which may take 15 s to begin (1.5)."""
-_NOT_AN_ANSWER = (None, 408, 502, 504)
-"""None at all, or one of a proxy that did not wait for the service's."""
+"""Seconds after which a post shows, whatever was answered meanwhile: before it lists the message, the service fetches
+the file, which may take 15 s to begin (1.5); and who answers 5xx may be a proxy."""
 _CODES = {413: "too_large", 415: "type_not_allowed"}
 """What a refusal means whose body gives no code: that of a 413 is not documented, and may be a proxy's (3.1)."""
 
@@ -46,8 +45,7 @@ class SunshineSender:
     def __init__(self, http: Http, destination: Destination) -> None:
         self._http = http
         self._to = destination
-        self._over: dict[str, bool] = {}
-        """Tickets whose latest post was answered: whether it did nothing for certain. Others may be under way still."""
+        self._posts = UnderWay(http.clock, _UNDER_WAY)
 
     def refusal(self, name: str, size: int, head: bytes) -> tuple[str, str] | None:
         """(code, reason) when the service would surely refuse this file. The head is left to the service to judge."""
@@ -93,23 +91,16 @@ class SunshineSender:
 
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Post the message. With `since`, one that carries our ticket is looked for first, and is not posted again."""
-        did_nothing = self._over.pop(draft.ticket, None)
-        if since is not None and not did_nothing:
-            if did_nothing is None:
-                await self._http.clock.sleep(min(max(since + _UNDER_WAY - self._http.clock.now(), 0.0), _UNDER_WAY))
-            found = await self._posted(draft.ticket, _earliest(receipt, since))
+        if await self._posts.may_have_come(draft.ticket, since):
+            found = await self._posted(draft.ticket, _earliest(receipt, since or 0.0))
             if found is not None:
                 return {"message_id": found}
         try:
             reply = await self._http.post(self._messages(), _json_body(rules.message(draft, receipt)))
         except MalformedError as error:
             raise UnavailableError(str(error)) from None
-        except UnavailableError as error:
-            if not error.sent or error.status not in _NOT_AN_ANSWER:
-                self._over[draft.ticket] = not error.sent
-            raise
-        except (AccountError, RejectedError):
-            self._over[draft.ticket] = True
+        except (AccountError, RejectedError, UnavailableError) as error:
+            self._posts.failed(draft.ticket, error)
             raise
         posted = next((rules.identity(one) for one in rules.messages(_json(reply))), None)
         if posted is None:
@@ -142,10 +133,11 @@ class SunshineSender:
         if receipt.get("app_id", self._to.app_id) != self._to.app_id:
             ours = f"account {self._http.account.name} is of app {self._to.app_id}"
             raise AttachsyncError(f"it was uploaded to app {receipt['app_id']}, and {ours}: nothing was deleted")
+        media_url = receipt.get("media_url")
+        if not isinstance(media_url, str) or not media_url:
+            raise AttachsyncError("its receipt names no media_url: nothing was deleted")
         try:
-            await self._http.post(
-                self._url("/attachments/remove"), _json_body({"mediaUrl": str(receipt["media_url"])}), repeat=True
-            )
+            await self._http.post(self._url("/attachments/remove"), _json_body({"mediaUrl": media_url}), repeat=True)
         except RejectedError as error:
             if error.status == 404:
                 return False
