@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attachsync import names
+from attachsync import names, receipts
+from attachsync.filing import SENT
 from attachsync.index import Index
 from attachsync.model import JSON, Outbox, State
 from attachsync.outbox import waiting
@@ -88,17 +89,49 @@ def of_file(config: Config, index: Index, what: str) -> dict[str, JSON] | None:
 def _in_outbox(box: Outbox, index: Index, name: str) -> dict[str, JSON] | None:
     about: dict[str, JSON] = {"what": str(box.directory / name), "outbox": str(box.directory), "account": box.account}
     kind, _, rest = name.partition("/")
-    if kind in ("sent", "failed") and rest and os.path.lexists(box.directory / name):
-        receipt = box.directory / f"{name}.toml"
-        said = f"{receipt} says how" if receipt.exists() else "it has no receipt: attachsync did not put it there"
-        return {**about, "state": kind, "why": [f"it was {'sent' if kind == 'sent' else 'refused for good'}; {said}"]}
+    is_filed, is_there = kind in ("sent", "failed") and rest != "", os.path.lexists(box.directory / name)
+    if is_filed and is_there:
+        return {**about, "state": kind, "why": [_filed(box, kind, name)]}
     for row in waiting(box, index.uploads):
-        if row["name"] == name:
+        if row["name"] == name or (row["state"] == "held deletion" and name == f"{SENT}/{row['name']}"):
             return {**about, "state": str(row["state"]), "why": list(_waiting(box, row))}
-    if not os.path.lexists(box.directory / name):
-        ended = index.uploads.ended(str(box.directory), name)
-        return None if ended is None else {**about, "state": ended[0], "why": [f"it is in {ended[1]} now"]}
-    return {**about, "state": "left alone", "why": [_ignored(box, name)]}
+    if is_there:
+        return {**about, "state": "left alone", "why": [_ignored(box, name)]}
+    ended = (kind, name) if is_filed else index.uploads.ended(str(box.directory), name)
+    why = _ended(box, ended[1]) if ended else None
+    return {**about, "state": ended[0], "why": [why]} if ended and why else None
+
+
+def _filed(box: Outbox, kind: str, name: str) -> str:
+    """What is to be said of what is in sent/ or failed/."""
+    described = receipts.described(name)
+    if described is not None and _record(box, name) is not None:
+        return f"it is the record of {described}"
+    record = box.directory / f"{name}{receipts.SUFFIX}"
+    said = f"{record} says how" if record.exists() else "it has no receipt: attachsync did not put it there"
+    return f"it was {'sent' if kind == SENT else 'refused for good'}; {said}"
+
+
+def _ended(box: Outbox, place: str) -> str | None:
+    """Where a file is that was sent or refused, or what became of it there; None where there is no word of it."""
+    if os.path.lexists(box.directory / place):
+        return f"it is in {place} now"
+    record = _record(box, place + receipts.SUFFIX)
+    if record is None:
+        return None
+    if "deleted_at" in record:
+        return f"it is gone from {place}, and was deleted upstream at {record['deleted_at']}"
+    return f"it is gone from {place}; its receipt is there still"
+
+
+def _record(box: Outbox, name: str) -> receipts.Document | None:
+    """A receipt or failure record of ours."""
+    try:
+        document = receipts.parsed((box.directory / name).read_bytes())
+    except OSError:
+        return None
+    is_ours = document is not None and not {receipts.UPLOADED_AT, receipts.FAILED_AT}.isdisjoint(document)
+    return document if is_ours else None
 
 
 def _waiting(box: Outbox, row: Mapping[str, object]) -> Iterator[str]:
@@ -124,7 +157,8 @@ def _waiting(box: Outbox, row: Mapping[str, object]) -> Iterator[str]:
 
 def _ignored(box: Outbox, name: str) -> str:
     path = box.directory / name
-    if path.is_symlink() or not path.is_file():
+    folders = [one for one in path.parents if one.is_relative_to(box.directory) and one != box.directory]
+    if not path.is_file() or any(one.is_symlink() for one in (path, *folders)):
         return "only regular files are sent: no links, folders, devices or pipes"
     if any(part.startswith(".") for part in name.split("/")):
         return "hidden files and folders are left alone"

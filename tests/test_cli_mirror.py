@@ -293,6 +293,23 @@ def test_show_by_digest_path_and_identity(mirrored: Stage) -> None:
     assert re.search(rf"^sha256 +{row['sha256']}$", shown.out, re.MULTILINE)
 
 
+def test_show_by_a_digest_of_earlier_content(scene: Stage) -> None:
+    """Whoever shows these bytes now comes first; who showed them once is named too: nothing is ambiguous."""
+    ledger, digests = scene.box.rkvst, list[str]()
+    asset = next(iter(ledger.assets.values()))
+    for text in (b"first edition", b"second edition"):
+        value = ledger.attach(ledger.add_blob(Held(text), "text/plain"), file_name="edition.txt")
+        ledger.add_event(asset, event_attributes={"edition": value}, asset_attributes={"edition": value})
+        assert scene.run("sync", ARCHIVED).code == 0
+        digests.append(hashlib.sha256(text).hexdigest())
+    for digest in digests:
+        for what in (digest, digest[:12], scene.mirror / "sha256" / digest[:2] / digest):
+            (document,) = scene.run("show", what, "--json").documents
+            assert document["sha256"] == digest
+    (document,) = scene.run("show", digests[0], "--json").documents
+    assert f"files/archive/assets/{asset.uuid}/edition.txt" in [one["path"] for one in document["also"]]
+
+
 def test_show_what_nobody_knows_and_what_is_ambiguous(scene: Stage) -> None:
     """Nothing found exits 1; a prefix of several digests exits 2 and lists them."""
     assert scene.run("show", "abcd").code == 1

@@ -140,7 +140,19 @@ def test_why_a_dropped_file_is_where_it_is(scene: Stage) -> None:
     assert "hidden" in why(scene, outbox / ".hidden")
     assert "no links" in why(scene, outbox / "link") or "regular" in why(scene, outbox / "link")
     assert "nothing has written to it" in why(scene, outbox / "w.txt")
+    assert "record of sent/report.txt" in why(scene, outbox / "sent/report.txt.toml")
+    assert "record of failed/program.exe" in why(scene, outbox / "failed/program.exe.toml")
+    (outbox / "folder").symlink_to(scene.config.parent)
+    assert "no links" in why(scene, outbox / "folder" / scene.config.name)
+    assert scene.run("explain", outbox / "sent/none").code == 1
     assert scene.run("explain", outbox / "none").code == 1
     assert scene.run("explain", "none").code == 1
     assert scene.run("explain", "w.txt").out == scene.run("explain", outbox / "w.txt").out
     assert json.loads(scene.run("explain", outbox / "w.txt", "--json").out)[0]["state"] == "waiting"
+    (outbox / "sent/report.txt").unlink()
+    for name in ("report.txt", "sent/report.txt"):
+        assert "it is gone from sent/report.txt; its receipt is there still" in why(scene, outbox / name)
+    scene.edit("[[outbox]]", "[[outbox]]\npropagate_deletes = true")
+    scene.run("sync")
+    for name in ("report.txt", "sent/report.txt"):
+        assert "it is gone from sent/report.txt, and was deleted upstream at 2" in why(scene, outbox / name)

@@ -156,12 +156,15 @@ def show(context: click.Context, what: str, as_json: bool) -> None:
     """
     config = config_of(context)
     with peeked(config) as index:
-        ids = index.reports.find(what) or index.reports.find(within(config, what))
+        ids = index.reports.find(what)
+        if not ids:
+            ids = index.reports.find(what := within(config, what))
         documents = [index.reports.describe(row_id) for row_id in ids[:100]]
     if not documents:
         click.echo(f"nothing is known by {what!r}: it is no digest, path or identity of an attachment here", err=True)
         context.exit(1)
-    contents = {document["shown_sha256"] for document in documents}
+    contents = set[JSON]().union(*(_meant(document, what.lower()) for document in documents))
+    documents.sort(key=lambda document: document["shown_sha256"] not in contents)
     if len(contents) > 1:
         click.echo(f"{what!r} is ambiguous: it names {len(ids)} attachments, of different content:", err=True)
         for document in documents[:20]:
@@ -173,6 +176,14 @@ def show(context: click.Context, what: str, as_json: bool) -> None:
         print_json(found)
     else:
         print_pairs(found)
+
+
+def _meant(document: Mapping[str, JSON], what: str) -> set[JSON]:
+    """The digests of an attachment, of now or before, that a digest or the beginning of one means; else that of now."""
+    history = document["history"]
+    digests = {past["sha256"] for past in history if isinstance(past, Mapping)} if isinstance(history, list) else set()
+    digests.add(document["shown_sha256"])
+    return {one for one in digests if str(one).startswith(what)} or {document["shown_sha256"]}
 
 
 def within(config: Config, what: str) -> str:
