@@ -33,7 +33,8 @@ from attachsync.observer import Outcome
 from attachsync.pins import Pin
 from attachsync.units import human_size
 
-_FORBIDDEN_WAIT = 6 * 3600.0
+_HOUR = 3600.0
+_FORBIDDEN_WAIT = 6 * _HOUR
 _NO_ROOM_WAIT = 600.0
 _MOST_PARKED = 1000
 _ITEM_ERRORS = (
@@ -233,22 +234,24 @@ class Fetcher:
             facts = await self._source.inspect(track, entry.attachment, entry.record)
         except _ITEM_ERRORS as error:
             self._doubt(entry, error)
-            index.check_again(entry, now + retry.delay(1, base=3600.0))
+            index.check_again(entry, now + retry.delay(1, base=_HOUR))
             return
         self._doubt(entry, None)
         if facts.standing is Standing.GOOD:
-            again = await self._read_again(entry, facts) if facts.refetch else facts
-            index.inspected(entry, again, again.check_at(self._keep.clock.now()))
+            is_other = facts.sha256 is not None and facts.sha256 != entry.shown
+            again = await self._read_again(entry, facts) if facts.refetch or is_other else facts
+            if again is not None:
+                index.inspected(entry, again, again.check_at(self._keep.clock.now()))
             return
         state = State.QUARANTINED if facts.standing is Standing.BAD else State.WAITING
         index.withdraw(entry, state, facts, now + retry.DAY)
         await self._finish_withdrawal(entry._replace(withdrawn=True, state=state))
         self._tell(entry, state, facts.reason)
 
-    async def _read_again(self, entry: Entry, facts: Facts) -> Facts:
+    async def _read_again(self, entry: Entry, facts: Facts) -> Facts | None:
         """Read content that may have changed; show it if it has. What is shown stays if it cannot be read.
 
-        Returns the facts with what is to be kept of the reading, and when to try again if it failed.
+        Returns the facts with what is to be kept of the reading; None if it failed, and is to be made up for.
         """
         try:
             entry = _as_stated(entry, facts)
@@ -261,11 +264,16 @@ class Fetcher:
         except NotModifiedError:
             return facts
         except _ITEM_ERRORS as error:
-            if not isinstance(error, NotReadyError):
-                self._doubt(entry, error)
-                self._tell(entry, State.FAILED, str(error))
-                self.unread[entry.attachment.track] = f"could not be read again: {error}"
-            return dataclasses.replace(facts, again=retry.delay(1, base=3600.0))
+            if isinstance(error, NotReadyError):
+                return dataclasses.replace(facts, again=retry.delay(1, base=_HOUR))
+            self._doubt(entry, error)
+            self._tell(entry, State.FAILED, str(error))
+            self.unread[entry.attachment.track] = reason = f"could not be read again: {error}"
+            if isinstance(error, GoneError):
+                return dataclasses.replace(facts, again=retry.delay(1, base=_HOUR))
+            wait = retry.delay(entry.failures + 1, base=30.0, cap=_HOUR)
+            self._keep.index.attachments.not_read(entry, reason, self._keep.clock.now() + wait)
+            return None
         return dataclasses.replace(facts, record={**facts.record, **found.record})
 
     def _doubt(self, entry: Entry, error: AttachsyncError | None) -> None:

@@ -281,7 +281,7 @@ class Mirror:
         index, now = self._keep.index.attachments, self._keep.clock.now()
         names, busy = self._awake(names), self._busy | self._fetcher.parked
         wanted = Wanted(names, number, once, None if urgent else now, busy, self._width)
-        found = index.work(self.account.name, wanted)
+        found = index.work(self.account.name, wanted) or index.unread(self.account.name, wanted)
         return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, self._width))
 
     def _awake(self, names: Sequence[str]) -> list[str]:

@@ -75,10 +75,11 @@ def _failing(accounts: Mapping[str, Account], tracks: Iterable[Report]) -> Itera
         if track["last_error"]:
             groups.setdefault((str(track["account"]), str(track["last_error"])), []).append(track)
     for (account, error), those in groups.items():
-        since = min(str(track["error_since"]) for track in those)
+        times = [str(track["error_since"]) for track in those if track["error_since"]]
+        since = f" (since {min(times)})" if times else ""
         many = f"{account} ({len(those)} tracks)" if len(those) > 1 else str(those[0]["name"])
         said = error.removeprefix(f"{account}: ")
-        yield Need(f"{many}: {said} (since {since})", _remedy(error, accounts.get(account)))
+        yield Need(f"{many}: {said}{since}", _remedy(error, accounts.get(account)))
 
 
 def _doubtful(track: Report, *, running: bool) -> Iterator[Need]:

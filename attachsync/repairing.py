@@ -15,8 +15,9 @@ from attachsync.verifying import Finding
 async def prepare(config: Config, findings: Sequence[Finding]) -> dict[int, str]:
     """Set damaged objects aside in quarantine, and show again what is stored but not shown rightly.
 
-    Attachments whose bytes are lost become work, so that the next pass fetches them: (row, digest) of each. Strays
-    stay: they harm nothing, and may be somebody's. Raises MirrorHeldError, StorageError.
+    Attachments whose bytes are lost become work, so that the next pass fetches them: (row, digest) of each. What the
+    service contradicts is asked about in that pass. Strays stay: they harm nothing, and may be somebody's. Raises
+    MirrorHeldError, StorageError.
     """
     clock, lost = Clock(), dict[int, str]()
     async with (
@@ -30,6 +31,8 @@ async def prepare(config: Config, findings: Sequence[Finding]) -> dict[int, str]
             if finding.kind in ("corrupt", "missing"):
                 rows = await damage.lost(plant.keeping, digest, corrupt=finding.kind == "corrupt")
                 lost |= dict.fromkeys(rows, digest)
+            elif finding.kind == "contradicted":
+                index.upkeep.doubt(digest)
             elif plant.store.has(digest) and index.upkeep.is_shown(finding.path, digest):  # absent or edited
                 await plant.store.run(plant.views.show, finding.path, Digest(digest))
     return lost

@@ -65,10 +65,10 @@ def gathered(config: Config, index: Index, holder: lock.Holder | None, now: floa
     """Read the state of everything from the index and the folders; `now` is Unix time."""
     names = [track.name for track in config.tracks]
     counts, complete = index.tracks.counts(names), index.tracks.completeness(names)
-    running = _is_daemon(holder)
+    running, unread = _is_daemon(holder), index.tracks.unread(names)
     tracks = [
         {
-            **_track(config, index, track, counts[track.name], now, running=running),
+            **_track(config, index, track, counts[track.name], now, running=running, unread=unread.get(track.name)),
             "removed": complete[track.name].removed,
             "completeness": complete[track.name].document(),
         }
@@ -97,11 +97,19 @@ def _account(
 
 
 def _track(
-    config: Config, index: Index, track: Track, counts: Mapping[str, int], now: float, *, running: bool
+    config: Config,
+    index: Index,
+    track: Track,
+    counts: Mapping[str, int],
+    now: float,
+    *,
+    running: bool,
+    unread: str | None,
 ) -> dict[str, JSON]:
-    """One track; there is a next pass only while a daemon is `running`."""
+    """One track; there is a next pass only while a daemon is `running`. `unread`: what could not be read again."""
     known = index.tracks.status(track.name)
     ended, complete, error, since = (known.get(key) for key in ("ended_at", "complete_at", "error", "error_since"))
+    error = error or unread
     interval = track.interval or config.daemon.interval
     started = known.get("started_at")
     due = max(started + interval, now) if running and isinstance(started, float) else None

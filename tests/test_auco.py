@@ -26,11 +26,13 @@ from attachsync.sources.auco import rest
 from attachsync.sources.auco.credentials import key_of
 from attachsync.sources.auco.records import File, Slot
 from attachsync.sources.auco.slots import Places, is_certain, numbered, only, places
+from attachsync.status import Status, gathered
 from tests.ledgers import Movable, Recorder
 
 KEY = "puk_knownKey"
 LINK = LINKS + "/*"
 ASKED, STATUS = "/auco/attachments", "/auco/document"
+NOW = {"Retry-After": "0"}
 CANARIES = ("X-Amz", "Signature", KEY, LINKS, "/uploads/")
 """What no file of the mirror but the stored bytes, no outcome and no error may hold."""
 
@@ -86,6 +88,14 @@ class Signing:
         index = Index.peek(self.root / "mirror/.attachsync")
         try:
             return list(index.reports.listing(Filter()))
+        finally:
+            index.close()
+
+    def status(self) -> Status:
+        """What `status` answers, beside no daemon."""
+        index = Index.peek(self.root / "mirror/.attachsync")
+        try:
+            return gathered(self.config(), index, None, self.clock.now())
         finally:
             index.close()
 
@@ -386,6 +396,32 @@ async def test_a_reading_that_fails_is_made_up_for(signing: Signing) -> None:
     assert len(signing.box.requests) == 0
 
 
+async def test_a_reading_that_failed_is_tried_by_every_sync(signing: Signing) -> None:
+    """Whatever its time; until it succeeds, `status` tells of it, although the process is over."""
+    package, (one, two) = signing.process("01", "02")
+    file = signing.box.auco.add_file(one, "cedula", b"old")
+    signing.box.auco.add_file(two, "cedula", b"same")
+    await signing.sync()
+    signing.box.auco.upload(file, b"new")
+    signing.box.auco.finish(package)
+    assert file.stored is not None
+    signing.box.faults.add(Fault(path=f"*{file.stored.path}*", kind="status", status=503, headers=NOW, times=15))
+    for _ in range(3):
+        summary, _ = await signing.sync()
+        assert summary.incomplete
+        assert signing.downloads(503) == 5
+        [track] = signing.status().tracks
+        assert track["state"] == "failing"
+        assert str(track["last_error"]).startswith("1 of what it shows could not be read again: ")
+    summary, recorder = await signing.sync()
+    assert not summary.incomplete
+    assert [outcome.changed for outcome in recorder.outcomes] == [True]
+    assert set(signing.shown().values()) == {b"new", b"same"}
+    assert signing.status().needs == []
+    await signing.sync()
+    assert len(signing.box.requests) == 0
+
+
 async def test_lost_bytes_are_fetched_whatever_their_etag(signing: Signing) -> None:
     """A row that is work again is not asked for with If-None-Match."""
     package, (one,) = signing.process("01")
@@ -570,6 +606,25 @@ async def test_trouble_with_a_signer_makes_no_pass_the_last(signing: Signing) ->
     summary, _ = await signing.sync()
     assert not summary.incomplete
     assert len(signing.shown()) == 2
+
+
+async def test_a_file_that_is_none_keeps_no_other_back(signing: Signing) -> None:
+    """The pass tells of it, and is not the last."""
+    package, (one,) = signing.process("01")
+    file = signing.box.auco.add_file(one, "cedula", b"x")
+    assert file.stored is not None
+    link = signing.box.auco.link(file.stored)
+    signing.box.auco.finish(package)
+    files = [{"name": "cedula", "url": link}, None]
+    detail = {"finish": True, "signer": {"userId": "01", "status": "uploaded", "files": files}}
+    signing.box.faults.add(Fault(path=ASKED, query="*userId*", kind="json", value=detail, times=1))
+    summary, _ = await signing.sync()
+    assert signing.errors() == ["signing: package p1: 1 file of signer 01 could not be read; asked again"]
+    assert list(signing.shown()) == ["packages/p1/01/cedula.pdf"]
+    for left in (3, 0):
+        summary, _ = await signing.sync()
+        assert not summary.incomplete
+        assert len(signing.box.requests) == left
 
 
 async def test_ids_and_labels_that_are_numbers_or_missing(signing: Signing) -> None:

@@ -146,3 +146,18 @@ def test_a_feed_is_listed_whole_again_at_a_hundred_pages_a_day(pages: int, rest:
     assert since(cursor, now + rest) is None
     assert since(cursor, now - 1) is None  # our clock was wrong then, or is now
     assert since({"accepted": 999_000.0, "reached": now, "swept": True}, now) is None  # as earlier versions kept it
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", f"a[{ONE}]", f"a[{ONE} 2]", f"a%5B{ONE}]", "a%255B"]), st.booleans())))
+def test_no_two_places_are_one(made: list[tuple[str, bool]]) -> None:
+    """Whatever attributes are called: an attachment is known by its place."""
+    attributes = {name: [FORM_A, FORM_A] if is_list else FORM_D for name, is_list in made}
+    places = [reference.place for reference in references({"attributes": attributes})]
+    assert len(set(places)) == len(places)
+    assert len(places) == sum(2 if isinstance(value, list) else 1 for value in attributes.values())
+
+
+def test_the_place_of_an_ordinary_name_is_that_name() -> None:
+    """Also of one with a percent sign: it has been an attachment's identity."""
+    (one,) = references({"attributes": {"100%2F a": FORM_A}})
+    assert one.place == "attributes/100%2F a"

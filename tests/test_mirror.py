@@ -8,9 +8,11 @@ import stat
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from attachsync.http import Http
 from attachsync.incoming import Expected
 from attachsync.index import Index, Stored
 from attachsync.index.entries import LISTED, entry_of
@@ -19,6 +21,7 @@ from attachsync.model import Digest, State
 from attachsync.pins import Pin
 from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
+from attachsync.sources.datatrails import SERVICE
 from attachsync.store import Store
 from attachsync.views import Views
 from tests.ledgers import BYTES, DOWNLOADS, TOKEN, Ledgers
@@ -866,3 +869,31 @@ async def test_a_stated_hash_is_no_path(ledger: Ledgers) -> None:
     summary, _ = await ledger.sync()
     assert summary.incomplete
     assert [path.read_bytes() for path in ledger.files.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("events", [True, False])
+async def test_a_track_of_one_asset_is_of_no_other(ledger: Ledgers, events: bool) -> None:
+    """Whatever the service puts among its events."""
+    trail = ledger.box.datatrails
+    ours, other = trail.add_asset({}), trail.add_asset({})
+    for asset in (ours, other):
+        trail.add_event(asset, {"x": attached(ledger, asset.uuid.encode(), "x.txt")})
+    foreign = await listed(ledger, other.uuid)
+    own = await listed(ledger, ours.uuid)
+    value = {"events": [*own["events"], *foreign["events"]], "next_page_token": ""}
+    ledger.box.faults.add(Fault(path=f"*/{ours.uuid}/events", kind="json", value=value))
+    ledger.tracks = f'[[track]]\naccount = "ledger"\nasset = "{ours.uuid}"\nevents = {str(events).lower()}\n'
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == ({sha256(ours.uuid.encode())} if events else set())
+
+
+async def listed(ledger: Ledgers, asset: str) -> dict[str, Any]:
+    """An asset's events, as the service lists them."""
+    account = ledger.config().accounts["ledger"]
+    http = Http(account, SERVICE.credentials(account), ledger.clock)
+    try:
+        reply = await http.get(http.url(f"/archivist/v2/assets/{asset}/events"))
+        return dict(reply.object())
+    finally:
+        await http.close()

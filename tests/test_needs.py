@@ -43,6 +43,12 @@ def test_a_remedy_that_fits(error: str, do: str) -> None:
     assert do in said
 
 
+def test_what_has_no_time_is_told_without() -> None:
+    """Such as what could not be read again."""
+    ((what, _),) = asked(track("a", last_error="ledger: HTTP 503", error_since=None))
+    assert what == "a: HTTP 503"
+
+
 def test_an_account_that_is_down_is_one_thing() -> None:
     """However many tracks it has; since the first of them."""
     down = "ledger: HTTP 401"

@@ -16,6 +16,7 @@ from attachsync.doubts import TAKEN_AS_SO, Doubts
 from attachsync.index import Index
 from attachsync.observer import Observer
 from attachsync.sandbox import Fault, Sandbox, sample, serve, write_config
+from attachsync.sandbox.content import Held
 from attachsync.sandbox.ledger_records import Asset
 from attachsync.status import Status, gathered
 from tests.ledgers import DOWNLOADS, Ledgers, Shifted
@@ -216,6 +217,35 @@ async def test_refusals_in_bulk_of_what_is_stored(ledger: Ledgers, code: int) ->
     ledger.clock.ahead = 6 * DAY
     await ledger.sync()
     assert track_of(ledger)["suspicious"] == []
+
+
+async def test_bytes_that_the_record_states_otherwise_are_read_again(ledger: Ledgers) -> None:
+    """Shown where they are what it states; else told by every pass, and by `status`, while what is shown stays."""
+    trail = ledger.box.datatrails
+    blob = trail.add_blob(b"old", "text/plain", "NOT_SCANNED")
+    value = trail.attach(blob, file_name="x.txt")
+    del value["arc_blob_hash_alg"], value["arc_blob_hash_value"]
+    asset = trail.add_asset({"x": value})
+    await ledger.sync()
+    shown = ledger.files / asset.uuid / "x.txt"
+    blob.recorded = Held(b"newer")
+    ledger.clock.ahead = 2 * DAY
+    for _ in range(2):
+        summary, _ = await ledger.sync()
+        assert summary.incomplete
+        assert ledger.downloads() > 0
+        assert track_of(ledger)["state"] == "failing"
+        assert shown.read_bytes() == b"old"
+    blob.served = blob.recorded
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert {outcome.changed for outcome in recorder.outcomes} == {True}
+    assert shown.read_bytes() == b"newer"
+    assert track_of(ledger)["state"] == "ok"
+    with ledger.index() as index:
+        assert list(index.reports.contradictions()) == []
+    await ledger.sync()
+    assert ledger.downloads() == 0
 
 
 async def test_one_that_is_gone_is_not_suspicious(ledger: Ledgers) -> None:

@@ -184,6 +184,14 @@ class Attachments:
                  AND id NOT IN (SELECT value FROM json_each(?6)) ORDER BY check_at LIMIT ?7"""
         return self._wanted(sql, account, wanted)
 
+    def unread(self, account: str, wanted: Wanted) -> list[Entry]:
+        """Stored rows whose content may have changed, and could not be read again when that was last tried."""
+        sql = f"""SELECT *, {LISTED} FROM attachment INDEXED BY attachment_unread
+                 WHERE digest IS NOT NULL AND failures > 0 AND account = ?2 AND (attempted < ?1 OR NOT ?3)
+                 AND (?4 IS NULL OR check_at <= ?4) AND track IN (SELECT value FROM json_each(?5))
+                 AND id NOT IN (SELECT value FROM json_each(?6)) ORDER BY check_at LIMIT ?7"""
+        return self._wanted(sql, account, wanted)
+
     def _wanted(self, sql: str, account: str, wanted: Wanted) -> list[Entry]:
         tracks, busy = json.dumps(list(wanted.tracks)), json.dumps(list(wanted.busy))
         rows = self._db.rows(sql, wanted.turn, account, wanted.once, wanted.now, tracks, busy, wanted.limit)
@@ -213,8 +221,15 @@ class Attachments:
 
     def inspected(self, entry: Entry, facts: Facts, check_at: float | None) -> None:
         """Keep what the service's record said, and when to ask again (None: never)."""
-        sql = "UPDATE attachment SET record = ?, check_at = ? WHERE id = ? AND version = ?"
+        sql = """UPDATE attachment SET record = ?, check_at = ?, failures = iif(digest IS NULL, failures, 0),
+                 reason = iif(digest IS NULL, reason, '') WHERE id = ? AND version = ?"""
         self._db.run(sql, compact(facts.record), check_at, entry.id, entry.attachment.version)
+
+    def not_read(self, entry: Entry, reason: str, check_at: float) -> None:
+        """What a stored row shows may have changed, and could not be read again; when that is to be tried."""
+        sql = """UPDATE attachment SET failures = failures + 1, reason = ?, check_at = ?
+                 WHERE id = ? AND version = ? AND digest IS NOT NULL"""
+        self._db.run(sql, reason, check_at, entry.id, entry.attachment.version)
 
     def check_again(self, entry: Entry, check_at: float) -> None:
         """Ask the service's record again at another time: it could not be asked now."""

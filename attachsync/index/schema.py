@@ -26,7 +26,7 @@ CREATE TABLE attachment (
     shown       TEXT,                     -- the digest that `path` shows; of an older version while a new one is due
     kept        INTEGER NOT NULL DEFAULT 1,  -- 0: removed on purpose, or over before it began; not fetched again
     withdrawn   INTEGER NOT NULL DEFAULT 0,  -- 1: `path` is to leave files/, and may not have yet
-    failures    INTEGER NOT NULL DEFAULT 0,
+    failures    INTEGER NOT NULL DEFAULT 0,  -- in a row; of a row with a digest: to read what may have changed
     retry_at    REAL NOT NULL DEFAULT 0,
     check_at    REAL,                     -- when to ask the service's record again
     attempted   INTEGER NOT NULL DEFAULT 0,  -- the last pass that took this row up by itself
@@ -136,6 +136,8 @@ _ONE_MORE = """INSERT INTO tally VALUES (NEW.track, NEW.kept, NEW.state, 1)
       ON CONFLICT DO UPDATE SET n = n + 1;"""
 ENSURED = f"""
 CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 AND withdrawn;
+
+CREATE INDEX IF NOT EXISTS attachment_unread ON attachment (track) WHERE digest IS NOT NULL AND failures > 0;
 
 CREATE INDEX IF NOT EXISTS attachment_came ON attachment (json_extract(record, '$.sha256'))
     WHERE digest IS NULL AND kept AND json_extract(record, '$.size') IS NOT NULL;

@@ -149,6 +149,14 @@ class Tracks:
         )
         return {} if row is None else dict(row)
 
+    def unread(self, names: Sequence[str]) -> dict[str, str]:
+        """Track -> what could not be read again of what it shows, as far as there is any."""
+        sql = """SELECT track, count(*) AS n, max(reason) AS reason FROM attachment
+                 WHERE digest IS NOT NULL AND failures > 0 AND +track IN (SELECT value FROM json_each(?))
+                 GROUP BY track"""
+        rows = self._db.rows(sql, json.dumps(list(names)))
+        return {row["track"]: f"{row['n']} of what it shows {row['reason']}" for row in rows}
+
     def next_due(self, account: str, tracks: Sequence[str]) -> float | None:
         """Unix time of the earliest retry or check due on these tracks of an account; None when nothing waits."""
         listed = "account = ? AND track IN (SELECT value FROM json_each(?))"

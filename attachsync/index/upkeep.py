@@ -90,6 +90,10 @@ class Upkeep:
             self._db.run("DELETE FROM checked WHERE digest = ?", digest)
             return [row["id"] for row in self._db.rows(sql, reason, digest)]
 
+    def doubt(self, digest: str) -> None:
+        """The service is to be asked about what has these bytes: it states others."""
+        self._db.run("UPDATE attachment SET check_at = 0 WHERE digest = ?", digest)
+
     # --- what is to be removed --------------------------------------------------------------------------------------
 
     def of_rows(self, rows: Collection[int]) -> list[Kept]:

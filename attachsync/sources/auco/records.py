@@ -10,6 +10,7 @@ from yarl import URL
 
 from attachsync.errors import MalformedError
 from attachsync.model import JSON, Attachment
+from attachsync.origins import sound
 
 OPEN, APPROVED, FINISHED = "open", "approved", "finished"
 """How far a file's signer is: it may be uploaded anew; all of it was approved; the whole process is over."""
@@ -53,7 +54,7 @@ class File:
         if self.link is None:
             return None
         try:
-            url = URL(self.link, encoded=True)
+            url = sound(URL(self.link, encoded=True))
         except ValueError:
             return ""
         return hashlib.sha256(f"{url.host}{url.raw_path}".encode(errors="replace")).hexdigest()[:16]
@@ -61,12 +62,13 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """One signer with the files that were asked for."""
+    """One signer with the files that were asked for. `unsound`: how many of these could not be read."""
 
     process: str
     status: str
     finish: bool
     files: tuple[File, ...]
+    unsound: int = 0
 
 
 def process(body: JSON, target: Target) -> Process:
@@ -96,8 +98,9 @@ def signer(body: JSON, user: str) -> Signer:
     files = found.get("files")
     if files is not None and not isinstance(files, list):
         raise MalformedError("its files are no list")
-    parsed = tuple(_file(one) for one in files or ())
-    return Signer(_text(head.get("name")), _text(found.get("status")), head.get("finish") is True, parsed)
+    sound = tuple(_file(one) for one in files or () if isinstance(one, Mapping))
+    unsound = len(files or ()) - len(sound)
+    return Signer(_text(head.get("name")), _text(found.get("status")), head.get("finish") is True, sound, unsound)
 
 
 def ended(body: JSON) -> bool:
@@ -112,9 +115,7 @@ def _head(body: JSON) -> Mapping[str, JSON]:
     return body
 
 
-def _file(value: JSON) -> File:
-    if not isinstance(value, Mapping):
-        raise MalformedError("a file that is no JSON object in it")
+def _file(value: Mapping[str, JSON]) -> File:
     link = value.get("url")
     return File(_word(value.get("name")), link if isinstance(link, str) and link else None)
 

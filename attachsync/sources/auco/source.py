@@ -23,9 +23,11 @@ from attachsync.errors import (
 )
 from attachsync.http import Http, Query
 from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Held, Page, Track
+from attachsync.origins import sound
 from attachsync.sources.auco import records, rest, slots
 from attachsync.sources.auco.fresh import FreshLinks, Seen
 from attachsync.sources.auco.records import APPROVED, FINISHED, OPEN, Process, Signer, Target
+from attachsync.units import counted
 
 T = TypeVar("T")
 
@@ -72,11 +74,12 @@ class AucoSource:
         yield Page((), census=0)  # also where no signer is named
         for user in [one for one in process.users if not target.users or one in target.users]:
             try:
-                page = await self._page(track, user, cursors, over=over)
+                page, unsound = await self._page(track, user, cursors, over=over)
             except _TROUBLE as error:
                 trouble = trouble or error
             else:
                 yield page
+                trouble = trouble or _unread(self._http.account.name, target, user, unsound)
         if over and not trouble and process.users:  # one that names nobody may do so by mistake
             yield Page((), {_PROCESS: rest.over()})
         elif asking or cursor is not None:
@@ -84,8 +87,11 @@ class AucoSource:
         if trouble:
             raise trouble
 
-    async def _page(self, track: Track, user: str, cursors: Cursors, *, over: bool) -> Page:
-        """One signer's files. One who was taken out of the process since its overview has none (specs/auco.md 4)."""
+    async def _page(self, track: Track, user: str, cursors: Cursors, *, over: bool) -> tuple[Page, int]:
+        """One signer's files, and how many of them could not be read.
+
+        One who was taken out of the process since its overview has none (specs/auco.md 4).
+        """
         target, feed = self._target(track), f"signer/{user}"
         known = slots.from_cursor(cursors.get(feed))
         try:
@@ -93,14 +99,15 @@ class AucoSource:
         except RejectedError as error:
             if not rest.is_unknown(error):
                 raise
-            return Page((), census=0)
+            return Page((), census=0), 0
         said: dict[str, JSON] = {"process": signer.process, "status": signer.status, "phase": _phase(signer, over)}
         found = slots.numbered(signer.files, known)
         items = [records.attachment(track.name, target, user, slot, file, said) for slot, file in found.items()]
         # What is not uploaded may be uploaded anew while the process runs; a reply that is empty says nothing.
-        missing = slots.missing(known, found) if over and signer.files else []
+        missing = slots.missing(known, found) if over and signer.files and not signer.unsound else []
         gone = tuple(records.key(target, user, slot) for slot in missing)
-        return Page(tuple(items), {feed: slots.cursor(slots.places(known, found))}, gone, census=len(items))
+        cursor = {feed: slots.cursor(slots.places(known, found))}
+        return Page(tuple(items), cursor, gone, census=len(items) + signer.unsound), signer.unsound
 
     async def _process(self, target: Target) -> Process:
         return await self._ask("/attachments", [(target.kind, target.id)], lambda body: records.process(body, target))
@@ -202,7 +209,7 @@ class AucoSource:
         try:
             if not re.fullmatch(r"[\x21-\x7e]+", link):
                 raise ValueError
-            url = URL(link, encoded=True)
+            url = sound(URL(link, encoded=True))
         except ValueError:
             raise MalformedError(f"{name}: the link that it gave is no URL") from None
         async with AsyncExitStack() as stack:
@@ -268,6 +275,14 @@ def _unheard(account: str, target: Target, process: Process) -> AttachsyncError 
     if process.unsound:
         return MalformedError(f"{where}: {process.unsound} of its signers could not be read; asked again next time")
     return None
+
+
+def _unread(account: str, target: Target, user: str, unsound: int) -> MalformedError | None:
+    """What one signer's reply leaves open."""
+    if not unsound:
+        return None
+    where = f"{account}: {target.kind} {target.id}"
+    return MalformedError(f"{where}: {counted(unsound, 'file')} of signer {user} could not be read; asked again")
 
 
 async def _telling(body: Body, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

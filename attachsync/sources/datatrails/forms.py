@@ -14,6 +14,8 @@ _REFERENCE = re.compile(
 _HEX = re.compile("[0-9A-Fa-f]{64}")
 _PREFIX = re.compile("^sha-?256[:=]", re.IGNORECASE)
 _SPELLING = re.compile(r"[-_\s]")
+_BRACKET = re.compile("\\[|%(?=5B|25)")
+"""What in an attribute's name could be taken for a list item of another attribute, and what stands for it."""
 _APPEND, _RESULT = "arc_append_attachments", "arc_attachments"
 _PRIMARY_IMAGE_IDENTITY = "arc_primary_image_identity"
 
@@ -41,12 +43,13 @@ def references(maps: Mapping[str, JSON]) -> list[Reference]:
     found, strings = list[Reference](), list[Reference]()
     for name, attributes in maps.items():
         for attribute, value in _items(attributes):
+            place = f"{name}/{_BRACKET.sub(_escaped, attribute)}"
             if isinstance(value, str):
-                strings += _of_string(f"{name}/{attribute}", attribute, value)
+                strings += _of_string(place, attribute, value)
             elif isinstance(value, dict):
-                found += _of_dict(f"{name}/{attribute}", attribute, value)
+                found += _of_dict(place, attribute, value)
             elif isinstance(value, list):
-                found += _of_list(f"{name}/{attribute}", attribute, value)
+                found += _of_list(place, attribute, value)
     found += [reference for reference in strings if _is_form_h(reference)]
     named = {reference.blob for reference in found}
     for reference in strings:
@@ -55,6 +58,10 @@ def references(maps: Mapping[str, JSON]) -> list[Reference]:
             found.append(reference)
     appended = {_entry(reference) for reference in found if reference.attribute == _APPEND}
     return [one for one in found if one.attribute != _RESULT or _entry(one) not in appended]
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"%{ord(match[0]):02X}"
 
 
 def _entry(reference: Reference) -> tuple[str, str, str | None]:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _IDENTITY = re.compile(rf"(?:public)?assets/({_UUID})(?:/events/({_UUID}))?", re.IGNORECASE)
-_TAKEN_AS = 1
+_TAKEN_AS = 2
 """To be counted up with every change in what is taken from an asset: all are looked at anew then."""
 _PASSING = frozenset({"PENDING", "STORED", "CONFIRMATION_STATUS_UNSPECIFIED"})
 """Confirmation states in which an attachment that is not there may still come (specs/datatrails.md 3)."""

@@ -115,8 +115,9 @@ class TrailSource:
                 yield dataclasses.replace(page, marks={name: marks[name] for name in marks.keys() - fresh.keys()})
             for name, mark in uncovered.items():
                 with trouble:
-                    async for events in self._walk_events(target, name.removeprefix(_MARK), []):
-                        yield _page_of_events(track, events.events)
+                    uuid = name.removeprefix(_MARK)
+                    async for events in self._walk_events(target, uuid, []):
+                        yield _page_of_events(track, [event for event in events.events if event.asset == uuid])
                     yield Page((), {name: mark})
 
     async def _news(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
@@ -308,6 +309,8 @@ def _in_pages(
 
 def _is_ours(asset: str, target: Target, cursors: Cursors) -> bool:
     """The wildcard feed is not filtered by an asset's attributes (specs/datatrails.md 1.2): the marks can tell."""
+    if target.asset is not None:
+        return asset == target.asset
     return not target.attributes or cursors.get(_mark(asset)) is not None
 
 

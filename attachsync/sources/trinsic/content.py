@@ -52,7 +52,7 @@ def _media_type(stated: str | None, head: bytes) -> str | None:
     bare = media.bare(stated)
     if not media.says_nothing(bare) and bare not in _ENVELOPE:
         return bare
-    return media.shown(head) or (bare if bare == "text/plain" else None)
+    return media.shown(head) or (bare if bare in _ENVELOPE else None)
 
 
 async def _begun(chunks: AsyncIterator[bytes]) -> bytes:

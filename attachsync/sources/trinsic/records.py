@@ -55,6 +55,8 @@ def results(answer: Mapping[str, JSON]) -> Results:
         return Results(True, problem=ENCRYPTED if sealed else REDACTED)
     if isinstance(held, Mapping) or data.get("attachmentAccessKeys"):
         return Results(True, problem=EARLIER)
+    if held is None and "attachmentAccessKeys" not in data:
+        return Results(False)  # the list is required (1.4): where there is none, it may come yet
     if held is not None and not isinstance(held, list):
         raise MalformedError("the attachments are not a list")
     found = [_listed(one) for one in held or ()]

@@ -86,7 +86,10 @@ class TrinsicSource:
                     yield self._page(track, line, found)
                     _check_whole(line, found)
             except _TROUBLE as error:
-                troubles.append(error)
+                if settled is None and isinstance(error, UnavailableError) and error.status == 503:
+                    self._pends(line.session, error.retry_after)
+                else:
+                    troubles.append(error)
         if troubles:
             raise _together(troubles)
         self._tell_pending(sessions.found)
@@ -113,13 +116,18 @@ class TrinsicSource:
     def _page(self, track: Track, line: SessionLine, found: records.Results) -> Page:
         """What a session brings, and that it is finished for good, if it is."""
         if not found.done:
-            self._due[line.session] = self._now() + self._patience.again(_feed(line.session), self._now())
+            self._pends(line.session)
             return Page(())
         self._patience.over(_feed(line.session))
         self._due.pop(line.session, None)
         items = tuple(records.attachments(track.name, line.session, line.name, found))
         settled = finished.of(line, found, self._http.clock.now())
         return Page(items, {} if found.unsound else {_feed(line.session): settled.mark()})
+
+    def _pends(self, session: str, asked: float | None = None) -> None:
+        """A session is not ready yet (a 503 may be an outage as well: one schedule for both, 2): look again later."""
+        wait = max(self._patience.again(_feed(session), self._now()), asked or 0.0)
+        self._due[session] = self._now() + wait
 
     async def _asked_again(self, track: Track, line: SessionLine, settled: Finished) -> Page:
         """What a finished session still holds; what was redacted, or taken out of its list, is gone."""
