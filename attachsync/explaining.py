@@ -11,6 +11,7 @@ from attachsync.model import JSON, Outbox, State
 from attachsync.outbox import waiting
 from attachsync.reader import Config
 
+_LARGEST_RECORD = 1024 * 1024
 _STATES = {
     State.STORED: "it is mirrored",
     State.WAITING: "it is waiting",
@@ -126,8 +127,11 @@ def _ended(box: Outbox, place: str) -> str | None:
 
 def _record(box: Outbox, name: str) -> receipts.Document | None:
     """A receipt or failure record of ours."""
+    path = box.directory / name
     try:
-        document = receipts.parsed((box.directory / name).read_bytes())
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST_RECORD:
+            return None
+        document = receipts.parsed(path.read_bytes())
     except OSError:
         return None
     is_ours = document is not None and not {receipts.UPLOADED_AT, receipts.FAILED_AT}.isdisjoint(document)

@@ -238,7 +238,7 @@ class Fetcher:
             return
         self._doubt(entry, None)
         if facts.standing is Standing.GOOD:
-            is_other = facts.sha256 is not None and facts.sha256 != entry.shown
+            is_other = facts.sha256 not in (None, entry.shown) and self._source.repeatable(track)
             again = await self._read_again(entry, facts) if facts.refetch or is_other else facts
             if again is not None:
                 index.inspected(entry, again, again.check_at(self._keep.clock.now()))
@@ -255,8 +255,11 @@ class Fetcher:
         """
         try:
             entry = _as_stated(entry, facts)
+            expected = _expected(entry.attachment, facts)
+            if len(expected.digests) > 1:
+                raise MismatchError("its record states another SHA-256 than the list: no bytes can be both")
             with self._keep.store.pins.pinning() as pin:
-                found = await self._downloader.download(entry, facts, _expected(entry.attachment, facts), pin)
+                found = await self._downloader.download(entry, facts, expected, pin)
                 if found.digest != entry.shown:
                     await self._show(entry, found)
                 else:
@@ -271,7 +274,7 @@ class Fetcher:
             self.unread[entry.attachment.track] = reason = f"could not be read again: {error}"
             if isinstance(error, GoneError):
                 return dataclasses.replace(facts, again=retry.delay(1, base=_HOUR))
-            wait = retry.delay(entry.failures + 1, base=30.0, cap=_HOUR)
+            _, wait, _ = _reaction(error, entry)
             self._keep.index.attachments.not_read(entry, reason, self._keep.clock.now() + wait)
             return None
         return dataclasses.replace(facts, record={**facts.record, **found.record})

@@ -69,7 +69,10 @@ def needs(
 
 
 def _failing(accounts: Mapping[str, Account], tracks: Iterable[Report]) -> Iterator[Need]:
-    """What keeps tracks from being listed, once for all tracks of an account that have the same trouble."""
+    """What keeps tracks from being listed, or what they show from being read again.
+
+    Once for all tracks of an account that have the same trouble.
+    """
     groups: dict[tuple[str, str], list[Report]] = {}
     for track in tracks:
         if track["last_error"]:

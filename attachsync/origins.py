@@ -16,13 +16,17 @@ from attachsync.errors import RefusedError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
-_EMBEDDING = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96")
-_LOCAL_NAT = ipaddress.IPv6Network("64:ff9b:1::/48")
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "::/96")))
+"""Of these, the last four bytes are the IPv4 address that is reached: mapped, translated (two ways), compatible."""
+_NOT_PUBLIC = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "2002::/16", "fec0::/10")))
+"""Translators of a site, tunnels by 6to4, and sites, whatever a version of Python calls them."""
 
 
 def sound(url: URL) -> URL:
     """The same URL, of which host and port can be read: that is found out only when they are. Raises ValueError."""
-    _ = url.host, url.port
+    if url.host and url.raw_host and not url.raw_host.isascii():
+        raise ValueError("its host is written in a way that no header can hold")
+    _ = url.port
     return url
 
 
@@ -46,24 +50,16 @@ def is_public(address: str) -> bool:
     """Whether an IP address is one of the public internet, and so is one that it leads to; text that is none is not."""
     found = _literal(address)
     if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped:
-            return is_public(str(found.ipv4_mapped))
-        if found.is_site_local or found in _LOCAL_NAT or not all(one.is_global for one in _led_to(found)):
+        if any(found in network for network in _EMBEDDING):
+            return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
+        if any(found in network for network in _NOT_PUBLIC):
             return False
     return found is not None and found.is_global and not found.is_multicast
 
 
-def _led_to(found: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    """The IPv4 addresses that a translator or tunnel takes from an IPv6 one: NAT64, 6to4, Teredo, compatible."""
-    led = [found.sixtofour, found.teredo[1] if found.teredo else None]
-    if any(found in network for network in _EMBEDDING):
-        led.append(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF))
-    return [one for one in led if one is not None]
-
-
 def _literal(host: str) -> Address | None:
     """The address that a host is, also in the forms that only some resolvers know, such as `127.1`."""
-    bare = host.strip("[]").partition("%")[0]
+    bare = host.strip("[]").partition("%")[0].rstrip(".")
     try:
         return ipaddress.ip_address(bare)
     except ValueError:
@@ -143,5 +139,5 @@ class Boundary:
             raise RefusedError(f"a plain http link to {host} is not followed", code="address")
         literal = _literal(host)
         private = is_loopback(host) or (literal is not None and not is_public(host))
-        if private and not self._names(host):
+        if (private or host.lower().rstrip(".") == self._proxy_host) and not self._names(host):
             raise RefusedError(f"a link to the private address {host} is not followed", code="address")

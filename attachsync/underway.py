@@ -1,30 +1,44 @@
 """Requests that do something once, and may still be doing it when nobody waits for their answer any more."""
 
+import contextlib
+from collections.abc import Iterator
+
 from attachsync.clock import Clock
-from attachsync.errors import AttachsyncError, UnavailableError
+from attachsync.errors import AccountError, RejectedError, UnavailableError
 
 
 class UnderWay:
-    """Those of one sender, by ticket. What they do shows after `span` seconds at most."""
+    """Those of one sender, by ticket. What they do shows `span` seconds after they ended, at the latest."""
 
     def __init__(self, clock: Clock, span: float) -> None:
         self._clock = clock
         self._span = span
-        self._did_nothing: set[str] = set()
+        self._began = clock.monotonic()
+        self._ended: dict[str, float | None] = {}
+        """Ticket -> when its latest request ended (monotonic); None: it did nothing for certain."""
 
-    def failed(self, ticket: str, error: AttachsyncError) -> None:
-        """The latest request of a ticket failed so: a refusal did nothing, and neither did what was never sent."""
-        if not isinstance(error, UnavailableError) or not error.sent:
-            self._did_nothing.add(ticket)
+    @contextlib.contextmanager
+    def asking(self, ticket: str) -> Iterator[None]:
+        """Around such a request: a refusal does nothing, and neither does what is never sent."""
+        did_nothing = False
+        try:
+            yield
+        except (AccountError, RejectedError):
+            did_nothing = True
+            raise
+        except UnavailableError as error:
+            did_nothing = not error.sent
+            raise
+        finally:
+            self._ended[ticket] = None if did_nothing else self._clock.monotonic()
 
-    async def may_have_come(self, ticket: str, since: float | None) -> bool:
-        """Whether an earlier request, begun at `since` (Unix time; None: there was none), may have had its effect.
+    async def may_have_come(self, ticket: str) -> bool:
+        """Whether an earlier request of a ticket may have had its effect; if so, that shows when this returns.
 
-        If so, that is to be seen when this returns.
+        One of an earlier process, of which nothing is known, ended before this one began.
         """
-        did_nothing = ticket in self._did_nothing
-        self._did_nothing.discard(ticket)
-        if since is None or did_nothing:
+        ended = self._ended.pop(ticket, self._began)
+        if ended is None:
             return False
-        await self._clock.sleep(min(max(since + self._span - self._clock.now(), 0.0), self._span))
+        await self._clock.sleep(max(ended + self._span - self._clock.monotonic(), 0.0))
         return True

@@ -148,7 +148,14 @@ def test_a_feed_is_listed_whole_again_at_a_hundred_pages_a_day(pages: int, rest:
     assert since({"accepted": 999_000.0, "reached": now, "swept": True}, now) is None  # as earlier versions kept it
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", f"a[{ONE}]", f"a[{ONE} 2]", f"a%5B{ONE}]", "a%255B"]), st.booleans())))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", f"a[{ONE}]", f"a[{ONE} 2]", f"a%5B{ONE}]", f"a%255B{ONE}]", f"a%25255B{ONE} 2]"]),
+            st.booleans(),
+        )
+    )
+)
 def test_no_two_places_are_one(made: list[tuple[str, bool]]) -> None:
     """Whatever attributes are called: an attachment is known by its place."""
     attributes = {name: [FORM_A, FORM_A] if is_list else FORM_D for name, is_list in made}
@@ -157,7 +164,8 @@ def test_no_two_places_are_one(made: list[tuple[str, bool]]) -> None:
     assert len(places) == sum(2 if isinstance(value, list) else 1 for value in attributes.values())
 
 
-def test_the_place_of_an_ordinary_name_is_that_name() -> None:
-    """Also of one with a percent sign: it has been an attachment's identity."""
-    (one,) = references({"attributes": {"100%2F a": FORM_A}})
-    assert one.place == "attributes/100%2F a"
+@pytest.mark.parametrize("name", ["100%2F a", "report[1]_pdf", "a%5B1]", "[", f"a[{ONE}] b", f"a[{ONE.upper()}]"])
+def test_the_place_of_an_ordinary_name_is_that_name(name: str) -> None:
+    """It has been an attachment's identity."""
+    (one,) = references({"attributes": {name: FORM_A}})
+    assert one.place == f"attributes/{name}"

@@ -97,6 +97,18 @@ async def test_a_post_may_be_under_way_whatever_error_is_answered(tmp_path, stat
         assert clock.ahead > 19
 
 
+async def test_each_post_has_its_time_to_show(tmp_path):
+    """Counted from its own end, not from that of the upload or of an earlier post."""
+    clock = Leaping()
+    async with rig(tmp_path, clock) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=500, times=2))
+        one.drop()
+        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        assert (len(conversation.messages), one.box.count("GET", MESSAGES)) == (1, 2)
+        assert clock.ahead > 38
+
+
 async def test_the_daemon_sends_what_is_dropped(tmp_path):
     """`keep` sends what was there, what comes later, and what is moved in with its folder; `finish` ends it."""
     async with rig(tmp_path, Clock()) as one, asyncio.TaskGroup() as group:

@@ -159,7 +159,10 @@ def test_deep_json_is_malformed() -> None:
         ("https://[64:ff9b::808:808]/x", True),
         ("https://[64:ff9b:1::808:808]/x", False),
         ("https://[2002:a00:1::1]/x", False),
-        ("https://[2002:808:808::1]/x", True),
+        ("https://[2002:808:808::1]/x", False),
+        ("https://[::ffff:0:a00:1]/x", False),
+        ("https://10.0.0.1./x", False),
+        ("https://127.1./x", False),
         ("https://[::10.0.0.1]/x", False),
         ("https://[fec0::1]/x", False),
         ("https://localhost/x", False),
@@ -177,16 +180,20 @@ def test_links_of_a_public_account(url: str, allowed: bool) -> None:
             boundary.check(URL(url))
 
 
-def test_a_proxy_is_no_place_that_links_lead_to() -> None:
-    """Only the proxy itself is asked there."""
-    boundary = origins.Boundary("https://api.example.org", proxy="http://127.0.0.1:3128")
-    assert boundary.trusts("127.0.0.1")
-    for link in ("https://127.0.0.1/x", "https://127.0.0.1:3128/x"):
+@pytest.mark.parametrize("host", ["127.0.0.1", "proxy.internal"])
+def test_a_proxy_is_no_place_that_links_lead_to(host: str) -> None:
+    """Only the proxy itself is asked there, unless the account names it besides."""
+    boundary = origins.Boundary("https://api.example.org", proxy=f"http://{host}:3128")
+    assert boundary.trusts(host)
+    for link in (f"https://{host}/x", f"https://{host}:3128/x", f"https://{host}./x"):
         with pytest.raises(RefusedError):
             boundary.check(URL(link))
+    origins.Boundary("https://api.example.org", [host], f"http://{host}:3128").check(URL(f"https://{host}/x"))
 
 
-@pytest.mark.parametrize("link", ["https://xn--/x", "https://xn--a.example/x", "https://a.example:99999/x"])
+@pytest.mark.parametrize(
+    "link", ["https://xn--/x", "https://xn--a.example/x", "https://a.example:99999/x", "https://１0.0.0.1/"]
+)
 def test_what_only_looks_like_a_url_is_found_out(link: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - yarl raises several kinds of it
         origins.sound(URL(link, encoded=True))

@@ -248,6 +248,20 @@ async def test_bytes_that_the_record_states_otherwise_are_read_again(ledger: Led
     assert ledger.downloads() == 0
 
 
+async def test_two_statements_that_differ_are_told_and_nothing_is_read(ledger: Ledgers) -> None:
+    """No bytes are what both the record and the attribute state."""
+    assets(ledger, 1, scanned="NOT_SCANNED")
+    await ledger.sync()
+    before = ledger.stored()
+    for blob in ledger.box.datatrails.blobs.values():
+        blob.recorded = blob.served = Held(b"newer")
+    ledger.clock.ahead = 2 * DAY
+    summary, _ = await ledger.sync()
+    assert summary.incomplete
+    assert (ledger.downloads(), ledger.stored()) == (0, before)
+    assert "states another SHA-256 than the list" in str(track_of(ledger)["last_error"])
+
+
 async def test_one_that_is_gone_is_not_suspicious(ledger: Ledgers) -> None:
     """That happens; what is known of it is kept."""
     first, *_ = assets(ledger, 5, scanned="NOT_SCANNED")

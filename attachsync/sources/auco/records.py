@@ -98,9 +98,9 @@ def signer(body: JSON, user: str) -> Signer:
     files = found.get("files")
     if files is not None and not isinstance(files, list):
         raise MalformedError("its files are no list")
-    sound = tuple(_file(one) for one in files or () if isinstance(one, Mapping))
-    unsound = len(files or ()) - len(sound)
-    return Signer(_text(head.get("name")), _text(found.get("status")), head.get("finish") is True, sound, unsound)
+    read = tuple(_file(one) for one in files or () if isinstance(one, Mapping))
+    unsound = len(files or ()) - len(read)
+    return Signer(_text(head.get("name")), _text(found.get("status")), head.get("finish") is True, read, unsound)
 
 
 def ended(body: JSON) -> bool:

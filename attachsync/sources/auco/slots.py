@@ -54,6 +54,12 @@ def missing(known: Places, found: Mapping[Slot, File]) -> list[Slot]:
     return [slot for slot in held if slot not in found]
 
 
+def is_told(slot: Slot, file: File, known: Places) -> bool:
+    """Whether a file is told from others of its label although some of a reply cannot be read."""
+    held = known.get(slot.label, ())
+    return not held or file.place in held
+
+
 def cursor(known: Places) -> JSON:
     """The places as a cursor keeps them."""
     return {"places": {label: list(held) for label, held in known.items()}}

@@ -79,7 +79,7 @@ class AucoSource:
                 trouble = trouble or error
             else:
                 yield page
-                trouble = trouble or _unread(self._http.account.name, target, user, unsound)
+                trouble = trouble or _unsound(self._http.account.name, target, user, unsound)
         if over and not trouble and process.users:  # one that names nobody may do so by mistake
             yield Page((), {_PROCESS: rest.over()})
         elif asking or cursor is not None:
@@ -102,6 +102,8 @@ class AucoSource:
             return Page((), census=0), 0
         said: dict[str, JSON] = {"process": signer.process, "status": signer.status, "phase": _phase(signer, over)}
         found = slots.numbered(signer.files, known)
+        if signer.unsound:  # what is new may stand where one that cannot be read stood
+            found = {slot: file for slot, file in found.items() if slots.is_told(slot, file, known)}
         items = [records.attachment(track.name, target, user, slot, file, said) for slot, file in found.items()]
         # What is not uploaded may be uploaded anew while the process runs; a reply that is empty says nothing.
         missing = slots.missing(known, found) if over and signer.files and not signer.unsound else []
@@ -277,7 +279,7 @@ def _unheard(account: str, target: Target, process: Process) -> AttachsyncError 
     return None
 
 
-def _unread(account: str, target: Target, user: str, unsound: int) -> MalformedError | None:
+def _unsound(account: str, target: Target, user: str, unsound: int) -> MalformedError | None:
     """What one signer's reply leaves open."""
     if not unsound:
         return None

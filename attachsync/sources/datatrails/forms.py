@@ -14,8 +14,10 @@ _REFERENCE = re.compile(
 _HEX = re.compile("[0-9A-Fa-f]{64}")
 _PREFIX = re.compile("^sha-?256[:=]", re.IGNORECASE)
 _SPELLING = re.compile(r"[-_\s]")
-_BRACKET = re.compile("\\[|%(?=5B|25)")
-"""What in an attribute's name could be taken for a list item of another attribute, and what stands for it."""
+_ITEM = re.compile(
+    r"(?:\[|%(?=(?:25)*5B))(?=(?:(?:25)*5B)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?: \d+)?\]$)"
+)
+"""Where an attribute's name could be taken for a list item of another attribute, or for what stands for such a name."""
 _APPEND, _RESULT = "arc_append_attachments", "arc_attachments"
 _PRIMARY_IMAGE_IDENTITY = "arc_primary_image_identity"
 
@@ -43,7 +45,7 @@ def references(maps: Mapping[str, JSON]) -> list[Reference]:
     found, strings = list[Reference](), list[Reference]()
     for name, attributes in maps.items():
         for attribute, value in _items(attributes):
-            place = f"{name}/{_BRACKET.sub(_escaped, attribute)}"
+            place = f"{name}/{_ITEM.sub(_escaped, attribute)}"
             if isinstance(value, str):
                 strings += _of_string(place, attribute, value)
             elif isinstance(value, dict):

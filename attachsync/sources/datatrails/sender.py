@@ -36,7 +36,7 @@ class TrailSender:
     def __init__(self, http: Http, asset: str) -> None:
         self._http = http
         self._asset = asset
-        self._events_sent = UnderWay(http.clock, _UNDER_WAY)
+        self._recordings = UnderWay(http.clock, _UNDER_WAY)
 
     def refusal(self, name: str, size: int, head: bytes) -> tuple[str, str] | None:
         """Any type is taken, and the largest size is the tenant's own secret (3): the service decides."""
@@ -66,18 +66,16 @@ class TrailSender:
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Record the event. With `since`, one that carries the blob is looked for first, and not recorded again."""
         with self._told("the account has no such asset"):
-            looked = await self._events_sent.may_have_come(draft.ticket, since)
-            found = await self._found(receipt["blob"], (since or 0.0) - DAY) if looked else None
+            found = None
+            if since is not None and await self._recordings.may_have_come(draft.ticket):
+                found = await self._found(receipt["blob"], since - DAY)
             return _receipt(found or await self._record(draft, receipt["blob"]))
 
     async def _record(self, draft: Draft, blob: str) -> records.Event:
         body = json.dumps(event_of(draft, blob), ensure_ascii=False).encode()
         content = {"data": body, "headers": {"Content-Type": "application/json"}}
-        try:
+        with self._recordings.asking(draft.ticket):
             reply = await self._http.post(self._events(), lambda: content)
-        except (AccountError, RejectedError, UnavailableError) as error:
-            self._events_sent.failed(draft.ticket, error)
-            raise
         return parsed(reply, records.event)
 
     async def _found(self, blob: str, since: float) -> records.Event | None:

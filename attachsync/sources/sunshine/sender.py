@@ -10,7 +10,7 @@ from yarl import URL
 
 from attachsync import units
 from attachsync.answers import Reply
-from attachsync.errors import AccountError, AttachsyncError, MalformedError, RejectedError, UnavailableError
+from attachsync.errors import AttachsyncError, MalformedError, RejectedError, UnavailableError
 from attachsync.http import Http, Query
 from attachsync.loops import Loop
 from attachsync.model import JSON, Draft
@@ -91,17 +91,15 @@ class SunshineSender:
 
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Post the message. With `since`, one that carries our ticket is looked for first, and is not posted again."""
-        if await self._posts.may_have_come(draft.ticket, since):
-            found = await self._posted(draft.ticket, _earliest(receipt, since or 0.0))
+        if since is not None and await self._posts.may_have_come(draft.ticket):
+            found = await self._posted(draft.ticket, _earliest(receipt, since))
             if found is not None:
                 return {"message_id": found}
         try:
-            reply = await self._http.post(self._messages(), _json_body(rules.message(draft, receipt)))
+            with self._posts.asking(draft.ticket):
+                reply = await self._http.post(self._messages(), _json_body(rules.message(draft, receipt)))
         except MalformedError as error:
             raise UnavailableError(str(error)) from None
-        except (AccountError, RejectedError, UnavailableError) as error:
-            self._posts.failed(draft.ticket, error)
-            raise
         posted = next((rules.identity(one) for one in rules.messages(_json(reply))), None)
         if posted is None:
             raise UnavailableError(f"{reply.where}: HTTP {reply.status}, but no message in the answer")

@@ -18,7 +18,7 @@ _MOST_BESIDE = 4 * 1024 * 1024
 """An answer is not read further than this (bytes) without any content coming: it may have no end."""
 _MEDIA = re.compile(r"(image|audio|video|font)/|application/(pdf|zip)", re.IGNORECASE)
 _ENVELOPE = ("application/json", "text/json", "text/plain")
-"""How the JSON around an attachment is labelled: of the attachment itself that says nothing."""
+"""How the JSON around an attachment is labelled: of an attachment that is none itself that says nothing."""
 
 
 async def opened(raw: Body, where: str, *, size: int | None, json_only: bool) -> Body:
@@ -52,7 +52,8 @@ def _media_type(stated: str | None, head: bytes) -> str | None:
     bare = media.bare(stated)
     if not media.says_nothing(bare) and bare not in _ENVELOPE:
         return bare
-    return media.shown(head) or (bare if bare in _ENVELOPE else None)
+    is_so = bare == "text/plain" or (bare in _ENVELOPE and head.lstrip()[:1] in (b"{", b"["))
+    return media.shown(head) or (bare if is_so else None)
 
 
 async def _begun(chunks: AsyncIterator[bytes]) -> bytes:
