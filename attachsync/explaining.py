@@ -98,9 +98,9 @@ def _in_outbox(box: Outbox, index: Index, name: str) -> dict[str, JSON] | None:
             return {**about, "state": str(row["state"]), "why": list(_waiting(box, row))}
     if is_there:
         return {**about, "state": "left alone", "why": [_ignored(box, name)]}
-    ended = (kind, name) if is_filed else index.uploads.ended(str(box.directory), name)
-    why = _ended(box, ended[1]) if ended else None
-    return {**about, "state": ended[0], "why": [why]} if ended and why else None
+    is_told = is_filed and _record(box, name + receipts.SUFFIX) is not None
+    ended = (kind, name) if is_told else index.uploads.ended(str(box.directory), name)
+    return None if ended is None else {**about, "state": ended[0], "why": [_ended(box, ended[1])]}
 
 
 def _filed(box: Outbox, kind: str, name: str) -> str:
@@ -113,16 +113,16 @@ def _filed(box: Outbox, kind: str, name: str) -> str:
     return f"it was {'sent' if kind == SENT else 'refused for good'}; {said}"
 
 
-def _ended(box: Outbox, place: str) -> str | None:
-    """Where a file is that was sent or refused, or what became of it there; None where there is no word of it."""
+def _ended(box: Outbox, place: str) -> str:
+    """Where a file is that was sent or refused, or what became of it there."""
     if os.path.lexists(box.directory / place):
         return f"it is in {place} now"
     record = _record(box, place + receipts.SUFFIX)
     if record is None:
-        return None
+        return f"it was moved to {place}, and is gone from there with its record"
     if "deleted_at" in record:
         return f"it is gone from {place}, and was deleted upstream at {record['deleted_at']}"
-    return f"it is gone from {place}; its receipt is there still"
+    return f"it is gone from {place}; its record is there still"
 
 
 def _record(box: Outbox, name: str) -> receipts.Document | None:

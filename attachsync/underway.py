@@ -15,30 +15,29 @@ class UnderWay:
         self._span = span
         self._began = clock.monotonic()
         self._ended: dict[str, float | None] = {}
-        """Ticket -> when its latest request ended (monotonic); None: it did nothing for certain."""
+        """Ticket -> when its latest request broke off (monotonic); None: it did nothing for certain."""
 
     @contextlib.contextmanager
     def asking(self, ticket: str) -> Iterator[None]:
         """Around such a request: a refusal does nothing, and neither does what is never sent."""
-        did_nothing = False
+        self._ended[ticket] = None
         try:
             yield
         except (AccountError, RejectedError):
-            did_nothing = True
             raise
-        except UnavailableError as error:
-            did_nothing = not error.sent
+        except BaseException as error:
+            if not isinstance(error, UnavailableError) or error.sent:
+                self._ended[ticket] = self._clock.monotonic()
             raise
-        finally:
-            self._ended[ticket] = None if did_nothing else self._clock.monotonic()
+        del self._ended[ticket]
 
     async def may_have_come(self, ticket: str) -> bool:
         """Whether an earlier request of a ticket may have had its effect; if so, that shows when this returns.
 
-        One of an earlier process, of which nothing is known, ended before this one began.
+        One of which nothing is known was answered, or ended with an earlier process.
         """
-        ended = self._ended.pop(ticket, self._began)
-        if ended is None:
-            return False
-        await self._clock.sleep(max(ended + self._span - self._clock.monotonic(), 0.0))
-        return True
+        ended = self._ended.get(ticket, self._began)
+        if ended is not None:
+            await self._clock.sleep(max(ended + self._span - self._clock.monotonic(), 0.0))
+        self._ended.pop(ticket, None)
+        return ended is not None

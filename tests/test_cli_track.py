@@ -151,8 +151,11 @@ def test_why_a_dropped_file_is_where_it_is(scene: Stage) -> None:
     assert json.loads(scene.run("explain", outbox / "w.txt", "--json").out)[0]["state"] == "waiting"
     (outbox / "sent/report.txt").unlink()
     for name in ("report.txt", "sent/report.txt"):
-        assert "it is gone from sent/report.txt; its receipt is there still" in why(scene, outbox / name)
+        assert "it is gone from sent/report.txt; its record is there still" in why(scene, outbox / name)
     scene.edit("[[outbox]]", "[[outbox]]\npropagate_deletes = true")
     scene.run("sync")
     for name in ("report.txt", "sent/report.txt"):
         assert "it is gone from sent/report.txt, and was deleted upstream at 2" in why(scene, outbox / name)
+    (outbox / "sent/report.txt.toml").unlink()
+    assert "is gone from there with its record" in why(scene, outbox / "report.txt")
+    assert scene.run("explain", outbox / "sent/report.txt").code == 1
