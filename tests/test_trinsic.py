@@ -184,6 +184,9 @@ def test_the_decoder_needs_no_memory_for_size() -> None:
         ("application/json", b'{"report":{"content":"/9j/"}}', False),
         ("application/json", b'{"said":"\\"content\\":","content":5}', False),
         (None, b'[{"content":"/9j/"}]', False),
+        ("application/json", b'{"content": "a report, in words"}', False),
+        ("application/json", b'{"contentType": "image/jpeg", "content": "/9j*"}', True),
+        ("application/json", b'{"content": "/9j*", "contentType": "image/jpeg"}', True),
     ],
 )
 def test_what_is_json_is_told_by_type_then_shape(media_type: str | None, head: bytes, expected: bool) -> None:
@@ -570,7 +573,7 @@ async def test_a_type_that_says_nothing_is_left_to_the_bytes(ids: Ids, api: str,
 async def test_an_attachment_that_is_json_itself_is_not_taken_apart(ids: Ids) -> None:
     """Its key is good for one exchange: what came is kept as it came."""
     trinsic = ids.box.trinsic
-    report = b'{"pages": [{"content": "/9j/"}], "content": 5}'
+    report = b'{"pages": [{"content": "/9j/"}], "content": "three pages, in words"}'
     trinsic.exchange.reply = "raw"
     key = trinsic.add_access_key(report, "application/json", uses=1)
     ids.track_list("access_keys_file", f"{key.key} report")

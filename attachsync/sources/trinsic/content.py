@@ -5,7 +5,6 @@ Raw, or base64 inside JSON: told by the Content-Type, then by the shape. Nothing
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from attachsync import media
 from attachsync.errors import MalformedError, NotReadyError, UnsupportedError
@@ -37,13 +36,16 @@ async def opened(raw: Body, where: str, *, size: int | None, json_only: bool) ->
 def is_json(media_type: str | None, head: bytes) -> bool:
     """Whether an answer that begins so is JSON that holds content, rather than the attachment itself. Pure.
 
-    An attachment may be JSON as well, and even speak of content: it would have to do so just as the service does.
+    An attachment may be JSON as well, and even speak of content: it would have to do so just as the service does, in
+    base64 or at least beside a `contentType`. What is taken for the attachment itself is kept as it came.
     """
     if _MEDIA.match(media_type or ""):
         return False
     decoder = ContentDecoder()
-    with suppress(MalformedError):
+    try:
         decoder.feed(head)
+    except MalformedError:
+        return decoder.encrypted or (decoder.has_content and b'"contentType"' in head)
     return decoder.has_content or decoder.encrypted
 
 
