@@ -939,6 +939,28 @@ async def test_nothing_is_removed_while_there_is_doubt(ids: Ids, doubt: str) -> 
     assert ids.stored() == {sha256(JPEG), sha256(PNG)}
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_refusals_of_all_of_many_sessions_remove_nothing(ids: Ids, others: int) -> None:
+    """An address that moved looks like that; where another session is answered, it has not."""
+    trinsic = ids.box.trinsic
+    sessions = [str(uuid.uuid4()) for _ in range(11 + others)]
+    for number, session in enumerate(sessions):
+        trinsic.add_attachment(trinsic.add_session(session, "rak_1"), "selfie", b"%d" % number)
+    ids.track_list("sessions_file", *(f"{session} rak_1" for session in sessions))
+    ids.tracks += 'on_gone = "delete"\n'
+    await ids.sync()
+    for session in sessions[:11]:
+        ids.box.faults.add(Fault(path=f"*/{session}/results", kind="status", status=404))
+    summary, _ = await ids.sync()
+    assert summary.incomplete == (not others)
+    assert len(ids.stored()) == (1 if others else 11)
+    if not others:
+        assert f"{sessions[0]} and 10 more are refused" in next(iter(summary.errors.values()))
+        ids.box.faults.clear()
+        summary, _ = await ids.sync()
+        assert (summary.incomplete, len(ids.stored())) == (False, 11)
+
+
 async def test_an_attachment_that_left_its_list_is_removed_alone(ids: Ids) -> None:
     session = await mirrored(ids, "delete")
     ids.box.trinsic.remove_attachment(session, session.attachments[0])

@@ -5,15 +5,18 @@ Nothing changes in it any more, but that it is redacted: that is asked about onl
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from attachsync.errors import MalformedError
 from attachsync.model import JSON
 from attachsync.sources.trinsic.lists import SessionLine
 from attachsync.sources.trinsic.records import Results, attachments
 
 _RARELY = 86_400.0
 """So often (seconds) a finished session is asked about, unless a person asks."""
+_MOST_REFUSED = 10
+"""More sessions than this are not taken for redacted by their refusals alone, while no other is answered."""
 _REFUSED = (400, 404, 410)
 """What the results call may answer after a redaction; none of it is documented."""
 
@@ -57,6 +60,16 @@ def of(line: SessionLine, found: Results, now: float) -> Finished:
         return Finished(found.error_code)
     keys = tuple(item.key for item in attachments("", line.session, line.name, found))
     return Finished(found.error_code, keys, now if keys else None, _fingerprint(line))
+
+
+def doubt(refused: Sequence[SessionLine]) -> MalformedError | None:
+    """Whether so many were redacted at once, or something else has changed, their refusals alone do not say."""
+    if len(refused) <= _MOST_REFUSED:
+        return None
+    return MalformedError(
+        f"the results of session {refused[0].session} and {len(refused) - 1} more are refused, and of none they are "
+        "given: nothing was removed; if all of these were redacted, prune them"
+    )
 
 
 def read(cursor: JSON) -> Finished | None:

@@ -65,14 +65,19 @@ class TrinsicSource:
         while sessions are pending: `after` says when to look again.
         """
         target = self._target(track)
-        if target.access_keys is not None:
-            keys = await target.access_keys.lines()
-            yield Page(tuple(_behind(track.name, identity, line.name) for identity, line in keys.found.items()))
-            if fault := target.access_keys.fault(keys):
-                raise fault
+        if target.access_keys is None:
+            async for page in self._sessions(track, target, cursors):
+                yield page
             return
+        keys = await target.access_keys.lines()
+        yield Page(tuple(_behind(track.name, identity, line.name) for identity, line in keys.found.items()))
+        if fault := target.access_keys.fault(keys):
+            raise fault
+
+    async def _sessions(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
         sessions = await target.session_lines()
         troubles: list[AttachsyncError] = []
+        refused, heard = list[SessionLine](), False
         if target.sessions is not None and (fault := target.sessions.fault(sessions)):
             troubles.append(fault)
         for line in sessions.found.values():
@@ -80,9 +85,12 @@ class TrinsicSource:
             try:
                 if settled is not None:
                     if track.on_gone == "delete" and settled.is_due(self._http.clock.now(), thorough=cursors.thorough):
-                        yield await self._asked_again(track, line, settled)
+                        page = await self._asked_again(track, line, settled)
+                        heard = heard or page is not None
+                        refused += [line] if page is None else []
+                        yield page or Page(())
                 elif self._due.get(line.session, 0.0) <= self._now():
-                    found = await self._results(line, target.file)
+                    found, heard = await self._results(line, target.file), True
                     yield self._page(track, line, found)
                     _check_whole(line, found)
             except _TROUBLE as error:
@@ -90,6 +98,11 @@ class TrinsicSource:
                     self._pends(line.session, error.retry_after)
                 else:
                     troubles.append(error)
+        if not heard and (doubt := finished.doubt(refused)):
+            troubles.append(doubt)
+        else:
+            for line in refused:
+                yield _redacted(line, finished.read(cursors.get(_feed(line.session))))
         if troubles:
             raise _together(troubles)
         self._tell_pending(sessions.found)
@@ -129,17 +142,20 @@ class TrinsicSource:
         wait = max(self._patience.again(_feed(session), self._now()), asked or 0.0)
         self._due[session] = self._now() + wait
 
-    async def _asked_again(self, track: Track, line: SessionLine, settled: Finished) -> Page:
-        """What a finished session still holds; what was redacted, or taken out of its list, is gone."""
+    async def _asked_again(self, track: Track, line: SessionLine, settled: Finished) -> Page | None:
+        """What a finished session still holds; what was redacted, or taken out of its list, is gone.
+
+        None where only a refusal says that it was redacted.
+        """
         feed, now = _feed(line.session), self._http.clock.now()
         try:
             found = await self._results(line, self._target(track).file)
         except RejectedError as error:
             if not settled.was_redacted(line, error.status) or not await self._is_there(line.session):
                 raise
-            found = records.Results(True, problem=records.REDACTED)
+            return None
         if found.problem == records.REDACTED:
-            return Page((), {feed: settled.over().mark()}, (f"sessions/{line.session}/",))
+            return _redacted(line, settled)
         if found.problem or found.unsound or not found.listed:
             return Page((), {feed: settled.asked_at(now).mark()})  # too little is said to remove anything
         items = tuple(records.attachments(track.name, line.session, line.name, found))
@@ -273,6 +289,12 @@ def _behind(track: str, identity: str, name: str) -> Attachment:
     key = f"access-keys/{identity}"
     # `content`: what one track has got of a key, another one need not exchange it for.
     return Attachment(track, key, "1", ("access-keys", name or identity), content=key, meta=about)
+
+
+def _redacted(line: SessionLine, settled: Finished | None) -> Page:
+    """Nothing is left of a session."""
+    over = (settled or Finished()).over()
+    return Page((), {_feed(line.session): over.mark()}, (f"sessions/{line.session}/",))
 
 
 def _together(troubles: list[AttachsyncError]) -> AttachsyncError:
