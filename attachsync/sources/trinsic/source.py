@@ -77,7 +77,7 @@ class TrinsicSource:
     async def _sessions(self, track: Track, target: Target, cursors: Cursors) -> AsyncIterator[Page]:
         sessions = await target.session_lines()
         troubles: list[AttachsyncError] = []
-        refused, heard = list[SessionLine](), False
+        refused, heard = list[tuple[SessionLine, Finished]](), False
         if target.sessions is not None and (fault := target.sessions.fault(sessions)):
             troubles.append(fault)
         for line in sessions.found.values():
@@ -87,7 +87,7 @@ class TrinsicSource:
                     if track.on_gone == "delete" and settled.is_due(self._http.clock.now(), thorough=cursors.thorough):
                         page = await self._asked_again(track, line, settled)
                         heard = heard or page is not None
-                        refused += [line] if page is None else []
+                        refused += [(line, settled)] if page is None else []
                         yield page or Page(())
                 elif self._due.get(line.session, 0.0) <= self._now():
                     found, heard = await self._results(line, target.file), True
@@ -98,11 +98,11 @@ class TrinsicSource:
                     self._pends(line.session, error.retry_after)
                 else:
                     troubles.append(error)
-        if not heard and (doubt := finished.doubt(refused)):
+        if not heard and (doubt := finished.doubt([line for line, _ in refused])):
             troubles.append(doubt)
         else:
-            for line in refused:
-                yield _redacted(line, finished.read(cursors.get(_feed(line.session))))
+            for line, settled in refused:
+                yield _redacted(line, settled)
         if troubles:
             raise _together(troubles)
         self._tell_pending(sessions.found)
@@ -291,10 +291,9 @@ def _behind(track: str, identity: str, name: str) -> Attachment:
     return Attachment(track, key, "1", ("access-keys", name or identity), content=key, meta=about)
 
 
-def _redacted(line: SessionLine, settled: Finished | None) -> Page:
+def _redacted(line: SessionLine, settled: Finished) -> Page:
     """Nothing is left of a session."""
-    over = (settled or Finished()).over()
-    return Page((), {_feed(line.session): over.mark()}, (f"sessions/{line.session}/",))
+    return Page((), {_feed(line.session): settled.over().mark()}, (f"sessions/{line.session}/",))
 
 
 def _together(troubles: list[AttachsyncError]) -> AttachsyncError:
