@@ -186,7 +186,7 @@ async def test_a_code_and_some_signers(signing: Signing) -> None:
     assert not summary.incomplete
     assert signing.shown() == {"codes/TR99AQMY31/01/soporte.pdf": b"01"}
     assert [value for one in signing.box.requests for name, value in one.query if name == "userId"] == ["01"]
-    assert await signing.probe() == "code 'Contratación 2026-11', running, signers: 01, 1, G8"
+    assert await signing.probe() == "code 'Contratación 2026-11', not finished, signers: 01, 1, G8"
 
 
 async def test_a_signer_who_is_not_there(signing: Signing) -> None:

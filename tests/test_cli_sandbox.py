@@ -1,8 +1,10 @@
 """`sandbox` and `demo`: the main job without any account (contract 4)."""
 
 import hashlib
+import shutil
 import signal
 import stat
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -11,14 +13,20 @@ import pytest
 from tests.commands import attachsync, process, stop
 
 
+def _printed(running: subprocess.Popen[str]) -> str:
+    """The config that a sandbox prints, whole."""
+    assert running.stdout is not None
+    text = ""
+    while not text.endswith('account = "support"\n\n'):
+        text += running.stdout.readline()
+    return text
+
+
 def test_the_printed_config_works_wherever_it_is_saved(tmp_path: Path) -> None:
     """It is complete, flushed once listening, and passes `check --online` and `sync` beside and inside DIR."""
     folder = tmp_path / "sb"
     with process("sandbox", "--directory", folder, home=tmp_path) as running:
-        assert running.stdout is not None
-        text = ""
-        while not text.endswith('account = "support"\n\n'):
-            text += running.stdout.readline()
+        text = _printed(running)
         outbox = Path(tomllib.loads(text)["outbox"][0]["directory"])
         (outbox / "hello.txt").write_text("hello")
         for place in (tmp_path, folder):
@@ -32,22 +40,41 @@ def test_the_printed_config_works_wherever_it_is_saved(tmp_path: Path) -> None:
         assert secrets
         assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
         assert stop(running) == 0
+    shutil.rmtree(outbox.parent)
     assert (tmp_path / "log").read_text() == ""
+
+
+def test_the_printed_config_works_in_the_folder_for_temporary_files(tmp_path: Path) -> None:
+    """Saved where DIR is by default; and a new DIR of an earlier one's name has nothing of what was dropped then."""
+    outboxes = []
+    for name in ("dropped.txt", "again.txt"):
+        with process("sandbox", "--directory", tmp_path / "sb", home=tmp_path, TMPDIR=str(tmp_path)) as running:
+            config = tmp_path / "sandbox.toml"
+            config.write_text(_printed(running))
+            outbox = Path(tomllib.loads(config.read_text())["outbox"][0]["directory"])
+            outboxes.append(outbox)
+            assert list(outbox.iterdir()) == []
+            assert (tmp_path / "sb" / "outbox").resolve() == outbox
+            (outbox / name).write_text(name)
+            assert attachsync("--config", config, "check", home=tmp_path).code == 0
+            assert stop(running) == 0
+        shutil.rmtree(tmp_path / "sb")
+    assert outboxes[0] != outboxes[1]
+    for outbox in outboxes:
+        shutil.rmtree(outbox.parent)
 
 
 def test_ctrl_c_ends_it_and_a_second_one_on_the_same_port_is_told(tmp_path: Path) -> None:
     """Exit 0 at SIGINT; a port in use is one line and exit 1."""
     with process("sandbox", home=tmp_path, TMPDIR=str(tmp_path)) as running:
-        assert running.stdout is not None
-        line = ""
-        while "base_url" not in line:
-            line = running.stdout.readline()
-        port = line.strip('"\n').rpartition(":")[2]
+        printed = tomllib.loads(_printed(running))
+        port = printed["accounts"]["ledger"]["base_url"].rpartition(":")[2]
         done = attachsync("sandbox", "--port", port, "--directory", tmp_path / "second", home=tmp_path)
         assert (done.code, done.out) == (1, "")
         assert port in done.err
         assert len(done.err.splitlines()) == 1
         assert stop(running, signal.SIGINT) == 0
+    shutil.rmtree(Path(printed["outbox"][0]["directory"]).parent)
 
 
 def test_demo_twice(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 from attachsync.sandbox.auco_links import Links
@@ -15,7 +16,7 @@ START = datetime(2026, 11, 22, 1, 0, 0, tzinfo=UTC)
 
 
 class Auco:
-    """One organisation in one environment, under a clock that only tests move (`advance`, or `now` itself).
+    """One organisation in one environment, under a clock that stands at START: `advance` moves it, `run` has it go.
 
     What the documents leave open is a setting. `links_origin` is where links lead; `serve()` sets it.
     """
@@ -23,7 +24,8 @@ class Auco:
     def __init__(self) -> None:
         """Start without keys and processes."""
         self.ids = Ids("auco")
-        self.now = START
+        self._at = START
+        self._runs_since: float | None = None
         self.keys: set[str] = set()
         self.packages: dict[str, Package] = {}
         self.objects: dict[str, Stored] = {}
@@ -58,9 +60,19 @@ class Auco:
         """Say whether a key may read."""
         return key in self.keys and key.startswith("puk_")
 
+    @property
+    def now(self) -> datetime:
+        """What the clock shows."""
+        runs_for = 0.0 if self._runs_since is None else time.monotonic() - self._runs_since
+        return self._at + timedelta(seconds=runs_for)
+
+    def run(self) -> None:
+        """Have the clock go on from where it stands."""
+        self._at, self._runs_since = self.now, time.monotonic()
+
     def advance(self, seconds: float) -> None:
         """Move the clock: links, and processes with an end, expire by it."""
-        self.now += timedelta(seconds=seconds)
+        self._at += timedelta(seconds=seconds)
         self.settle()
 
     def settle(self) -> None:

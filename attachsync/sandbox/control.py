@@ -75,7 +75,7 @@ def _answering(call: Callable[[Any], Any]) -> Callable[[web.Request], Awaitable[
     async def serve(request: web.Request) -> web.Response:
         try:
             return web.json_response(call(json.loads(await request.read())))
-        except (ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error) as error:
             return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
 
     return serve

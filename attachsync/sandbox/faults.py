@@ -61,9 +61,15 @@ class Fault:
     carry_out: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a kind that does not exist."""
+        """Refuse a kind that does not exist, and what no answer can have."""
         if self.kind not in KINDS:
             raise ValueError(f"no fault of kind {self.kind!r}; there are {', '.join(KINDS)}")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ValueError(f"no answer ends with status {self.status}")
+        if min(self.after, self.size - 1, self.every, self.depth, self.skip) < 0:
+            raise ValueError("after, every, depth and skip are not below 0, and size is not below 1")
+        if not all(isinstance(one, str) and one.isprintable() for pair in self.headers.items() for one in pair):
+            raise ValueError("names and values of headers are printable text")
 
     @property
     def works_first(self) -> bool:

@@ -18,6 +18,8 @@ ENCRYPTED = "e7d3b5a8-19c4-4f2e-b06d-48a2c9f1e760"
 SEALED = "0d9c6e2b-5f71-4a38-8e14-b7a3d2c6f905"
 REDACTED = "7be01d49-c2a6-4f95-9d38-1e6f4b8c0a27"
 BROKEN = "a80f2c6d-e413-4b57-96c9-d5b1e7f3082a"
+# The profile of the one that ends as no document says: official clients read no list that has it (specs/trinsic.md 3).
+ODD_PROFILE = "b90f4e16-2c8d-4d01-8e3a-71f5c2a9d6e4"
 # Their results keys. What the demo tracks comes first: mirrored, or pending, which is no failure.
 RESULTS_KEYS = {
     SESSION: "rak_sandbox_session",
@@ -105,7 +107,9 @@ def _keys(trinsic: Trinsic) -> None:
 def _ended(trinsic: Trinsic) -> None:
     """Sessions without results: failed, failed with a code that no document names, redacted."""
     trinsic.add_session(FAILED, RESULTS_KEYS[FAILED], error_code="UserAbandoned")
-    trinsic.add_session(FAILED_ODDLY, RESULTS_KEYS[FAILED_ODDLY], error_code="LivenessNotProven")
+    key = RESULTS_KEYS[FAILED_ODDLY]
+    trinsic.profiles[ODD_PROFILE] = "Sandbox profile of odd ends"
+    trinsic.add_session(FAILED_ODDLY, key, error_code="LivenessNotProven", profile=ODD_PROFILE)
     redacted = trinsic.add_session(REDACTED, RESULTS_KEYS[REDACTED])
     trinsic.add_attachment(redacted, "selfie", JPEG)
     trinsic.redact(redacted)

@@ -60,15 +60,16 @@ class Sandbox:
         controls = Controls(self.faults, self.requests, ledgers, self.sunshine, self.trinsic, self.auco)
         control_routes(app.router, controls)
         for service in self.services:
-            # DataTrails is at the root too: its official client splits public URLs by position.
-            self._mount(app, service, (service.prefix, "") if service is self.services[0] else (service.prefix,))
+            self._mount(app, service, service.prefix)
+        # DataTrails is at the root too: its official client splits public URLs by position.
+        self._mount(app, self.services[0], "", below="/archivist")
         return app
 
     def links_app(self) -> web.Application:
         """Return an application for the origin that Auco's links lead to; faults and the log are the same."""
         app = self._application()
         storage = AucoStorage(self.auco)
-        self._mount(app, storage, (storage.prefix,))
+        self._mount(app, storage, storage.prefix)
         return app
 
     def _application(self) -> web.Application:
@@ -77,12 +78,12 @@ class Sandbox:
         app.on_response_prepare.append(_leave_out_an_empty_type)
         return app
 
-    def _mount(self, app: web.Application, service: Service, prefixes: tuple[str, ...]) -> None:
+    def _mount(self, app: web.Application, service: Service, prefix: str, below: str = "") -> None:
+        """Serve a service below a prefix, where nothing else is `below` it."""
         for route in service.routes():
             # add_route, unlike add_get, adds no HEAD: the services have none (specs/datatrails.md 1).
-            for prefix in prefixes:
-                app.router.add_route(route.method, prefix + route.path, self._serve(service, route.handler))
-        app.router.add_route("*", service.prefix + "/{rest:.*}", self._serve(service, _no_such_route(service)))
+            app.router.add_route(route.method, prefix + route.path, self._serve(service, route.handler))
+        app.router.add_route("*", prefix + below + "/{rest:.*}", self._serve(service, _no_such_route(service)))
 
     def _serve(self, service: Service, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
@@ -129,7 +130,7 @@ async def _carry_out(service: Service, handler: Handler, request: web.Request) -
         answer = await handler(request)
     except Refusal as refusal:
         answer = refusal.answer
-    except UnicodeEncodeError:  # half of a pair of surrogates: JSON can hold it, no text can
+    except (UnicodeEncodeError, RecursionError):  # half of a pair of surrogates in JSON, or lists without end
         answer = service.failure(400)
     await _read_out(request)
     return answer

@@ -78,6 +78,8 @@ class Sunshine:
         self.access = SunshineAccess(dict(KEY))
         self.now = START
         self.conversations: dict[str, Conversation] = {}
+        # Users, by id and by external id, who had a conversation that was deleted.
+        self.former: set[str] = set()
         self.media: dict[str, Media] = {}
         self.uploads: list[Upload] = []
         # What the documents leave open, or what is too large to reach in a test.
@@ -193,6 +195,7 @@ class Sunshine:
         self.remove_messages(conversation, {one["id"] for one in conversation.messages})
         for media in [one for one in self.media.values() if one.conversation == conversation.id]:
             del self.media[media.path]
+        self.former |= conversation.users | conversation.external_users
         del self.conversations[conversation.id]
 
     def _path(self, ulid: str, name: str, conversation: str, *, legacy: bool) -> str:

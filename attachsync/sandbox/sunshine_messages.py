@@ -60,7 +60,7 @@ class Messages:
             raise refused(400, "filter[userId] or filter[userExternalId] is required")
         everyone = self._state.conversations.values()
         found = [one for one in everyone if user in one.users or external in one.external_users]
-        if not found:
+        if not found and not {user, external} & self._state.former:
             raise refused(404, "User not found", "user_not_found")
         rows = sorted((_conversation_json(one) for one in found), key=lambda row: str(row["id"]))
         return json_answer(page_of("conversations", rows, request, forward=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import aiohttp
 import pytest
 
@@ -175,3 +177,13 @@ async def test_both_ports_close(box: Sandbox, file: File) -> None:
         await runner.cleanup()
         with pytest.raises(aiohttp.ClientConnectorError):
             await session.get(link(box, file))
+
+
+async def test_links_expire_by_themselves_where_the_clock_runs(box: Sandbox) -> None:
+    """As it does for the command; it goes on from where it stands, and can still be moved."""
+    stands = box.auco.now
+    assert box.auco.now == stands
+    box.auco.run()
+    assert any(stands < box.auco.now < stands + timedelta(hours=1) for _ in range(100_000))
+    box.auco.advance(3600)
+    assert box.auco.now > stands + timedelta(hours=1)

@@ -10,6 +10,7 @@ from attachsync.sandbox import Fault, Sandbox
 from .conftest import BEARER, Client
 
 ASSETS = "/datatrails/archivist/v2/assets"
+JSON_HEADERS = {**BEARER, "Content-Type": "application/json"}
 
 
 async def test_entry(box: Sandbox, client: Client) -> None:
@@ -58,6 +59,10 @@ async def test_faults_over_http(box: Sandbox, client: Client) -> None:
     wrong = await client.call("POST", "/_sandbox/faults", json={"path": ASSETS, "kind": "no"})
     assert wrong.status == 400
     assert "no fault of kind" in wrong.json["error"]
+    for impossible in ({"status": 99}, {"status": "x"}, {"size": 0}, {"headers": {"X": 1}}, {"headers": {"X": "a\nb"}}):
+        fault = {"path": ASSETS, "kind": "drip", **impossible}
+        assert (await client.call("POST", "/_sandbox/faults", json=fault)).status == 400
+    assert (await client.get(ASSETS)).status == 200
 
 
 async def test_requests_over_http(client: Client) -> None:
@@ -108,3 +113,15 @@ async def test_unknown_route_is_the_services_own_404(client: Client) -> None:
     assert (await client.get("/datatrails/nothing")).json["code"] == 5
     assert (await client.get("/sunshine/nothing")).json["errors"][0]["code"] == "not_found"
     assert (await client.call("HEAD", ASSETS, headers=BEARER)).status == 404
+    at_the_root = ASSETS.removeprefix("/datatrails")
+    for method, path in (("GET", "/archivist/v2/nope"), ("GET", f"{at_the_root}/"), ("PUT", at_the_root)):
+        refused = await client.call(method, path, headers=BEARER)
+        assert (refused.status, refused.json["code"]) == (404, 5)
+
+
+async def test_lists_without_end_are_each_services_own_400(box: Sandbox, client: Client) -> None:
+    """JSON that is too deep to be read."""
+    box.trinsic.add_token("known")
+    for path in ("/archivist/v2/assets", "/trinsic/api/v1/attachments/exchange"):
+        deep = await client.call("POST", path, data=b"[" * 100_000, headers=JSON_HEADERS)
+        assert deep.status == 400

@@ -258,7 +258,7 @@ class AucoSource:
             raise self._unknown(target, error.status) if rest.is_unknown(error) else error from None
         if trouble := _unheard(self._http.account.name, target, process):
             raise trouble
-        state = "finished" if process.finish else "running"
+        state = "finished" if process.finish else "not finished"
         return f"{target.kind} {process.name or target.id!r}, {state}, signers: {', '.join(process.users) or 'none'}"
 
 
