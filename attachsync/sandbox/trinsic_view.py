@@ -15,8 +15,18 @@ KEY_NAMES = {
     "document_front": "documentFront",
     "document_back": "documentBack",
     "document_portrait": "documentPortrait",
-    "document_signature": "documentSignature",
 }
+DISCLOSED = (
+    "idNumber",
+    "givenName",
+    "familyName",
+    "address",
+    "dateOfBirth",
+    "country",
+    "issueDate",
+    "expirationDate",
+    *KEY_NAMES.values(),
+)
 REPORT = "document_scan_report"
 
 
@@ -42,14 +52,19 @@ def _old_session(session: Session) -> JsonObject:
         "state": ended if session.done else "IdvInProgress",
         "failCode": "SessionFailVerificationFailed" if session.error_code else "SessionFailNone",
         "verification": {"id": session.id},
-        "disclosedFields": {},
+        "disclosedFields": dict.fromkeys(DISCLOSED, True),
     }
 
 
 def results_view(state: Trinsic, session: Session) -> JsonObject:
-    """Return a session with its identity data: null while pending, after a failure, when redacted or encrypted."""
+    """Return a session with its identity data: null while pending, after a failure, when redacted or encrypted.
+
+    The first generations left it out then.
+    """
     empty = not session.success or session.redacted
-    view = {"session": session_view(state, session), "identityData": None, **state.extra}
+    view = {"session": session_view(state, session), **state.extra}
+    if state.generation in ("B2", "C"):
+        view["identityData"] = None
     if session.hpke and not empty:
         view["encryptedIdentityData"] = OPAQUE
     elif not empty:
@@ -60,12 +75,13 @@ def results_view(state: Trinsic, session: Session) -> JsonObject:
 def _identity(state: Trinsic, session: Session) -> JsonObject:
     view: JsonObject = {
         "originatingProviderId": session.provider,
-        "originatingSubProviderId": None,
         "person": {"givenName": "Ada", "familyName": "Example"},
         "document": {"type": "DriversLicense", "number": "D1234567", "issuingCountry": "US"},
-        "match": None,
-        "providerOutput": None,
     }
+    if state.generation in ("B2", "C"):
+        view |= {"originatingSubProviderId": None, "match": None}
+    if state.generation == "C":
+        view["providerOutput"] = None
     name = "attachmentAccessKeys" if state.generation == "B2" else "attachments"
     if session.form == "null":
         view[name] = None
@@ -81,8 +97,8 @@ def _listed(state: Trinsic, session: Session) -> list[JsonObject] | JsonObject:
         KEY_NAMES[one.kind]: state.key_of(session, one) for one in session.attachments if one.kind in KEY_NAMES
     }
     reports = [one for one in session.attachments if one.kind == REPORT]
-    if reports and state.generation == "B2":
-        keys["provider"] = {"document-scan": {"report": state.key_of(session, reports[0])}}
+    if state.generation == "B2":
+        keys["provider"] = {"document-scan": {"report": state.key_of(session, reports[0])}} if reports else {}
     return keys
 
 

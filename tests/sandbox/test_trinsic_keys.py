@@ -136,6 +136,14 @@ async def test_generations(box: Sandbox, client: Client, generation: Generation,
     assert ("provider" in keys) != raw
     reply = await exchange(client, keys["documentFront"], ATTACHMENT)
     assert (reply.body == b"document_front") == raw
+    if raw:
+        assert len(found["session"]["disclosedFields"]) == 12
+    bare = box.trinsic.add_session()
+    told = (await post(client, f"{API}/sessions/{bare.id}/results/exchange", resultsAccessKey=bare.results_key)).json
+    assert told["identityData"].get("attachmentAccessKeys", {"provider": {}}) == {"provider": {}}
+    open_ = box.trinsic.add_session(done=False)
+    told = (await post(client, f"{API}/sessions/{open_.id}/results/exchange", resultsAccessKey=open_.results_key)).json
+    assert ("identityData" not in told) == raw
 
 
 REQUIRED = "The AttachmentAccessKey field is required."
