@@ -79,24 +79,30 @@ class Downloader:
                 while await store.run(part.recover):
                     pass
                 facts = dataclasses.replace(facts, held=part.held)
-            store.check_room(max((expected.size or 0) - (facts.held.size if facts.held else 0), 0))
-            async with self._source.read(track, attachment, facts) as body:
-                if body.size is not None and body.size > self._keep.max_size:
-                    raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
-                into = part if part and part.begins(body) else None
-                name = attachment.path[-1]
-                reading = Reading(entry.account, track.name, attachment.key, name, body.size, body.start)
-                is_vouched_for = expected.digests or expected.size is not None or _shows_html(attachment, facts)
-                if body.whole is not None and is_vouched_for:
-                    self._keep.observer.received(reading, len(body.whole))
-                    self._keep.observer.ended(reading)
-                    incoming = await store.receive(body.whole, expected, self._keep.max_size, pin, into)
-                else:
-                    chunks = self._counted(body.chunks, reading)
-                    chunks = chunks if is_vouched_for else _no_page(chunks, body)
-                    incoming = await store.receive(chunks, expected, self._keep.max_size, pin, into)
-                media_type = facts.media_type or attachment.media_type or body.media_type
+            is_here = facts.held.size if facts.held else 0
+            with store.room(max((expected.size or 0) - is_here, 0)) as room:
+                async with self._source.read(track, attachment, facts) as body:
+                    if body.size is not None and body.size > self._keep.max_size:
+                        raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
+                    if body.size is not None and expected.size is None:
+                        store.widen(room, body.size - body.start)
+                    into = part if part and part.begins(body) else None
+                    chunks = self._chunks(entry, facts, expected, body)
+                    incoming = await store.receive(chunks, expected, self._keep.max_size, pin, room, into)
+                    media_type = facts.media_type or attachment.media_type or body.media_type
         return Bytes(incoming.digest, incoming.size, media_type, True, body.record, None if into else incoming)
+
+    def _chunks(self, entry: Entry, facts: Facts, expected: Expected, body: Body) -> AsyncIterator[bytes] | bytes:
+        """What a body brings, or all of it where it is here; counted, and no web page that nobody expects."""
+        attachment, observer = entry.attachment, self._keep.observer
+        reading = Reading(entry.account, attachment.track, attachment.key, attachment.path[-1], body.size, body.start)
+        is_vouched_for = expected.digests or expected.size is not None or _shows_html(attachment, facts)
+        if body.whole is None or not is_vouched_for:
+            chunks = self._counted(body.chunks, reading)
+            return chunks if is_vouched_for else _no_page(chunks, body)
+        observer.received(reading, len(body.whole))
+        observer.ended(reading)
+        return body.whole
 
     async def _counted(self, chunks: AsyncIterator[bytes], reading: Reading) -> AsyncIterator[bytes]:
         try:

@@ -75,9 +75,9 @@ class Incoming:
         return self.size - self._written
 
     @property
-    def coming(self) -> int:
-        """How many bytes are still to come, as far as that is known."""
-        return max((self.expected.size or 0) - self.size, 0)
+    def written(self) -> int:
+        """How many bytes are in a file."""
+        return self._written
 
     @property
     def has_no_end(self) -> bool:

@@ -22,6 +22,7 @@ from attachsync.model import Digest
 from attachsync.objects import Objects
 from attachsync.partials import Part, Partials
 from attachsync.pins import Pin, Pins
+from attachsync.room import Room
 from attachsync.threads import in_thread
 from attachsync.units import human_size
 from attachsync.worker import Worker
@@ -80,7 +81,7 @@ class Store:
         self.partials = Partials(mirror / ".attachsync" / "partial")
         self.pins = Pins()
         self._min_free = min_free
-        self._coming: set[Incoming] = set()
+        self._rooms: set[Room] = set()
         self._in_memory = 0
         self._ample = 0
         self._look_again_at = 0.0
@@ -126,7 +127,23 @@ class Store:
 
     def _left(self) -> int:
         """What will be free when all that is coming is here."""
-        return self.free() - sum(incoming.coming for incoming in self._coming)
+        return self.free() - sum(room.coming for room in self._rooms)
+
+    @contextlib.contextmanager
+    def room(self, size: int) -> Iterator[Room]:
+        """Room for a body of so many more bytes, kept for it within. Raises as `check_room` does."""
+        self.check_room(size)
+        room = Room(size)
+        self._rooms.add(room)
+        try:
+            yield room
+        finally:
+            self._rooms.discard(room)
+
+    def widen(self, room: Room, size: int) -> None:
+        """A body that is about to begin turned out to be of so many bytes. Raises as `check_room` does."""
+        self.check_room(max(size - room.size, 0))
+        room.size = max(size, room.size)
 
     # --- bodies -------------------------------------------------------------------------------------------------
 
@@ -134,24 +151,30 @@ class Store:
         self, chunks: AsyncIterator[bytes], expected: Expected, limit: int, pin: Pin, part: Part | None = None
     ) -> tuple[Digest, int]:
         """Store a body: (digest, size), durable when this returns. Raises as `receive` and `land` do."""
-        self.check_room(expected.size or 0)
-        incoming = await self.receive(chunks, expected, limit, pin, part)
+        with self.room(expected.size or 0) as room:
+            incoming = await self.receive(chunks, expected, limit, pin, room, part)
         await self.land(incoming)
         return incoming.digest, incoming.size
 
     async def receive(
-        self, chunks: AsyncIterator[bytes] | bytes, expected: Expected, limit: int, pin: Pin, part: Part | None = None
+        self,
+        chunks: AsyncIterator[bytes] | bytes,
+        expected: Expected,
+        limit: int,
+        pin: Pin,
+        room: Room,
+        part: Part | None = None,
     ) -> Incoming:
-        """Take a body, for which there is room: it is what was stated, is pinned, and is to be landed. `chunks`, or all
-        of it at once, follow what is held of `part`.
+        """Take a body into its `room`: it is what was stated, is pinned, and is to be landed. `chunks`, or all of it at
+        once, follow what is held of `part`.
 
-        Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, StorageError, and whatever
-        `chunks` raises: what has come is then kept in `part`, if it can be continued.
+        Raises MismatchError (the bytes are then in quarantine), RefusedError `too_large`, NoRoomError, StorageError,
+        and whatever `chunks` raises: what has come is then kept in `part`, if it can be continued.
         """
         incoming, is_whole = Incoming(self, expected, part), False
-        self._coming.add(incoming)
+        room.takes(incoming)
         try:
-            await self._receive(chunks, incoming, limit)
+            await self._receive(chunks, incoming, limit, room)
             if part or incoming.path or incoming.held > min(_SMALL, _IN_MEMORY - self._in_memory) or incoming.fault():
                 await self.run(incoming.complete)
             pin.add(incoming.digest)
@@ -162,20 +185,24 @@ class Store:
             incoming.keep()
             raise
         finally:
-            self._coming.discard(incoming)
             if not is_whole:
                 incoming.discard()
         return incoming
 
-    async def _receive(self, chunks: AsyncIterator[bytes] | bytes, incoming: Incoming, limit: int) -> None:
+    async def _receive(self, chunks: AsyncIterator[bytes] | bytes, incoming: Incoming, limit: int, room: Room) -> None:
         if isinstance(chunks, bytes):
             _hold(incoming, chunks, limit)
             return
         async for chunk in chunks:
             _hold(incoming, chunk, limit)
             if incoming.held >= _BLOCK:
-                await self.run(incoming.write)
-                self.check_room(0)
+                try:
+                    await self.run(incoming.write)
+                    self.check_room(0, room)
+                except StorageError as error:
+                    if room.taken and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC:
+                        raise NoRoomError(f"{error}: it does not fit, though smaller ones may") from error
+                    raise
 
     async def land(self, incoming: Incoming) -> None:
         """Give a body that was received its name in `sha256/`, durably, with others that come at the same time."""
@@ -262,8 +289,9 @@ class Store:
             else:
                 yield folder
 
-    def check_room(self, size: int) -> None:
-        """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes."""
+    def check_room(self, size: int, room: Room | None = None) -> None:
+        """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes, or
+        would not be if what has taken `room` were not there."""
         self._ample -= size
         if self._ample > 0 and time.monotonic() < self._look_again_at:
             return
@@ -274,10 +302,11 @@ class Store:
             free = self._left()
         self._ample, self._look_again_at = free - size - self._min_free - _AMPLE, time.monotonic() + _GLANCE
         words = f"less than min_free ({human_size(self._min_free)}) would be left; make room, or lower min_free"
-        if free < self._min_free:
+        taken = room.coming + room.taken if room else 0
+        if free + taken < self._min_free:
             raise StorageError(f"{self.mirror}: the disk is full: {words}")
         if free - size < self._min_free:
-            raise NoRoomError(f"{human_size(size)} do not fit on the disk of {self.mirror}: {words}")
+            raise NoRoomError(f"{human_size(size + taken)} do not fit on the disk of {self.mirror}: {words}")
 
 
 def _hold(incoming: Incoming, chunk: bytes, limit: int) -> None:

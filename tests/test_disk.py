@@ -154,6 +154,24 @@ def until_room(scene: Stage, what: str, *, urge: bool) -> None:
     assert "Traceback" not in log(scene)
 
 
+@needs_namespaces
+def test_of_many_that_do_not_all_fit_those_come_that_do(scene: Stage) -> None:
+    """All are asked for at the same time, and each would fit by itself: no disk is full, and smaller ones come."""
+    news(scene, 9 * MIB, count=8)
+    mount = 'mount -t tmpfs -o size=40m,mode=700 none "$p1"'
+    with scene.process("run", before=within(mount, scene.mirror)) as running:
+        until(lambda: len(lines(scene, "mirrored")) == 8 and len(lines(scene, "not_mirrored")) >= 4)
+        until(lambda: sums(seen_by(running.pid, scene.mirror)) == 8)
+        assert stop(running) == 0
+    assert not lines(scene, "track_failed")
+    assert {"min_free" in row["reason"] for row in lines(scene, "not_mirrored")} == {True}
+
+
+def sums(mirror: Path) -> int:
+    """How many files SHA256SUMS lists."""
+    return len((mirror / "SHA256SUMS").read_text().splitlines())
+
+
 def test_a_file_larger_than_the_disk_takes_keeps_nothing_else_back(scene: Stage) -> None:
     """EFBIG, here from RLIMIT_FSIZE: this one waits for another disk, all others come."""
     news(scene, 2 * MIB)

@@ -49,6 +49,7 @@ LAYERS = [
         "orders",
         "courier",
         "incoming",
+        "room",
         "partials",
         "index",
         "views",
