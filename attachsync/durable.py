@@ -120,6 +120,13 @@ def make_folder(folder: Path, mode: int, root: Path) -> None:
         fsync_folder(changed)
 
 
+def give_mode(folder: str, mode: int) -> None:
+    """Give a folder another mode, and before it all folders below: who is broken off begins anew."""
+    if stat.S_IMODE(os.stat(folder).st_mode) != mode:
+        for below, _, _ in os.walk(folder, topdown=False):
+            os.chmod(below, mode)
+
+
 def make_folders(folder: str, mode: int, root: str) -> list[str]:
     """The same, but for being durable: it is when the folders that are returned are synced."""
     try:

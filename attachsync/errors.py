@@ -120,7 +120,7 @@ class GoneError(AttachsyncError):
 
 
 class NoRoomError(AttachsyncError):
-    """This one does not fit on the disk, though smaller ones may."""
+    """There is no place for this one on the disk, though there may be for others."""
 
 
 class RefusedError(AttachsyncError):

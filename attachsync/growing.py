@@ -9,6 +9,7 @@ else has it open or linked, and it has the file's own beginning. All of it block
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
@@ -34,6 +35,14 @@ class Growing:
         self._read_only = read_only
         self._known: list[tuple[int, int, int]] = []
         """What the file and the spare were like when we left them."""
+
+    def look(self) -> str:
+        """What the file is like from outside: another word when somebody changed it. Empty where there is none."""
+        with contextlib.suppress(OSError):
+            found = self.path.lstat()
+            if stat.S_ISREG(found.st_mode):
+                return f"{found.st_size} {found.st_mtime_ns}"
+        return ""
 
     def replace(self, lines: Iterable[str]) -> None:
         """Give the file other lines altogether."""

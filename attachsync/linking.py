@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,11 +73,12 @@ class Linker:
         if landings:
             yield from self.objects.landing(landings, errors)
         landed = iter(errors)
-        folders: set[str] = set()
+        folders, known = set[str](), set[str]()
         for entry in entries:
             error = None if entry.landing is None else next(landed)
             try:
                 if error is None:
+                    no_link(f"{self.objects.root}/{entry.path}".rpartition("/")[0], f"{self.objects.root}/files", known)
                     self._show(entry, folders, shown.fell_back)
             except OSError as befell:
                 error = befell
@@ -129,7 +131,7 @@ class Linker:
         return make_folders(folder, mode, f"{self.objects.root}/files/{account}")
 
     def _make(self, temporary: str, target: str, source: str, fell_back: dict[str, str]) -> None:
-        kinds = (self.link, *_FALL_BACK[self.link])
+        kinds, reason = (self.link, *_FALL_BACK[self.link]), ""
         for kind, fallback in zip(kinds, (*kinds[1:], None), strict=True):
             try:
                 _make_one(kind, temporary, target, source, self.modes.file)
@@ -138,11 +140,26 @@ class Linker:
                     os.unlink(temporary)
                 if fallback is None or error.errno not in _CANNOT:
                     raise
-                reason = os.strerror(error.errno or 0)
+                reason = reason or os.strerror(error.errno or 0)
             else:
                 if kind != self.link:
                     fell_back.setdefault(kind, reason)
                 return
+
+
+def no_link(folder: str, root: str, known: set[str] | None = None) -> None:
+    """Raise OSError (ELOOP) for a folder below `root` that is a link, or lies below one: it leads to what is not ours.
+
+    Folders that are `known` not to be are not looked at again.
+    """
+    known, found = set() if known is None else known, list[str]()
+    while folder not in known and folder != root:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISLNK(os.lstat(folder).st_mode):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
+        found.append(folder)
+        folder = folder.rpartition("/")[0]
+    known.update(found)
 
 
 def _make_one(kind: str, temporary: str, target: str, source: str, mode: int) -> None:

@@ -12,7 +12,8 @@ from attachsync.store import Store
 
 NAME = "SHA256SUMS"
 _NOTE = "manifest"
-_OUTDATED, _CURRENT = "outdated", "current"
+_OUTDATED, _CURRENT = "outdated", "current "
+"""What is noted of the list; what it looked like when it was left goes with the second."""
 _MUCH = 1000
 """So many new lines do not wait for the end of the work that brings them,"""
 _A_MOMENT = 10.0
@@ -44,7 +45,7 @@ class Change:
     def shows(self, path: str, digest: str, before: str | None) -> None:
         """All that happens to an entry: `path` shows these bytes; `before` is what it showed. Told with its row."""
         if before is None:
-            self._add(_line(path, digest))
+            self._add(line(path, digest))
         self._untold -= before in (None, digest)
 
 
@@ -53,7 +54,7 @@ class Manifest:
     index's folder.
 
     That it is outdated is noted before what outdates it, so that a crash in between is made good; and it stays so while
-    anything is still changing, which the list may lack.
+    anything is still changing, which the list may lack. One that looks other than it was left is written anew.
     """
 
     def __init__(self, store: Store, index: Index, state: Path, clock: Clock) -> None:
@@ -67,7 +68,8 @@ class Manifest:
         self._lines: list[str] = []
         noted = index.database.noted(_NOTE)
         self._is_outdated = noted == _OUTDATED
-        self._is_wrong = noted != _CURRENT
+        self._left = noted.removeprefix(_CURRENT) if noted and noted.startswith(_CURRENT) else None
+        self._is_wrong = self._left is None
         """Whether it takes more than adding lines."""
         self._written_at = clock.monotonic()
 
@@ -90,17 +92,19 @@ class Manifest:
     async def publish(self) -> None:
         """Bring the list up to date, if it is not. Raises StorageError."""
         async with self._lock:
-            if not self._is_outdated and self._file.path.exists():
+            if self._file.look() != self._left:
+                self._is_wrong = True
+            elif not self._is_outdated:
                 return
             try:
                 await self._write()
             except BaseException:
                 self._is_wrong = True
                 raise
-            self._written_at = self._clock.monotonic()
+            self._written_at, self._left = self._clock.monotonic(), self._file.look()
             self._is_outdated = self._changing > 0 or self._is_wrong or bool(self._lines)
             if not self._is_outdated:
-                self._index.database.note(_NOTE, _CURRENT)
+                self._index.database.note(_NOTE, _CURRENT + self._left)
 
     async def keep_up(self) -> None:
         """Bring the list up to date in the midst of work, if it is worth it. Raises StorageError."""
@@ -111,19 +115,32 @@ class Manifest:
 
     async def _write(self) -> None:
         lines, self._lines = self._lines, []
-        if self._file.path.exists() and not self._is_wrong:
+        if not self._is_wrong:
             if lines:
                 await self._store.run(self._file.add, lines)
             return
+        if not Index.is_in(self._state):
+            return  # somebody took it away; what it knew is found again at the next start
         self._is_wrong = False
         index = Index.peek(self._state)
         try:
             index.database.pin()  # what is written from here on is not in it, and comes as a line, or makes it wrong
             shown = index.attachments.shown()
-            await self._store.run(self._file.replace, (_line(path, digest) for path, digest in shown))
+            await self._store.run(self._file.replace, (line(path, digest) for path, digest in shown))
         finally:
             index.close()
 
 
-def _line(path: str, digest: str) -> str:
+def line(path: str, digest: str) -> str:
+    """An entry's line."""
     return f"{digest}  {path}\n"
+
+
+def is_current(index: Index) -> bool:
+    """Whether the list has all that is shown, as far as we know."""
+    return (index.database.noted(_NOTE) or "").startswith(_CURRENT)
+
+
+def doubt(index: Index) -> None:
+    """Have the list written anew by whoever next opens the mirror."""
+    index.database.note(_NOTE, _OUTDATED)

@@ -120,6 +120,8 @@ class Mirror:
             turn.account_error = first_of(errors)
         except* StorageError as errors:
             turn.storage_error = first_of(errors)
+        with suppress(StorageError):  # of what broke off, too
+            await self._keep.manifest.publish()
         self._tell_broken(turn, tracks)
 
     async def _tidy(self, tracks: Iterable[Track]) -> None:
@@ -210,16 +212,15 @@ class Mirror:
         """Seconds until it is worth looking again, where something is not ready yet to be listed: no failure."""
         turn.errors.pop(track.name, None)
         turn.seen[track.name], turn.began[track.name] = Taken(), self._keep.clock.now()
+        after, trouble = None, ""
         try:
             await self._list_whole(track, turn, thorough=thorough)
         except NotReadyError as error:
-            self._track_ended(turn, track, "")
-            return error.after
+            after = error.after
         except _LISTING_ERRORS as error:
-            self._track_ended(turn, track, str(error))
-        else:
-            self._track_ended(turn, track, "")
-        return None
+            trouble = str(error)
+        self._track_ended(turn, track, trouble)
+        return after
 
     async def _list_whole(self, track: Track, turn: Turn, *, thorough: bool) -> None:
         index, observer, now = self._keep.index, self._keep.observer, self._keep.clock.now
@@ -305,12 +306,10 @@ class Mirror:
         for _ in range(room):
             await self._room.acquire()
 
-    async def _start_each(
-        self, start: Start, entries: Collection[Entry], number: int, *, have_room: bool = False
-    ) -> None:
+    async def _start_each(self, start: Start, rows: Collection[Entry], number: int, *, have_room: bool = False) -> None:
         """Work on rows one by one; where another version was listed meanwhile, they are work anew."""
-        current = self._keep.index.attachments.taken_up(entries, number)
-        for entry in entries:
+        current = self._keep.index.attachments.taken_up(rows, number)
+        for entry in rows:
             await self._take(0 if have_room else 1)
             if entry.id in current:
                 start(self._work(entry))

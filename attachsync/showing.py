@@ -9,7 +9,7 @@ from attachsync.incoming import Bytes
 from attachsync.index import Entry, Index, Stored
 from attachsync.linking import Placing
 from attachsync.manifest import Change, Manifest
-from attachsync.store import Store, storage_error, storage_errors
+from attachsync.store import Store, item_error, storage_errors
 from attachsync.views import Views
 
 _GROUP = 256
@@ -70,7 +70,7 @@ class Showing:
     def _show(self, group: Sequence[Shown]) -> list[Exception | None]:
         with storage_errors(self._store.mirror):
             errors = self._views.show_all([_placing(one.path, one.found) for one in group])
-        return [error and storage_error(error, self._store.mirror) for error in errors]
+        return [error and item_error(error, self._store.mirror) for error in errors]
 
     def _record(self, group: Sequence[Shown]) -> None:
         self.record([one for one in group if one.change])

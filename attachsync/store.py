@@ -8,16 +8,18 @@ import asyncio
 import contextlib
 import errno
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from attachsync.durable import fsync_folder, make_folder
+from attachsync.durable import fsync_folder, give_mode, make_folder
 from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError, UnavailableError
 from attachsync.groups import Groups
 from attachsync.incoming import Expected, Incoming
+from attachsync.linking import no_link
 from attachsync.model import Digest
 from attachsync.objects import Objects
 from attachsync.partials import Part, Partials
@@ -51,6 +53,9 @@ _HINTS = {
     errno.ENOENT: "; is its disk mounted?",
 }
 """What to do about a refusal of the disk."""
+_IN_ITS_PLACE = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP})
+"""Refusals because something else has the name."""
+_HINTS.update(dict.fromkeys(_IN_ITS_PLACE, ": something else is in its place, move that away"))
 
 
 def storage_error(error: OSError, place: Path) -> StorageError | NoRoomError:
@@ -58,7 +63,19 @@ def storage_error(error: OSError, place: Path) -> StorageError | NoRoomError:
     if error.errno == errno.EFBIG:
         return NoRoomError(f"larger than a file may be on the disk of {place}")
     what = os.strerror(error.errno) if error.errno else str(error)
-    return StorageError(f"{error.filename or place}: {what}{_HINTS.get(error.errno or 0, '')}")
+    return StorageError(f"{_name(error) or place}: {what}{_HINTS.get(error.errno or 0, '')}")
+
+
+def item_error(error: OSError, place: Path) -> StorageError | NoRoomError:
+    """The same of what befell one of many files or entries: NoRoomError, too, where something else has its name."""
+    found = storage_error(error, place)
+    return NoRoomError(str(found)) if error.errno in _IN_ITS_PLACE else found
+
+
+def _name(error: OSError) -> str | None:
+    """What a refusal is about; of two names the one that is taken."""
+    name: str | None = (error.filename2 if error.errno in _IN_ITS_PLACE else None) or error.filename
+    return name
 
 
 @contextlib.contextmanager
@@ -95,10 +112,20 @@ class Store:
             objects = Path(self.objects.folder), self.objects.folder_mode
             for folder, mode in (objects, (self.tmp, 0o700), (self.quarantined, 0o700)):
                 make_folder(folder, mode, self.mirror)
-                folder.chmod(mode)
+                give_mode(str(folder), mode)
+            self._check_disk()
             for left in os.scandir(self.tmp):
-                os.unlink(left.path)
+                if left.is_dir(follow_symlinks=False):
+                    shutil.rmtree(left.path)
+                else:
+                    os.unlink(left.path)
             self.partials.prepare()
+
+    def _check_disk(self) -> None:
+        """What is written in one place, and renamed into another, is to be on one disk. Raises StorageError."""
+        for place in (Path(self.objects.folder), self.mirror / "files"):
+            if place.exists() and place.stat().st_dev != self.tmp.stat().st_dev:
+                raise StorageError(f"{place} is on another disk than {self.tmp}: all of a mirror is to be on one disk")
 
     def close(self) -> None:
         """Wait for the threads, and for the other process."""
@@ -226,7 +253,7 @@ class Store:
             errors = self.worker.do(self.objects.land, [body.landing() for body in bodies])
         for body in bodies:
             body.discard()
-        return [error and storage_error(error, self.mirror) for error in errors]
+        return [error and item_error(error, self.mirror) for error in errors]
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """Run blocking work of the mirror in a thread; a cancellation waits for it to end."""
@@ -274,6 +301,7 @@ class Store:
     def discard(self, path: str) -> None:
         """Delete a file that nothing accounts for, by its path in the mirror (blocking)."""
         target = self.mirror / path
+        no_link(str(target.parent), str(self.mirror))
         target.unlink(missing_ok=True)
         fsync_folder(target.parent)
 

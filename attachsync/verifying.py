@@ -4,11 +4,12 @@ import contextlib
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from attachsync import manifest
 from attachsync.hashing import Hashing
 from attachsync.index import Index
 from attachsync.model import is_digest
@@ -66,6 +67,7 @@ class Verifier:
             yield from self._recorded()
             yield from self._shown()
             yield from self._unknown_entries()
+            yield from self._summed()
 
     def _stored(self, now: float | None) -> Iterator[Finding]:
         """Two threads hash, a few files ahead of what is told here; findings keep the order of the names."""
@@ -123,6 +125,8 @@ class Verifier:
                 yield Finding("missing", str(place), digest, "known to be mirrored, but not in the store")
         for path, digest, stated in self._index.reports.contradictions():
             yield Finding("contradicted", path, digest, f"the service states {stated}")
+        for what, why in self._index.reports.lost():
+            yield Finding("missing", what, detail=f"its bytes were lost, and could not be fetched again: {why}")
 
     def _shown(self) -> Iterator[Finding]:
         # Asked about again once the list is through, as above.
@@ -145,12 +149,28 @@ class Verifier:
 
     def _unknown_entries(self) -> Iterator[Finding]:
         mirror = self._store.mirror
-        for folder, _, files in os.walk(mirror / "files"):
-            for name in sorted(files):
+        for folder, folders, files in os.walk(mirror / "files"):
+            links = (name for name in folders if os.path.islink(os.path.join(folder, name)))
+            for name in sorted([*files, *links]):
                 raw = os.fsencode(os.path.relpath(os.path.join(folder, name), mirror))
                 path = raw.decode(errors="backslashreplace")
                 if path.encode() != raw or self._index.reports.showing(path) is None:
                     yield Finding("stray", path, detail="shown by no attachment")
+
+    def _summed(self) -> Iterator[Finding]:
+        """Whether SHA256SUMS has a line for each entry and no other, in whatever order."""
+        if not manifest.is_current(self._index):
+            return  # work is under way, or was broken off: it is written in a moment, or by the next pass
+        known = _sum(manifest.line(*one).encode() for one in self._index.attachments.shown())
+        try:
+            with open(self._store.mirror / manifest.NAME, "rb", opener=_no_link) as file:
+                listed = _sum(file)
+        except OSError as error:
+            kind = "absent" if isinstance(error, FileNotFoundError) else "edited"
+            yield Finding(kind, manifest.NAME, detail=os.strerror(error.errno or 0))
+            return
+        if listed != known and manifest.is_current(self._index):
+            yield Finding("edited", manifest.NAME, detail="it does not list what files/ shows")
 
     def _hash(self, path: Path) -> str:
         try:
@@ -160,3 +180,15 @@ class Verifier:
                 return hashing.digest
         except OSError as error:
             return f"unknown ({error.strerror})"
+
+
+def _sum(lines: Iterable[bytes]) -> tuple[int, int]:
+    """(how many, a sum) of lines, the same in whatever order they come."""
+    count = total = 0
+    for line in lines:
+        count, total = count + 1, total + hash(line)
+    return count, total
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)

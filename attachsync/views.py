@@ -1,9 +1,11 @@
 """Readable names for stored bytes: the only writer of `files/`."""
 
+import errno
+import os
 from collections.abc import Callable, Mapping, Sequence
 
-from attachsync.durable import fsync_folder, make_folder
-from attachsync.linking import Linker, Modes, Placing
+from attachsync.durable import fsync_folder, give_mode, make_folder
+from attachsync.linking import Linker, Modes, Placing, no_link
 from attachsync.model import Digest
 from attachsync.store import Store
 
@@ -23,10 +25,13 @@ class Views:
         self._reported: set[str] = set()
 
     def prepare(self) -> None:
-        """Make `files/`."""
+        """Make `files/`; where the mode of an account's folders is another one now, they get it."""
         root = self._mirror / "files"
         make_folder(root, self._modes.folder, root)
         root.chmod(self._modes.folder)
+        for account in os.scandir(root):
+            if account.is_dir(follow_symlinks=False):
+                give_mode(account.path, self._modes.accounts.get(account.name, self._modes.folder))
 
     def show(self, path: str, digest: Digest) -> None:
         """Show stored bytes at `path` (relative to the mirror), replacing what it showed; durable when it returns."""
@@ -48,11 +53,17 @@ class Views:
                 self._report(self.linker.link, kind, reason)
 
     def hide(self, path: str) -> None:
-        """Take an entry out of `files/`; folders it leaves empty go too."""
-        target = self._mirror / path
-        target.unlink(missing_ok=True)
+        """Take an entry out of `files/`; folders it leaves empty go too. What somebody put in its place stays."""
+        target, root = self._mirror / path, self._mirror / "files"
         folder = target.parent
-        while folder != self._mirror / "files":
+        try:
+            no_link(str(folder), str(root))
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENOTDIR):
+                raise
+            return
+        while folder != root:
             try:
                 folder.rmdir()
             except FileNotFoundError:

@@ -15,7 +15,7 @@ import pytest
 from attachsync.daemon import equipped, holding
 from attachsync.growing import Growing
 from attachsync.index import Index, Stored, Wanted
-from attachsync.manifest import Manifest
+from attachsync.manifest import Manifest, is_current
 from attachsync.model import Attachment, Digest, Page
 from attachsync.observer import Observer
 from attachsync.store import Store
@@ -308,10 +308,10 @@ async def test_it_is_noted_as_current_only_when_nothing_is_under_way(tmp_path: P
     with manifest(tmp_path, Leaping()) as (made, _):
         await made.publish()
         with contextlib.closing(Index.peek(tmp_path / ".attachsync")) as index:
-            assert index.database.noted("manifest") == "current"
+            assert is_current(index)
             with made.outdated():
-                assert index.database.noted("manifest") == "outdated"
+                assert not is_current(index)
                 await made.publish()
-                assert index.database.noted("manifest") == "outdated"
+                assert not is_current(index)
             await made.publish()
-            assert index.database.noted("manifest") == "current"
+            assert is_current(index)

@@ -17,7 +17,7 @@ from attachsync.model import JSON
 from attachsync.sandbox import Fault, Sandbox, write_config
 from attachsync.sandbox.content import Held
 from attachsync.sandbox.sample_ids import JPEG
-from tests.commands import Stage, stage, until
+from tests.commands import LIGHT, Stage, stage, until
 from tests.identities import PNG, RESULTS, SESSION, Ids, fingerprint
 
 UPLOADS = "/sunshine/v2/apps/*/attachments"
@@ -142,6 +142,22 @@ def test_a_new_mirror_has_lost_nothing(tmp_path: Path) -> None:
         assert (done.code, done.err) == (0, "")
         (status,) = scene.run("status", "--json").documents
         assert status["store"]["index_made_anew"] is None
+
+
+def test_names_are_told_apart_as_they_were(scene: Stage) -> None:
+    """Who gave way to another of the same name still does, though it is listed before that one now."""
+    ledger = scene.box.datatrails
+    asset = next(one for uuid, one in ledger.assets.items() if LIGHT.endswith(uuid))
+    for key in ("zulu", "alfa"):
+        blob = ledger.add_blob(Held(key.encode()), "application/pdf")
+        ledger.add_event(asset, asset_attributes={key: ledger.attach(blob, file_name="report")})
+        assert scene.run("sync", LIGHT).code == 0
+    before = {row["key"]: row["path"] for row in scene.run("ls", "--json", "--track", LIGHT).documents}
+    assert len({path for path in before.values() if "/report" in path}) == 4
+    index_of(scene).unlink()
+    assert scene.run("sync").code == 0
+    assert {row["key"]: row["path"] for row in scene.run("ls", "--json", "--track", LIGHT).documents} == before
+    assert scene.run("verify").code == 0
 
 
 def test_others_do_not_hide_the_loss(scene: Stage) -> None:

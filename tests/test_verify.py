@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from attachsync.sandbox import Fault
+from attachsync.sandbox.content import Held
 from tests.commands import LIGHT, Stage, environment, stage, until
 
 
@@ -256,6 +257,33 @@ def test_what_cannot_be_fetched_again_is_left_as_missing(mirrored: Stage) -> Non
     assert "could not be fetched again" in done.out
     assert not (mirrored.mirror / row["path"]).exists()
     assert (mirrored.mirror / ".attachsync/quarantine" / row["sha256"]).exists()
+
+
+def test_what_could_not_be_fetched_again_is_not_forgotten(mirrored: Stage) -> None:
+    """It is found by the next `verify`, and the next `--repair` fetches it, when the service is back."""
+    row = mirrored.first("--track", LIGHT)
+    flip(stored(mirrored, row))
+    mirrored.box.faults.add(Fault(path="/archivist/*", kind="status", status=404))
+    assert mirrored.run("verify", "--repair").code == 1
+    assert set(kinds(mirrored)) == {"missing"}
+    mirrored.box.faults.clear()
+    assert mirrored.run("verify", "--repair").code == 0
+    assert (mirrored.mirror / row["path"]).exists()
+    assert kinds(mirrored) == []
+
+
+def test_what_the_service_states_otherwise_is_found_though_other_bytes_are_shown(mirrored: Stage) -> None:
+    """Bytes that came and are not what is stated: the old ones stay, and neither `verify` nor a repair is content."""
+    ledger = mirrored.box.datatrails
+    asset = next(one for uuid, one in ledger.assets.items() if LIGHT.endswith(uuid))
+    for text, stated in (("old", {}), ("new", {"arc_blob_hash_value": "1" * 64})):
+        attribute = ledger.attach(ledger.add_blob(Held(text.encode()), "text/plain"), file_name="news.txt")
+        ledger.add_event(asset, asset_attributes={"news": {**attribute, **stated}})
+        mirrored.run("sync", LIGHT)
+    (shown,) = [row for row in mirrored.run("ls", "--json", "--state", "mismatch").documents if row["path"]]
+    assert (mirrored.mirror / shown["path"]).read_text() == "old"
+    assert kinds(mirrored) == ["contradicted"]
+    assert mirrored.run("verify", "--repair").code == 1
 
 
 def test_what_files_still_has_is_stored_again_without_a_request(mirrored: Stage) -> None:

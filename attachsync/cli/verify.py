@@ -16,7 +16,7 @@ from attachsync.cli.watching import JsonLines, Lines
 from attachsync.errors import MirrorHeldError, StorageError
 from attachsync.index import Index
 from attachsync.reader import Config
-from attachsync.repairing import prepare, unmended
+from attachsync.repairing import prepare
 from attachsync.store import Store
 from attachsync.units import human_size
 from attachsync.verifying import Finding, Verifier
@@ -57,9 +57,10 @@ def verify(context: click.Context, repair: bool, sample: float, resume: bool, as
         found = _verified(config, journal, lambda _: random.random() < sample, sample, as_json=as_json)
         if sample == 1:
             journal.finished(clean=not found)
+    is_whole = not found
     if repair and found:
-        found = _repaired(config, found, as_json=as_json)
-    context.exit(1 if found else 0)
+        is_whole = _is_repaired(config, found, as_json=as_json)
+    context.exit(0 if is_whole else 1)
 
 
 class _Journal:
@@ -175,18 +176,14 @@ def _bar(stack: ExitStack, index: Index, share: float) -> Callable[[int], None]:
     return lambda count: bar.advance(task, count)
 
 
-def _repaired(config: Config, found: list[Finding], *, as_json: bool) -> list[Finding]:
-    """Set damaged bytes aside, fetch them again in one pass, and look once more: what is left.
+def _is_repaired(config: Config, found: list[Finding], *, as_json: bool) -> bool:
+    """Set damaged bytes aside, fetch them again in one pass, and look once more: whether all is well then.
 
     What was sound just now is not hashed again.
     """
-    lost = run(prepare(config, found))
+    run(prepare(config, found))
     with JsonLines() if as_json else Lines() as observer:
-        run(synced(config, [track.name for track in config.tracks], observer))
+        summary = run(synced(config, [track.name for track in config.tracks], observer))
     suspects = {finding.digest for finding in found}
     left = _verified(config, None, lambda digest: digest in suspects, 0.0, as_json=as_json)
-    with peeked(config) as index:
-        for finding in unmended(index, lost):
-            left.append(finding)
-            _print(finding, as_json=as_json)
-    return left
+    return not left and not summary.incomplete

@@ -71,11 +71,11 @@ class Attachments:
                  meta, listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?)"""
         self._db.many(sql, [(id, account, item.track, item.key, *_described(item), now) for id, item in numbered])
         self._db.many(_SAY, [(id, compact(item.meta)) for id, item in numbered])
-        held = self._held(account, items)
+        held, claim = self._held(account, items), self._claim_anew if self._is_made_anew() else self._claim
         for item in items:
             wanted = _path(item.path)
             if (item.key, wanted) not in held:
-                self._claim(_owner(account, item), wanted, *names.place(account, item.path))
+                claim(_owner(account, item), wanted, *names.place(account, item.path))
 
     def _change(self, row: int, item: Attachment, now: float) -> None:
         sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
@@ -115,7 +115,8 @@ class Attachments:
         held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
         if held is None:
             folder, leaf = names.place(account, item.path)
-            return self._claim(owner, wanted, folder, names.extended(leaf, media_type))
+            claim = self._claim_anew if self._is_made_anew() else self._claim
+            return claim(owner, wanted, folder, names.extended(leaf, media_type))
         folder, _, leaf = str(held["path"]).rpartition("/")
         has_its_own = names.split(names.safe(item.path[-1]))[1]
         stem = leaf if has_its_own else names.split(leaf)[0]
@@ -166,6 +167,18 @@ class Attachments:
                 return path
             candidate = names.distinct(leaf, owner, attempt)
             attempt += 1
+
+    def _is_made_anew(self) -> bool:
+        """Whether the index was lost, and not all that was shown has come up again."""
+        return self._db.row("SELECT 1 FROM found") is not None
+
+    def _claim_anew(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
+        """The name with its owner's digits, if it had that before the index was lost: it had given way to another."""
+        extended = "OR path > ?1 || '.' AND path < ?1 || '/'" if not names.split(leaf)[1] else ""
+        for mine in (names.distinct(leaf, owner, attempt) for attempt in range(3)):
+            if self._db.row(f"SELECT 1 FROM found WHERE path = ?1 {extended}", f"{folder}/{mine}") is not None:
+                return self._claim(owner, wanted, folder, mine)
+        return self._claim(owner, wanted, folder, leaf)
 
     # --- work ---------------------------------------------------------------------------------------------------
 

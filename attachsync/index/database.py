@@ -57,7 +57,7 @@ class Database:
         try:
             database = cls._reading(path)
             if database is None:
-                database = cls(sqlite3.connect(":memory:", isolation_level=None))
+                database = cls(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
                 database._prepare()
         except sqlite3.Error as error:
             raise StorageError(f"the index {path} cannot be read: {error}") from error

@@ -124,12 +124,21 @@ class Reports:
             yield row["key"], row["path"] or "", row["size"], row["media_type"], row["reason"]
 
     def contradictions(self) -> Iterator[tuple[str, Digest, str]]:
-        """(path, digest, stated) of attachments whose bytes are not what the service states now."""
-        sql = """SELECT path, digest, stated, json_extract(record, '$.sha256') AS recorded FROM attachment
-                 WHERE digest IS NOT NULL AND (stated != digest OR recorded != digest)"""
+        """(path, digest, what the service states) of what is shown, and is not what the service states now."""
+        sql = """SELECT path, shown, stated, json_extract(record, '$.sha256') AS recorded, state FROM attachment
+                 WHERE shown IS NOT NULL AND kept AND (digest IS NOT NULL AND (stated != digest OR recorded != digest)
+                 OR state = 'mismatch')"""
         for row in self._db.each(sql):
-            said = {row["stated"], row["recorded"]} - {None, row["digest"]}
-            yield row["path"], Digest(row["digest"]), " and ".join(sorted(said))
+            said = {row["stated"], row["recorded"]} - {None, row["shown"]}
+            yield row["path"], Digest(row["shown"]), " and ".join(sorted(said)) or "something else"
+
+    def lost(self) -> Iterator[tuple[str, str]]:
+        """(account and key, state and why) of what was mirrored, lost its bytes on the disk, and has not come again."""
+        sql = """SELECT account || ': ' || key AS what, state || ', ' || reason AS why FROM attachment
+                 WHERE digest IS NULL AND shown IS NULL AND kept AND mirrored_at IS NOT NULL
+                 AND state IN ('waiting', 'failed', 'mismatch', 'gone')"""
+        for row in self._db.each(sql):
+            yield row["what"], row["why"]
 
     def holds(self, digest: str) -> bool:
         """Whether anything known has, or had, these bytes; what was sent may have been kept for the mirror."""
