@@ -66,7 +66,8 @@ def _naming(about: Mapping[str, JSON]) -> Iterator[str]:
     path, wanted = about["path"], about["wanted"]
     if not isinstance(path, str) or not isinstance(wanted, list) or Path(path).name == wanted[-1]:
         return
-    if names.extended(names.safe(str(wanted[-1])), str(about["media_type"] or "")) == Path(path).name:
+    leaf, safe = Path(path).name, names.safe(str(wanted[-1]))
+    if leaf == names.extended(safe, str(about["media_type"] or "")) or safe == names.split(leaf)[0]:
         yield f"the service calls it {wanted[-1]!r}: made a safe file name, with an extension"
     else:
         yield f"the service calls it {wanted[-1]!r}: that name was another attachment's first"

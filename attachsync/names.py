@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from attachsync import extensions
+
 MAX_BYTES = 255
 _SUFFIX_BYTES = 16
 """Longer than this, what follows the last dot is no extension."""
@@ -20,7 +22,6 @@ FOLDERS = frozenset({"events"})
 _DIRECTION = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"
 _UNSAFE = re.compile(rf'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_DIRECTION}]')
 """Separators, control characters, lone surrogates, and what reverses the order in which a name is shown."""
-_EXTENSIONS = {"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/heic": ".heic", "application/octet-stream": ""}
 
 
 _PLAIN = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
@@ -74,11 +75,7 @@ def extended(name: str, media_type: str | None) -> str:
     """`name`, with its media type's usual extension if it has none."""
     if split(name)[1] or not media_type:
         return name
-    bare = media_type.partition(";")[0].strip().lower()
-    suffix = _EXTENSIONS.get(bare)
-    if suffix is None:
-        suffix = mimetypes.guess_extension(bare, strict=False) or ""
-    return _fit(name, suffix)
+    return _fit(name, extensions.usual(media_type))
 
 
 def distinct(name: str, identity: str, attempt: int = 0) -> str:
@@ -94,5 +91,9 @@ def fold(path: str) -> str:
 
 
 def media_type_of(name: str) -> str:
-    """The usual media type of a file name; application/octet-stream when there is none."""
-    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+    """The usual media type of a file name; application/octet-stream when there is none.
+
+    What we do not know may be known to the system: there people can say what their files are.
+    """
+    known = extensions.media_type(split(name)[1]) or mimetypes.guess_type(name, strict=False)[0]
+    return known or "application/octet-stream"

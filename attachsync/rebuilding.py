@@ -35,7 +35,6 @@ MARK = "mirror"
 """The index remembers the mirror's marker by this name; one that does not was never held."""
 _TO_SURVEY = "to_survey"
 _JOURNAL_LOST = "journal_lost"
-_MEDIA_TYPES = {".jpg": "image/jpeg", ".heic": "image/heic"}
 _CLOSED = "index.closed"
 _SURELY_KEPT = 230
 """So many bytes of a long name are there whatever extension it got."""
@@ -177,8 +176,8 @@ def _media_type(entry: Entry, path: str) -> str | None:
     """The media type that gives an attachment's name the extension it had, where the listing states none."""
     if entry.attachment.media_type:
         return entry.attachment.media_type
-    suffix = names.split(path.rpartition("/")[2])[1].lower()
-    return (_MEDIA_TYPES.get(suffix) or names.media_type_of(path)) if suffix else None
+    leaf = path.rpartition("/")[2]
+    return names.media_type_of(leaf) if names.split(leaf)[1] else None
 
 
 async def salvage(store: Store, index: Index, state: Path, tracks: list[str]) -> Salvage | None:

@@ -114,3 +114,14 @@ def test_rows_keep_what_was_said_of_them(tmp_path: Path) -> None:
     assert said("again") == '{"value":"again"}'
     assert said("changed", version="2") == '{"value":"changed"}'
     index.close()
+
+
+def test_a_name_keeps_the_extension_that_it_has(tmp_path: Path) -> None:
+    """Earlier versions gave what the system's table had first; the extension of another media type is no such."""
+    index = Index.open(tmp_path)
+    item = Attachment(track="t", key="k", version="1", path=("feed",))
+    index.attachments.take("a", "t", Page((item,)), 1.0)
+    index.database.run("UPDATE name SET path = 'files/a/feed.xsl', fold = 'files/a/feed.xsl'")
+    assert index.attachments.claim("a", item, "application/xml") == "files/a/feed.xsl"
+    assert index.attachments.claim("a", item, "image/png") == "files/a/feed.png"
+    index.close()

@@ -1,12 +1,15 @@
 """Names from outside never leave their folder, and are the same every time."""
 
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachsync import names
+from attachsync import extensions, names
 
 ANY_NAME = st.text(st.characters(), max_size=400)
 
@@ -89,6 +92,20 @@ def test_three_hundred_accents_fit() -> None:
         ("data", "no/such-type", "data"),
         ("data", None, "data"),
         ("x" * 255, "application/pdf", "x" * 251 + ".pdf"),
+        ("feed", "application/xml", "feed.xml"),
+        ("code", "text/javascript", "code.js"),
+        ("film", "video/x-matroska", "film.mkv"),
+        ("clip", "video/3gpp", "clip.3gp"),
+        ("voice", "audio/wav", "voice.wav"),
+        ("voice", "audio/AMR", "voice.amr"),
+        ("voice", "audio/m4a", "voice.m4a"),
+        ("values", "application/yaml", "values.yaml"),
+        ("all", "application/x-zip-compressed", "all.zip"),
+        ("ticket", "application/vnd.apple.pkpass", "ticket.pkpass"),
+        ("photo", "image/pjpeg", "photo.jpg"),
+        ("letter", "text/rtf", "letter.rtf"),
+        ("letter", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "letter.docx"),
+        ("picture", "image/ief", "picture.ief"),
     ],
 )
 def test_a_name_without_extension_gets_its_media_types(name: str, media_type: str | None, extended: str) -> None:
@@ -99,3 +116,22 @@ def test_a_name_without_extension_gets_its_media_types(name: str, media_type: st
 def test_fold_joins_what_a_case_blind_system_would() -> None:
     """Names that differ in case or normal form only are one."""
     assert names.fold("Straße/É.PDF") == names.fold("STRASSE/e\u0301.pdf")
+
+
+def test_a_systems_own_table_changes_no_name(tmp_path: Path) -> None:
+    """One mirror has the same names on every machine; what a file is sent as, its people may say there."""
+    table = tmp_path / "mime.types"
+    table.write_text("application/xml weird\nimage/ief weird\nno/such-type weird\nimage/x-own own\n")
+    script = f"""import mimetypes; mimetypes.init([{str(table)!r}])
+from attachsync import names
+print(*(names.extended("x", kind) for kind in ("application/xml", "image/ief", "no/such-type")))
+print(names.media_type_of("x.own"), names.media_type_of("x.xml"))"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["x.xml", "x.ief", "x", "image/x-own", "application/xml"]
+
+
+def test_the_type_of_an_extension_gives_that_extension() -> None:
+    """When an index is made anew, a name is all that tells the media type it has its extension from."""
+    for kind in extensions._EXTENSIONS:
+        name = names.extended("x", kind)
+        assert names.extended("x", names.media_type_of(name)) == name

@@ -5,7 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from attachsync import names
+from attachsync import extensions, names
 from attachsync.canonical import compact
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED, Entry, Stored, Taken, Wanted, entry_of
@@ -121,7 +121,7 @@ class Attachments:
         has_its_own = names.split(names.safe(item.path[-1]))[1]
         stem = leaf if has_its_own else names.split(leaf)[0]
         better = names.extended(stem, media_type)
-        if better in (stem, leaf):
+        if better in (stem, leaf) or (media_type and extensions.stands_for(names.split(leaf)[1], media_type)):
             return str(held["path"])
         with self._db.transaction():
             self._db.run("DELETE FROM name WHERE fold = ?", held["fold"])
