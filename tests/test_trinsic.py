@@ -105,7 +105,9 @@ def test_any_chunking_gives_the_same_bytes(
         '{"content":"/9j/4A=="'[:-1] + '/9j/"}',
         '{"content":"/9=j"}',
         '{"content":"/9j*"}',
-        '{"content":"/9 j"}',
+        '{"content":"/9j/4=="}',
+        '{"content":"/9j/4A==\\n/9j/"}',
+        '{"content":"="}',
         '{"content":"\\/9\\q"}',
         '{"content":"\\u00zz"}',
         '{"content":7}',
@@ -126,6 +128,28 @@ def test_what_is_malformed_is_told(text: str, step: int) -> None:
     with pytest.raises(MalformedError) as caught:
         decoded(data[start : start + step] for start in range(0, len(data), step))
     assert "/9j" not in str(caught.value)
+
+
+@given(
+    data=st.binary(max_size=300),
+    cuts=st.lists(st.integers(0, 10_000), max_size=12),
+    how=st.integers(0, 2),
+    url_safe=st.booleans(),
+    padding=st.integers(0, 2),
+    width=st.integers(1, 80),
+    between=st.sampled_from(["", "\n", "\r\n", " "]),
+)
+def test_base64_is_read_in_all_its_forms(
+    data: bytes, cuts: list[int], how: int, url_safe: bool, padding: int, width: int, between: str
+) -> None:
+    """In lines, for URLs, without its padding or with a part of it."""
+    text = (base64.urlsafe_b64encode if url_safe else base64.b64encode)(data).decode()
+    bare = text.rstrip("=")
+    text = bare + "=" * min(padding, len(text) - len(bare))
+    lines = "".join(between + text[start : start + width] for start in range(0, len(text), width)) + between
+    content = escaped(json.dumps(lines)[1:-1], how if between in ("", " ") else 0)
+    found, _ = decoded(cut(f'{{"content":"{content}"}}'.encode(), cuts))
+    assert found == data
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 100), max_size=4))
@@ -185,6 +209,10 @@ def test_the_decoder_needs_no_memory_for_size() -> None:
         ("application/json", b'{"said":"\\"content\\":","content":5}', False),
         (None, b'[{"content":"/9j/"}]', False),
         ("application/json", b'{"content": "a report, in words"}', False),
+        ("application/json", b'{"content": "in words"}', False),
+        ("application/json", b'{"content": "reports"}', False),
+        ("application/json", b'{"content": "_9j-", "contentType": "image/jpeg"}', True),
+        ("application/json", b'{"content": "' + rb"/9j/4AAQ\r\n" * 6000, True),
         ("application/json", b'{"contentType": "image/jpeg", "content": "/9j*"}', True),
         ("application/json", b'{"content": "/9j*", "contentType": "image/jpeg"}', True),
     ],

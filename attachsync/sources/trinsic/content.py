@@ -37,16 +37,18 @@ def is_json(media_type: str | None, head: bytes) -> bool:
     """Whether an answer that begins so is JSON that holds content, rather than the attachment itself. Pure.
 
     An attachment may be JSON as well, and even speak of content: it would have to do so just as the service does, in
-    base64 or at least beside a `contentType`. What is taken for the attachment itself is kept as it came.
+    the usual form of base64 or at least beside a `contentType`. What is taken for the attachment itself is kept as it
+    came.
     """
     if _MEDIA.match(media_type or ""):
         return False
     decoder = ContentDecoder()
     try:
         decoder.feed(head)
+        in_doubt = decoder.is_odd and len(head) < _HEAD  # what is longer is no words
     except MalformedError:
-        return decoder.encrypted or (decoder.has_content and b'"contentType"' in head)
-    return decoder.has_content or decoder.encrypted
+        in_doubt = True
+    return decoder.encrypted or (decoder.has_content and (not in_doubt or b'"contentType"' in head))
 
 
 def _media_type(stated: str | None, head: bytes) -> str | None:

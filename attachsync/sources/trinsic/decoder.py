@@ -1,6 +1,7 @@
 """base64 inside JSON, decoded as it streams: `{"content": base64, "contentType": mime}` (specs/trinsic.md 1.5). Pure.
 
-Memory is bounded by the pieces that come in, whatever the size of the content and of all other fields.
+Memory is bounded by the pieces that come in, whatever the size of the content and of all other fields. Base64 is read
+in all the forms that leave no doubt: a key that was good for one exchange is used up by then.
 """
 
 import binascii
@@ -19,6 +20,9 @@ _WORDS = (b"null", b"true", b"false")
 _ESCAPES = dict(zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True))
 _CLOSERS = {ord("{"): ord("}"), ord("["): ord("]")}
 _BOM = b"\xef\xbb\xbf"
+_BREAK = re.compile(rb"\\[nrt]")
+_BLANK = b" \t\r\n"
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _DEEPEST = 512
 _LONGEST_TEXT = 1024
 """Of keys and texts other than the content no more than this is kept."""
@@ -30,13 +34,14 @@ class ContentDecoder:
     """Feed it the pieces of an answer; it gives the content's bytes. Raises MalformedError.
 
     `media_type` is known as soon as it was read, `encrypted` says that the content is there in a form that only the
-    holder of an HPKE key can open.
+    holder of an HPKE key can open. `is_odd`: base64 is not in its usual form, and might be a text in words.
     """
 
     def __init__(self) -> None:
         self.media_type: str | None = None
         self.encrypted = False
         self.has_content = False
+        self.is_odd = False
         self.ended = False
         self._buffer = b""
         self._at = 0
@@ -213,14 +218,24 @@ class ContentDecoder:
         while True:
             end = self._buffer.find(b'"', self._at)
             ready = end if end >= 0 else len(self._buffer) - _unfinished(self._buffer, self._at)
-            self._decode(_plain(self._buffer[self._at : ready]))
+            plain = _plain(self._buffer[self._at : ready])
+            usual = plain.translate(_STANDARD, _BLANK)
+            self.is_odd = self.is_odd or usual != plain
+            self._decode(usual)
             self._at = ready
             if end >= 0:
                 break
             yield
         self._at += 1
         if self._base64:
+            self._unpadded()
+
+    def _unpadded(self) -> None:
+        """The end, without all of its padding."""
+        rest, self._base64, self.is_odd = self._base64.rstrip(b"="), b"", True
+        if len(rest) < 2:
             raise MalformedError("the content is not base64: it ends early")
+        self._decode(rest.ljust(4, b"="))
 
     def _decode(self, text: bytes) -> None:
         text = self._base64 + text
@@ -252,7 +267,8 @@ def _plain(text: bytes) -> bytes:
     """A span of a JSON text with its escapes undone: `\\/` and `\\u002B` are what encoders make of base64's signs."""
     if b"\\" not in text:
         return text
-    text = _UNICODE.sub(lambda match: chr(int(match[1], 16)).encode(errors="replace"), text.replace(b"\\/", b"/"))
+    text = _BREAK.sub(b"\n", text.replace(b"\\/", b"/"))
+    text = _UNICODE.sub(lambda match: chr(int(match[1], 16)).encode(errors="replace"), text)
     if b"\\" in text:
         raise MalformedError("the content is not base64")
     return text
