@@ -27,7 +27,9 @@ class Answers:
         self._limits = limits
 
     def body(self, response: aiohttp.ClientResponse, where: str, start: int = 0) -> Body:
-        """An attachment's bytes, after so many that are held."""
+        """An attachment's bytes, after so many that are held. Raises MalformedError for a part nobody asked for."""
+        if response.status == 206 and not start:
+            raise MalformedError(f"{where}: HTTP 206, but only a part of the attachment")
         length = None if "Content-Encoding" in response.headers else response.content_length
         continuable = start or ranges.is_continuable(response.headers)
         whole = _all_of(response)

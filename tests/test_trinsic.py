@@ -769,6 +769,20 @@ async def test_a_key_is_never_exchanged_twice_within_a_pass(ids: Ids, kind: str)
     assert ids.stored() == set()
 
 
+@pytest.mark.parametrize("path", [GET, EXCHANGE])
+async def test_a_part_is_never_taken_for_the_whole(ids: Ids, path: str) -> None:
+    ids.box.trinsic.add_attachment(ids.box.trinsic.add_session(SESSION, "rak_1"), "selfie", JPEG)
+    ids.box.trinsic.add_access_key(JPEG, key="aak_1")
+    told = {"Content-Type": "image/jpeg", "Content-Range": f"bytes 0-{len(PNG) - 1}/999"}
+    ids.box.faults.add(Fault(path=path, kind="status", status=206, headers=told, body=PNG))
+    ids.track_session(SESSION, "rak_1")
+    ids.track_list("access_keys_file", "aak_1")
+    summary, _ = await ids.sync()
+    assert summary.incomplete
+    assert ids.stored() == {sha256(JPEG)}
+    assert "HTTP 206" in ids.reasons()
+
+
 async def test_a_broken_download_of_a_session_is_begun_anew(ids: Ids) -> None:
     session = ids.box.trinsic.add_session(SESSION, "rak_1")
     ids.box.trinsic.add_attachment(session, "selfie", Grown(1 << 20))
