@@ -1,5 +1,6 @@
 """Commands start at once: what is slow to import is imported where it is used."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,12 @@ def test_the_table_says_what_the_command_says(name: str) -> None:
     command = imported(name)
     assert command.name == name
     assert (command.help or "").startswith(COMMANDS[name][1])
+
+
+def test_names_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[mirror]\ndirectory = "naïve"\nmin_free = 0\n', "utf-8")
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "attachsync", "--config", config, "sync"]
+    subprocess.run(command, env=plain, check=True)
+    assert (tmp_path / "naïve/.attachsync").is_dir()
