@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import stat
 import tracemalloc
 import uuid
@@ -19,8 +20,9 @@ from attachsync.answers import explain
 from attachsync.clock import Clock
 from attachsync.daemon import equipped, holding
 from attachsync.discretion import without
-from attachsync.errors import MalformedError
+from attachsync.errors import MalformedError, NotReadyError
 from attachsync.http import Http
+from attachsync.index import Index
 from attachsync.model import JSON, State
 from attachsync.sandbox import Fault, Sandbox
 from attachsync.sandbox.content import Grown
@@ -245,6 +247,18 @@ def test_a_key_list_takes_names_and_sessions_in_any_order() -> None:
     ]
     assert len(found.faults) == 3
     assert "k1" not in repr(found).replace("k10", "")
+
+
+def test_a_comment_may_follow_a_line() -> None:
+    text = f"k1 # of Ada\nk2 front #2\nk#3 back#4\n  # k4\nk5 session={SESSION} #\n"
+    found = lists.parsed(text, lists.key_line, lambda line: line.identity)
+    assert [(line.key, line.name) for line in found.found.values()] == [
+        ("k1", ""),
+        ("k2", "front"),
+        ("k#3", "back#4"),
+        ("k5", ""),
+    ]
+    assert not found.faults
 
 
 def test_the_schedule() -> None:
@@ -657,6 +671,38 @@ async def test_a_spent_key_settles_and_is_tried_once_a_pass(ids: Ids) -> None:
         assert list(ids.states().values()) == ["gone"]
         assert len(trinsic.exchanges) == n
     assert "used already" in ids.reasons()
+
+
+async def test_a_line_that_is_being_written_is_left_to_its_writer(ids: Ids) -> None:
+    """By the daemon, until its file is still; whoever says `sync` is done with it."""
+    ids.box.trinsic.add_access_key(JPEG, key="aak_12")
+    listed = ids.track_list("access_keys_file", "aak_1")
+    listed.write_text("aak_0\naak_1")
+    config = ids.config()
+
+    async def taken(since: float, *, thorough: bool = False) -> list[str]:
+        os.utime(listed, (ids.clock.now() - since,) * 2)
+        account = config.accounts["ids"]
+        http = Http(account, SERVICES["trinsic"].credentials(account), ids.clock)
+        pull, index = SERVICES["trinsic"].pull, Index.peek(ids.root)
+        assert pull
+        found: list[str] = []
+        try:
+            cursors = index.attachments.cursors("", thorough=thorough)
+            async for page in pull.source(http).pages(config.tracks[0], cursors):
+                found += [item.key for item in page.items]
+        except NotReadyError as error:
+            found.append("more" if error.after and 0 < error.after <= 2 else str(error.after))
+        finally:
+            index.close()
+            await http.close()
+        return found
+
+    first, second = (f"access-keys/{fingerprint(key)}" for key in ("aak_0", "aak_1"))
+    assert await taken(0.0) == [first, "more"]
+    assert await taken(0.0, thorough=True) == await taken(3.0) == await taken(-60.0) == [first, second]
+    listed.write_text("aak_0\naak_1\n")
+    assert await taken(0.0) == [first, second]
 
 
 async def test_who_takes_a_line_out_asks_for_nothing_more(ids: Ids) -> None:

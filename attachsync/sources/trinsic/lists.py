@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,6 +20,8 @@ L = TypeVar("L")
 
 _LONGEST = 64 * 1024 * 1024
 _NAMED = "session="
+_STILL = 2.0
+"""A last line without its newline is whole when its file has been still for so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,14 @@ class KeyLine:
 
 @dataclass(frozen=True, slots=True)
 class Lines(Generic[L]):
-    """The lines of a list by their identity, in the order of the file, and what is wrong with the others."""
+    """The lines of a list by their identity, in the order of the file, and what is wrong with the others.
+
+    `unended`: the identity of the last one, where no newline ends it.
+    """
 
     found: dict[str, L] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    unended: str = ""
 
 
 def session_line(words: list[str]) -> SessionLine:
@@ -84,17 +91,17 @@ def _uuid(text: str) -> str:
 
 
 def _words(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(number, words) of each line that is neither blank nor a comment."""
+    """(number, words) of each line that says something: a word that begins with `#` begins a comment."""
     for number, line in enumerate(text.split("\n"), 1):
-        words = line.split()
-        if words and not words[0].startswith("#"):
+        words = list(takewhile(lambda word: not word.startswith("#"), line.split()))
+        if words:
             yield number, words
 
 
 def parsed(text: str, parse: Callable[[list[str]], L], identity: Callable[[L], str]) -> Lines[L]:
     """All lines of a list. Of two for the same, the later one holds: appending is how a line is corrected. Pure."""
     found: dict[str, L] = {}
-    faults = []
+    faults, unended, last = [], "", text.count("\n") + 1
     for number, words in _words(text):
         try:
             line = parse(words)
@@ -102,7 +109,8 @@ def parsed(text: str, parse: Callable[[list[str]], L], identity: Callable[[L], s
             faults.append(f"line {number}: {error}")
         else:
             found[identity(line)] = line
-    return Lines(found, tuple(faults))
+            unended = identity(line) if number == last else ""
+    return Lines(found, tuple(faults), unended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,11 @@ class Watched(Generic[L]):
             self._lines = parsed(await self.file.text(), self._parse, self._identity)
             self._stamp = stamp
         return self._lines
+
+    def being_written(self, lines: Lines[L], now: float) -> float:
+        """How many seconds (0: none) the line that no newline ends is to be left: it may be half of one."""
+        age = now - self._stamp[2] / 1e9 if self._stamp and lines.unended else _STILL
+        return _STILL - age if 0 <= age < _STILL else 0.0
 
     def fault(self, lines: Lines[L]) -> RefusedError | None:
         """What is to be told of the lines that cannot be read, if any: file and numbers."""

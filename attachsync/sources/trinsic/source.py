@@ -70,7 +70,11 @@ class TrinsicSource:
                 yield page
             return
         keys = await target.access_keys.lines()
-        yield Page(tuple(_behind(track.name, identity, line.name) for identity, line in keys.found.items()))
+        wait = 0.0 if cursors.thorough else target.access_keys.being_written(keys, self._http.clock.now())
+        whole = {identity: line for identity, line in keys.found.items() if not wait or identity != keys.unended}
+        yield Page(tuple(_behind(track.name, identity, line.name) for identity, line in whole.items()))
+        if wait:
+            raise NotReadyError(f"{target.file}: its last line is being written", after=wait)
         if fault := target.access_keys.fault(keys):
             raise fault
 
