@@ -125,3 +125,22 @@ def test_a_name_keeps_the_extension_that_it_has(tmp_path: Path) -> None:
     assert index.attachments.claim("a", item, "application/xml") == "files/a/feed.xsl"
     assert index.attachments.claim("a", item, "image/png") == "files/a/feed.png"
     index.close()
+
+
+def test_only_what_was_gone_upstream_comes_back(tmp_path: Path) -> None:
+    """What `prune` or `retain` removed is listed as before, and never work again."""
+    index = Index.open(tmp_path)
+    attachments, wanted = index.attachments, Wanted(["t"], 1, once=True, now=None, busy=(), limit=9)
+    page = Page(tuple(Attachment(track="t", key=key, version="1", path=(key,)) for key in ("back", "old", "pruned")))
+    attachments.take("a", "t", page, 1.0)
+    entries = attachments.work("a", wanted)
+    attachments.stored([Stored(one, Digest(f"{one.id:064x}"), 1, None, f"files/{one.id}") for one in entries], 2.0)
+    index.removals.vanish("t", ["back"])
+    index.removals.remove(index.upkeep.of_rows(index.upkeep.identified("pruned")), [], "pruned")
+    index.removals.outlive("t", 9.0, "kept for 7s, as `retain` says, and removed")
+    assert attachments.work("a", wanted) == []
+    assert [item.key for item in attachments.unknown("t", page)] == ["back"]
+    assert attachments.take("a", "t", page, 3.0).changed == 1
+    assert [entry.attachment.key for entry in attachments.work("a", wanted)] == ["back"]
+    assert attachments.take("a", "t", page, 4.0).changed == 0
+    index.close()

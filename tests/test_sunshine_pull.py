@@ -396,3 +396,26 @@ async def test_a_deleted_conversation(chats: Chats, by: str) -> None:
         summary, _ = await chats.sync()
         assert not summary.incomplete
         assert list(chats.shown().values()) == [b"stays"]
+
+
+@pytest.mark.parametrize("by", ["conversation", "user"])
+async def test_a_conversation_that_is_back(chats: Chats, by: str) -> None:
+    """Whatever made the service say that it was deleted: what it shows is mirrored again, and stays."""
+    chat = chats.conversation()
+    chats.send(chat, b"a")
+    chats.send(chat, b"b")
+    track = track_of(chat) if by == "conversation" else f'[[track]]\naccount = "support"\nuser = "{USER}"\n'
+    chats.tracks = track + 'on_gone = "delete"\n'
+    await chats.sync()
+    conversations = chats.box.sunshine.conversations
+    del conversations[chat.id]
+    chats.box.sunshine.former.add(USER)
+    await chats.sync()
+    assert chats.shown() == {}
+    conversations[chat.id] = chat
+    summary, _ = await chats.sync()
+    assert not summary.incomplete
+    assert sorted(chats.shown().values()) == [b"a", b"b"]
+    assert set(chats.states(chat)) == {"stored"}
+    _, recorder = await chats.sync()
+    assert (recorder.outcomes, chats.asked(MEDIA)) == ([], [])

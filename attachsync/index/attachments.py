@@ -9,6 +9,7 @@ from attachsync import extensions, names
 from attachsync.canonical import compact
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED, Entry, Stored, Taken, Wanted, entry_of
+from attachsync.index.removals import GONE
 from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
 
 _SAY = "INSERT OR REPLACE INTO listing VALUES (?, ?)"
@@ -31,14 +32,17 @@ class Attachments:
     # --- listing ------------------------------------------------------------------------------------------------
 
     def take(self, account: str, track: str, page: Page, now: float) -> Taken:
-        """Take a page's items and its marks, in one transaction. A changed version makes its row work again."""
+        """Take a page's items and its marks, in one transaction. A changed version makes its row work again.
+
+        So does it that what the service said was gone (`on_gone`) is there again.
+        """
         if not page.items and not page.marks:
             return Taken(page.unchanged)
         items = {item.key: item for item in reversed(page.items)}
         with self._db.transaction():
             known = self._known(track, items)
             new = [item for key, item in items.items() if key not in known]
-            changed = [item for key, item in items.items() if key in known and known[key]["version"] != item.version]
+            changed = [item for key, item in items.items() if key in known and _is_to_come(known[key], item)]
             self._insert(account, list(reversed(new)), now)
             for item in changed:
                 self._change(known[item.key]["id"], item, now)
@@ -53,15 +57,16 @@ class Attachments:
         return Taken(len(items) + page.unchanged, len(new), len(changed), again)
 
     def unknown(self, track: str, page: Page) -> list[Attachment]:
-        """The items of a page that are not known in this version; nothing is written."""
+        """The items of a page that are not known in this version, or not there any more; nothing is written."""
         known = self._known(track, [item.key for item in page.items])
-        return [item for item in page.items if item.key not in known or known[item.key]["version"] != item.version]
+        return [item for item in page.items if item.key not in known or _is_to_come(known[item.key], item)]
 
     def _known(self, track: str, keys: Collection[str]) -> dict[str, sqlite3.Row]:
         # CROSS: each key is looked up; the planner would rather look through all rows of the track.
-        sql = f"""SELECT attachment.id, attachment.key, version, {LISTED}, wanted FROM json_each(?) AS asked
+        sql = f"""SELECT attachment.id, attachment.key, version, {LISTED}, wanted, NOT kept AND reason = ? AS gone
+                 FROM json_each(?) AS asked
                  CROSS JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
-        return {row["key"]: row for row in self._db.each(sql, json.dumps(list(keys)), track)}
+        return {row["key"]: row for row in self._db.each(sql, GONE, json.dumps(list(keys)), track)}
 
     def _insert(self, account: str, items: Sequence[Attachment], now: float) -> None:
         row = self._db.row("SELECT coalesce(max(id), 0) FROM attachment")
@@ -91,7 +96,7 @@ class Attachments:
         Whether it does.
         """
         wanted, meta = _path(item.path), compact(item.meta)
-        if known["version"] != item.version or (known["listed"], known["wanted"]) == (meta, wanted):
+        if _is_to_come(known, item) or (known["listed"], known["wanted"]) == (meta, wanted):
             return False
         self._db.run("UPDATE attachment SET wanted = ? WHERE id = ?", wanted, known["id"])
         self._db.run(_SAY, known["id"], meta)
@@ -332,6 +337,11 @@ class TrackCursors:
         row = self._db.row("SELECT value FROM cursor WHERE track = ? AND feed = ?", self._track, feed)
         cursor: JSON = None if row is None else json.loads(row["value"])
         return cursor
+
+
+def _is_to_come(known: sqlite3.Row, item: Attachment) -> bool:
+    """Whether what a row is about has come in another version, or came back."""
+    return bool(known["version"] != item.version or known["gone"])
 
 
 def _owner(account: str, item: Attachment) -> str:

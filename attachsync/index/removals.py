@@ -8,7 +8,8 @@ from attachsync.index.upkeep import Kept
 from attachsync.model import Digest
 
 _OLD = "track = ? AND kept AND state = 'stored' AND mirrored_at < ?"
-_GONE = "removed upstream, and so here, as `on_gone` says"
+GONE = "removed upstream, and so here, as `on_gone` says"
+"""The reason of rows that are work again when the service lists them again: what else was removed never is."""
 _HELD = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
            UNION ALL SELECT 1 FROM attachment WHERE json_extract(record, '$.sha256') = ?1
            AND json_extract(record, '$.size') IS NOT NULL AND digest IS NULL AND kept"""
@@ -27,7 +28,7 @@ class Removals:
         """Mark what is no more upstream: each a key or, with a `/` at the end, all keys below."""
         for key in keys:
             end = key[:-1] + "0" if key.endswith("/") else key + "\0"
-            self._mark("track = ? AND kept AND key >= ? AND key < ?", _GONE, track, key, end)
+            self._mark("track = ? AND kept AND key >= ? AND key < ?", GONE, track, key, end)
 
     def is_outlived(self, track: str, before: float) -> bool:
         """Whether anything was mirrored before a moment (Unix time)."""
