@@ -419,3 +419,19 @@ async def test_a_conversation_that_is_back(chats: Chats, by: str) -> None:
     assert set(chats.states(chat)) == {"stored"}
     _, recorder = await chats.sync()
     assert (recorder.outcomes, chats.asked(MEDIA)) == ([], [])
+
+
+async def test_another_name_for_a_track_fetches_nothing_again(chats: Chats) -> None:
+    """What another address stands for is fetched, as always."""
+    chat = chats.conversation()
+    chats.send(chat, b"a")
+    chats.send(chat, b"b")
+    chats.tracks = track_of(chat) + 'name = "one"\n'
+    await chats.sync()
+    chats.tracks = track_of(chat) + 'name = "other"\n'
+    chats.send(chat, b"c")
+    chat.messages[0]["content"] = chats.box.sunshine.file_content(chats.box.sunshine.add_media(b"d", "a.txt", "", chat))
+    summary, _ = await chats.sync()
+    assert not summary.incomplete
+    assert len(chats.asked(MEDIA)) == 2
+    assert sorted(chats.shown().values()) == [b"b", b"c", b"d"]

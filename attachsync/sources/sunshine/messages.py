@@ -172,6 +172,8 @@ def _attachment(
     kept = bare(url)
     # Of a content the service states the type; of an item its author may state any (1.7).
     media_type = part.get("mediaType") if position == "content" else None
+    key = keys_of(conversation, message.id) + position
+    version = hashlib.sha256(kept.encode(errors="replace")).hexdigest()
     meta: dict[str, JSON] = {
         "conversation": conversation,
         "message": message.id,
@@ -184,11 +186,12 @@ def _attachment(
     }
     return Attachment(
         track=track,
-        key=keys_of(conversation, message.id) + position,
-        version=hashlib.sha256(kept.encode(errors="replace")).hexdigest(),
+        key=key,
+        version=version,
         path=("conversations", conversation, "-".join(filter(None, (message.id, _name(part, kept))))),
         media_type=media_type if isinstance(media_type, str) and 0 < len(media_type) <= _LONGEST_TEXT else None,
         size=_whole(part.get("mediaSize")),
+        content=f"{key}@{version}",  # what one track has fetched, another one, or one of another name, has too
         meta={key: value for key, value in meta.items() if value},
     )
 
