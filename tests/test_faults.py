@@ -6,6 +6,7 @@ Each endpoint has a world of its own: one track for each fault, all in one pass,
 import asyncio
 import contextlib
 import hashlib
+import json
 import time
 import tracemalloc
 import zlib
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import hypothesis
@@ -23,11 +25,12 @@ from attachsync import reading, retry
 from attachsync.clock import Clock
 from attachsync.errors import AccountError, MalformedError, RejectedError, UnavailableError
 from attachsync.http import Http
-from attachsync.loops import Loop
+from attachsync.loops import Loop, Repeats
 from attachsync.model import Account
 from attachsync.patience import Patience, hurried
 from attachsync.sandbox import Sandbox, serve
 from attachsync.sources.datatrails.credentials import Anonymous
+from attachsync.sources.datatrails.paging import walk
 from attachsync.trouble import Trouble
 from tests.worlds import SERVICES, Place, World
 
@@ -712,6 +715,27 @@ async def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
     assert peak < 3 * reading.MAX_JSON
 
 
+@pytest.mark.parametrize("kind", ["assets", "events"])
+async def test_pages_that_repeat_under_ever_new_tokens(kind: str) -> None:
+    """End, as soon as it is sure that they do: the service is not asked for ever."""
+    asked = 0
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        uuid = f"{asked % 3:08d}-0000-4000-8000-000000000000"
+        whose = f"assets/{uuid}"
+        row = {"identity": whose if kind == "assets" else f"{whose}/events/{uuid}", "asset_identity": whose}
+        said = json.dumps({kind: [row], "next_page_token": f"token {asked}"}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(said) + said)
+        await writer.drain()
+
+    async with raw(answer, Patience()) as client:
+        with pytest.raises(MalformedError, match="does not end"):
+            _ = [page async for page in walk(client, client.url("/"), [], kind, signed=False)]
+    assert asked < 120
+
+
 @pytest.mark.parametrize("status", [201, 202, 204, 206])
 async def test_only_200_brings_an_attachment(status: int) -> None:
     """A part that nobody asked for is not the whole; nor is nothing."""
@@ -769,6 +793,30 @@ def test_any_circle_of_tokens_is_noticed(before: int, length: int) -> None:
     loop = Loop()
     assert not any(loop.closes(f"token {number}") for number in range(before))
     assert any(loop.closes(f"circle {number % length}") for number in range(4 * (before + length)))
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 40, 300])
+def test_any_list_that_is_repeated_is_noticed(length: int) -> None:
+    """In whatever order; not before it has come once more, though some pages were empty or came twice."""
+    repeats, random = Repeats(), Random(length)
+    pages = [[f"row {number} of {page}" for number in range(random.choice([0, 1, 7]))] for page in range(length)]
+    assert not any(repeats.go_on(page) for page in pages for _ in range(random.choice([1, 1, 2])))
+    rows = [row for page in pages for row in page]
+    assert any(repeats.go_on(random.choices(rows, k=3) if rows else []) for _ in range(2 * length + 102))
+
+
+def test_a_long_list_is_no_repeated_one_and_takes_no_memory() -> None:
+    """Nobody remembers a million rows to know that it ends. Once it is repeated, that is noticed."""
+    repeats, pages, size = Repeats(), 300, 200
+    tracemalloc.start()
+    try:
+        for page in range(pages):
+            assert not repeats.go_on(f"row {page * size + number}" for number in range(size))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < MIB
+    assert any(repeats.go_on(f"row {page % 3}" for _ in range(size)) for page in range(pages + 102))
 
 
 @pytest.mark.parametrize("header", ["1e300", "99999999", "Fri, 31 Dec 9999 23:59:59 GMT"])

@@ -9,7 +9,7 @@ from yarl import URL
 from attachsync.answers import Reply
 from attachsync.errors import MalformedError
 from attachsync.http import Http, Query
-from attachsync.loops import Loop
+from attachsync.loops import Loop, Repeats
 from attachsync.model import JSON
 from attachsync.retry import DAY
 from attachsync.sources.datatrails.records import Listing, listing
@@ -18,7 +18,6 @@ T = TypeVar("T")
 
 PAGE_SIZE = "100"
 """The largest that official material uses throughout (specs/datatrails.md 1.5)."""
-_MOST_EMPTY_PAGES = 100
 OVERLAP = 600.0
 """Seconds before the newest event that are listed again: an event may become visible late, while it is PENDING."""
 QUIET_OVERLAP = 2.0
@@ -33,20 +32,21 @@ async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -
 
     The whole query is sent with each token: right for servers whose tokens repeat it and for those whose do not.
     """
-    token, unsound, empty = "", 0, 0
-    loop = Loop()
+    token, unsound = "", 0
+    loop, repeats = Loop(), Repeats()
     while True:
         paged = [*query, ("page_size", PAGE_SIZE), *([("page_token", token)] if token else [])]
         reply = await http.get(url.with_query(paged), signed=signed)
         page = parsed(reply, lambda body: listing(body, kind))
         yield page
         unsound += page.unsound
-        empty = 0 if page.assets or page.events else empty + 1
         token = page.next_token
         if not token:
             break
-        if loop.closes(token) or empty > _MOST_EMPTY_PAGES:
+        if loop.closes(token):
             raise MalformedError(f"{reply.where}: the list does not end: page tokens repeat")
+        if repeats.go_on(page.uuids):
+            raise MalformedError(f"{reply.where}: the list does not end: its pages bring nothing new")
     if unsound:
         raise MalformedError(f"{reply.where}: {unsound} of the listed {kind} could not be read; asked again next time")
 

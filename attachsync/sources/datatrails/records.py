@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -89,6 +89,12 @@ class Listing:
     events: tuple[Event, ...] = ()
     unsound: int = 0
     next_token: str = ""
+
+    @property
+    def uuids(self) -> Iterator[str]:
+        """Of all that is in it."""
+        yield from (one.uuid for one in self.assets)
+        yield from (one.uuid for one in self.events)
 
 
 def listing(body: JSON, kind: str) -> Listing:
