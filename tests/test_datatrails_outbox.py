@@ -292,6 +292,16 @@ async def test_a_file_that_is_too_large_fails_alone(tmp_path: Path) -> None:
         assert "filesize exceeds maximum" in said["error"]
 
 
+async def test_a_proxy_that_finds_a_file_too_large_is_understood(tmp_path: Path) -> None:
+    """413 without a word of the service."""
+    async with trail(tmp_path) as one:
+        one.box.faults.add(Fault(path=BLOBS, kind="status", status=413, body=""))
+        one.drop()
+        assert (await one.flush()).failed == 1
+        said = one.document("failed/report.txt")
+        assert (said["code"], said["status"]) == ("too_large", 413)
+
+
 @pytest.mark.parametrize(("path", "blobs"), [(BLOBS, 0), (EVENTS, 1)])
 @pytest.mark.parametrize("status", [402, 403, 404])
 async def test_what_is_about_the_account_burns_no_files(tmp_path: Path, path: str, blobs: int, status: int) -> None:

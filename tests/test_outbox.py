@@ -201,6 +201,17 @@ async def test_what_the_service_refuses_goes_to_failed(tmp_path, name, status, c
         assert (await one.flush()).sent == 1
 
 
+@pytest.mark.parametrize(("status", "code"), [(413, "too_large"), (415, "type_not_allowed"), (400, "http_400")])
+async def test_a_refusal_without_a_code(tmp_path, status, code):
+    """A proxy's page says nothing but the status, which is enough for two of them."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=status, body="<html>no</html>"))
+        one.drop("report.txt")
+        assert (await one.flush()).failed == 1
+        said = one.document("failed/report.txt")
+        assert (said["code"], said["status"]) == (code, status)
+
+
 async def test_what_would_surely_be_refused_is_not_sent(tmp_path):
     """An extension that Sunshine does not take, or none at all, fails without a request."""
     async with rig(tmp_path) as one:

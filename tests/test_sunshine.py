@@ -321,17 +321,6 @@ async def test_a_receipt_of_another_app_is_not_asked_for(tmp_path):
         assert one.box.count("POST", REMOVE) == 0
 
 
-@pytest.mark.parametrize(("status", "code"), [(413, "too_large"), (415, "type_not_allowed"), (400, "")])
-async def test_a_refusal_without_a_code(tmp_path, status, code):
-    """A proxy's page says nothing but the status, which is enough for two of them."""
-    async with rig(tmp_path) as one:
-        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=status, body="<html>no</html>"))
-        path = one.drop("note.txt", b"hello")
-        with path.open("rb") as file, pytest.raises(RejectedError) as caught:
-            await sender_of(one).upload(Draft("t", "note.txt", "text/plain", 5, DRAFT.sha256), file)
-        assert (caught.value.status, caught.value.code) == (status, code)
-
-
 def test_a_400_with_several_errors():
     """All are said, each once (specs/sunshine.md 3.4)."""
     titles = ("too long", "no such type", "too long")

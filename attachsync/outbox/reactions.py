@@ -14,6 +14,8 @@ from attachsync.errors import (
 )
 
 _ACCOUNT_CODES = frozenset({"app_not_found", "payment_required", "unauthorized", "forbidden"})
+_CODES = {413: "too_large", 415: "type_not_allowed"}
+"""What a refusal means whose body gives no code: it may be a proxy's (specs/sunshine.md 3.1)."""
 
 
 class Reaction(enum.Enum):
@@ -70,5 +72,5 @@ def asked(error: AttachsyncError) -> float | None:
 def code_of(error: AttachsyncError) -> tuple[str, int | None]:
     """(code, HTTP status) for a failure record."""
     if isinstance(error, RejectedError):
-        return error.code or f"http_{error.status}", error.status
+        return error.code or _CODES.get(error.status) or f"http_{error.status}", error.status
     return ("gone" if isinstance(error, GoneError) else "refused"), None

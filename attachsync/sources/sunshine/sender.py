@@ -24,8 +24,6 @@ _MOST_PAGES = 1000
 _UNDER_WAY = 20.0
 """Seconds after which a post shows, whatever was answered meanwhile: before it lists the message, the service fetches
 the file, which may take 15 s to begin (1.5); and who answers 5xx may be a proxy."""
-_CODES = {413: "too_large", 415: "type_not_allowed"}
-"""What a refusal means whose body gives no code: that of a 413 is not documented, and may be a proxy's (3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,6 @@ class SunshineSender:
             reply = await self._http.post(self._url("/attachments", self._query()), content)
         except MalformedError as error:
             raise UnavailableError(str(error)) from None
-        except RejectedError as error:
-            error.code = error.code or _CODES.get(error.status, "")
-            raise
         found = rules.uploaded(_json(reply))
         if found is None:
             raise UnavailableError(f"{reply.where}: HTTP {reply.status}, but no mediaUrl in the answer")
