@@ -319,6 +319,28 @@ async def test_what_is_about_the_account_burns_no_files(tmp_path: Path, path: st
         assert len(one.ledger.blobs) == len(one.recorded()) == 2
 
 
+async def test_an_event_that_was_refused_is_not_looked_for(tmp_path: Path) -> None:
+    """403 or 404 did nothing: no later process waits until it would be listed."""
+    async with trail(tmp_path) as one:
+        one.box.faults.add(Fault(path=EVENTS, method="POST", kind="status", status=403, times=2))
+        one.box.faults.add(Fault(path=EVENTS, method="POST", kind="status", status=404, times=1))
+        one.drop()
+        assert [(await one.flush()).sent for _ in range(4)] == [0, 0, 0, 1]
+        assert (one.box.count("GET"), one.posts(BLOBS), len(one.recorded())) == (0, 1, 1)
+
+
+async def test_an_event_is_looked_for_though_the_look_was_refused(tmp_path: Path) -> None:
+    """What a 403 says of the look, or of another event, it does not say of the one whose answer was lost."""
+    async with trail(tmp_path) as one:
+        one.box.faults.add(Fault(path=EVENTS, method="POST", kind="lost", times=1))
+        one.box.faults.add(Fault(path=EVENTS, method="GET", kind="status", status=403))
+        one.drop()
+        assert [(await one.flush()).sent for _ in range(2)] == [0, 0]
+        one.box.faults.clear()
+        assert (await one.flush()).sent == 1
+        assert len(one.recorded()) == one.posts(EVENTS) == 1
+
+
 async def test_an_asset_that_is_not_there_is_said(tmp_path: Path) -> None:
     """A typing error in `asset` is the config's: the file waits, and the message names the cause."""
     async with trail(tmp_path, asset=UUID) as one:

@@ -155,7 +155,7 @@ class Uploads:
         unknown: bool = False,
         strike: bool = False,
     ) -> Upload:
-        """An attempt did not succeed: `state` is `retry`, `posting` or `held`.
+        """An attempt did not succeed: `state` is `retry`, `uploaded`, `posting` or `held`.
 
         `unknown`: it may have left a copy upstream. `strike`: it counts towards holding the file for a person.
         """

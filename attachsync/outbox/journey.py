@@ -223,13 +223,16 @@ class Journey:
         return Ending.LATER
 
     async def _not_delivered(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
-        """The upload is done, its message is not, or nobody knows: the next try looks for it first."""
+        """The upload is done, its message is not, or nobody knows: the next try looks for it first.
+
+        A try that did nothing leaves it as it was: where none did before, there is nothing to look for.
+        """
         match reactions.reaction(error):
             case Reaction.FAIL:
                 return await self._fail(upload, file, error)
             case Reaction.PAUSE:
                 now = self._clock.now()
-                self._uploads.postpone(upload, str(error), now, now, state="posting")
+                self._uploads.postpone(upload, str(error), now, now, state=upload.state)
                 raise reactions.pause(error)
             case Reaction.UNKNOWN:
                 return self._post_later(upload, str(error), reactions.asked(error))
