@@ -27,17 +27,17 @@ from attachsync.errors import (
 )
 from attachsync.line import Direct, Refusal
 from attachsync.model import Account, Body, Held
-from attachsync.origins import Boundary, origin, sound
+from attachsync.origins import Boundary, origin
 from attachsync.pace import Pace
 from attachsync.patience import Patience
 from attachsync.reading import Answers, reason
+from attachsync.redirects import STATUSES, elsewhere, next_hop
 from attachsync.repeating import again_soon, repeated
 from attachsync.resolving import GuardedResolver
 from attachsync.retry import wait_asked
 from attachsync.trust import Trust
 
 _BLOCK = 1024 * 1024
-_MAX_REDIRECTS = 5
 _PATIENCE = Patience()
 
 Query = Sequence[tuple[str, str]]
@@ -271,11 +271,12 @@ class Http:
             async with response:
                 if response.status == 401 and carried and not renewed and await self._credentials.renew(signature):
                     renewed = True
-                elif response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
-                    hops += 1
-                    target = self._next_hop(method, url, response, hops)
+                elif response.status in STATUSES and (to := response.headers.get("Location")) is not None:
+                    hops, where = hops + 1, self._where(method, url)
+                    target = next_hop(where, method, hops, url=response.url, status=response.status, location=to)
                 else:
-                    error = await self._fault(response, self._where(method, url), carried)
+                    where = self._where(method, url) + elsewhere(url, target, signed=carried)
+                    error = await self._fault(response, where, carried)
                     if not isinstance(error, RateLimitedError):
                         raise error
                     self._pace.limited(error, began)
@@ -326,17 +327,6 @@ class Http:
             raise RefusedError(f"{self._where(method, target)}: not a URL that can be asked", code="address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnavailableError(f"{self._where(method, target)}: {reason(error)}") from error
-
-    def _next_hop(self, method: str, url: URL, response: aiohttp.ClientResponse, hops: int) -> URL:
-        where = self._where(method, url)
-        if method != "GET":
-            raise RejectedError(f"{where}: redirected (HTTP {response.status}); not followed", status=response.status)
-        if hops > _MAX_REDIRECTS:
-            raise RejectedError(f"{where}: more than {_MAX_REDIRECTS} redirects", status=response.status)
-        try:
-            return sound(response.url.join(URL(response.headers["Location"], encoded=True)).with_fragment(None))
-        except ValueError:
-            raise MalformedError(f"{where}: redirected to what is no URL") from None
 
     async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool) -> Exception:
         said = await self._answers.beginning(response, where)

@@ -751,14 +751,31 @@ async def test_redirects_within_the_origin_keep_credentials_and_others_do_not(le
     blob = next(iter(ledger.box.datatrails.blobs))
     path = f"/datatrails/archivist/v2/attachments/assets/{asset.uuid}/{blob}"
     try:
-        location = f"http://127.0.0.1:{other[1]}{path}"
+        location = f"http://127.0.0.1:{other[1]}{path}?signature=secret"
         ledger.box.faults.add(Fault(path=BYTES, kind="redirect", location=location, status=302, times=1))
-        summary, _ = await ledger.sync()
+        summary, recorder = await ledger.sync()
     finally:
         await other[0].cleanup()
     assert summary.incomplete  # without a token the other origin refuses
+    [outcome] = recorder.outcomes
+    assert outcome.reason.startswith(f"ledger: GET {path}, redirected to 127.0.0.1 without credentials: HTTP 401")
+    assert "signature" not in outcome.reason
     seen = [request.headers.get("Authorization") for request in ledger.box.requests if request.path == path]
     assert seen[:2] == ["Bearer (valid)", None]
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [("", "more than 5 redirects (HTTP 302)"), ("http://[::bad/x?secret", "redirected (HTTP 302) to what is no URL")],
+)
+async def test_redirects_that_lead_nowhere_are_told_with_their_status(ledger: Ledgers, location: str, why: str) -> None:
+    """And without the address."""
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    ledger.box.faults.add(Fault(path=BYTES, kind="redirect", status=302, location=location))
+    ledger.tracks += "events = false\n"
+    _, recorder = await ledger.sync()
+    [outcome] = recorder.outcomes
+    assert outcome.reason.endswith(f": {why}")
 
 
 async def test_a_rate_limited_service_is_mirrored_whole(ledger: Ledgers) -> None:
