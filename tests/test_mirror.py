@@ -17,7 +17,7 @@ from attachsync.incoming import Expected
 from attachsync.index import Index, Stored
 from attachsync.index.entries import LISTED, entry_of
 from attachsync.linking import Modes
-from attachsync.model import Digest, State
+from attachsync.model import JSON, Digest, State
 from attachsync.pins import Pin
 from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
@@ -546,14 +546,19 @@ async def test_a_token_that_is_refused_is_the_accounts_trouble(ledger: Ledgers) 
     assert not summary.incomplete
 
 
-async def test_client_credentials_are_exchanged_and_renewed(ledger: Ledgers) -> None:
-    """One exchange for many requests; a revoked token is replaced in mid-pass."""
-    trail = ledger.box.datatrails
-    trail.add_client("my-client", "my-secret")
+def with_a_client(ledger: Ledgers) -> Path:
+    """Sign in by client credentials; the file with the secret."""
+    ledger.box.datatrails.add_client("my-client", "my-secret")
     secret = ledger.root / "secret"
     secret.write_text("my-secret\n")
     secret.chmod(0o600)
     ledger.account = 'client_id = "my-client"\nclient_secret_file = "secret"\n'
+    return secret
+
+
+async def test_client_credentials_are_exchanged_and_renewed(ledger: Ledgers) -> None:
+    """One exchange for many requests; a revoked token is replaced in mid-pass."""
+    trail, secret = ledger.box.datatrails, with_a_client(ledger)
     for number in range(10):
         trail.add_asset({"a": attached(ledger, b"%d" % number)})
     summary, _ = await ledger.sync()
@@ -567,6 +572,27 @@ async def test_client_credentials_are_exchanged_and_renewed(ledger: Ledgers) -> 
     summary, recorder = await ledger.sync()
     assert summary.incomplete
     assert "client_id" in recorder.down[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"error": "invalid_client", "error_description": "my-secret expired"}, "the answer: (a key) expired; check"),
+        ({"error": "invalid_client"}, "the answer: invalid_client; check client_id and "),
+        ({"access_token": "two words"}, "no usable access_token in the answer; check client_id and "),
+        ({"access_token": None}, "no usable access_token in the answer; check client_id and "),
+    ],
+)
+async def test_an_exchange_that_brings_no_token(ledger: Ledgers, answer: JSON, said: str) -> None:
+    """What the service says instead is told, with the status, and without the secret."""
+    with_a_client(ledger)
+    ledger.box.faults.add(Fault(path="*/appidp/token", kind="json", value=answer))
+    _, recorder = await ledger.sync()
+    assert said in recorder.down[0]
+    assert "/appidp/token: HTTP 200, but no usable" in recorder.down[0]
+    assert "token file" not in recorder.down[0]
+    assert "my-secret" not in recorder.down[0]
+    assert "two words" not in recorder.down[0]
 
 
 async def test_sha256sums_lists_what_is_shown(ledger: Ledgers) -> None:

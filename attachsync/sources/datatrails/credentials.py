@@ -5,12 +5,15 @@ import re
 from collections.abc import Mapping
 
 from attachsync import discretion
+from attachsync.answers import Reply, explain
 from attachsync.credentials import Secret
 from attachsync.errors import AuthFailedError, MalformedError, RejectedError
 from attachsync.http import Http
+from attachsync.model import JSON
 
 _TOKEN_PATH = "/archivist/iam/v1/appidp/token"  # noqa: S105 - a path
 _DEFAULT_LIFE = 600.0
+_TOKEN = re.compile(r"(?:authorization\s*:\s*)?(?:bearer\s+)?([\x21-\x7e]+)", re.IGNORECASE)
 
 
 class Anonymous:
@@ -27,7 +30,7 @@ class Anonymous:
 
 def token_of(text: str) -> str:
     """The bare token of a token file: bare, after `Bearer`, or in a whole `Authorization: Bearer …` line."""
-    match = re.fullmatch(r"(?:authorization\s*:\s*)?(?:bearer\s+)?([\x21-\x7e]+)", text.strip(), re.IGNORECASE)
+    match = _TOKEN.fullmatch(text.strip())
     if match is None:
         raise AuthFailedError("the token file does not hold one token, bare or as an Authorization: Bearer line")
     return match[1]
@@ -86,15 +89,24 @@ class ClientCredentials:
         try:
             with discretion.keeping(secret):
                 reply = await http.post(http.url(_TOKEN_PATH), lambda: {"data": form}, signed=False, repeat=True)
-            answer = reply.object()
+                token, life = _granted(reply)
         except (RejectedError, MalformedError) as error:
             raise AuthFailedError(f"{error}; check client_id and {self._secret.path}") from None
-        token, life = answer.get("access_token"), answer.get("expires_in")
-        if not isinstance(token, str) or not token:
-            raise AuthFailedError(f"{reply.where}: no access_token in the answer")
         try:
             seconds = float(life) if isinstance(life, int | float | str) else _DEFAULT_LIFE
         except ValueError:
             seconds = _DEFAULT_LIFE
-        self._token = token_of(token)
+        self._token = token
         self._renew_at = http.clock.monotonic() + max(seconds - min(60.0, seconds * 0.2), 0.0)
+
+
+def _granted(reply: Reply) -> tuple[str, JSON]:
+    """The token of an answer, and its life. Raises MalformedError, with what the service says instead of one."""
+    answer = reply.object()
+    token = answer.get("access_token")
+    match = _TOKEN.fullmatch(token.strip()) if isinstance(token, str) else None
+    if match is None:
+        code, message = explain(reply.body)
+        said = f": {message or code}" if message or code else ""
+        raise MalformedError(f"{reply.where}: HTTP {reply.status}, but no usable access_token in the answer{said}")
+    return match[1], answer.get("expires_in")
