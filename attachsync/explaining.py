@@ -7,17 +7,18 @@ from pathlib import Path
 from attachsync import names, receipts
 from attachsync.filing import SENT
 from attachsync.index import Index
-from attachsync.model import JSON, Outbox, State
+from attachsync.model import JSON, Outbox, State, is_digest
 from attachsync.outbox import waiting
 from attachsync.reader import Config
 
 _LARGEST_RECORD = 1024 * 1024
+_QUARANTINE = ".attachsync/quarantine"
 _STATES = {
     State.STORED: "it is mirrored",
     State.WAITING: "it is waiting",
-    State.MISMATCH: "what came is not what the service states; it is in .attachsync/quarantine, and not shown",
+    State.MISMATCH: "what came is not what the service states, and is not shown",
     State.REFUSED: "a rule of the config keeps it out",
-    State.QUARANTINED: "it was taken out of files/, into .attachsync/quarantine",
+    State.QUARANTINED: "it was taken out of files/",
     State.UNSUPPORTED: "it is there, in a form that attachsync cannot read",
     State.GONE: "it is gone",
     State.FAILED: "it could not be mirrored",
@@ -41,6 +42,8 @@ def of_attachment(config: Config, index: Index, row_id: int) -> dict[str, JSON]:
 def _why(config: Config, index: Index, about: Mapping[str, JSON], state: State) -> Iterator[str]:
     reason = f": {about['reason']}" if about["reason"] else ""
     yield f"{_STATES[state]}{reason}"
+    if state in (State.MISMATCH, State.QUARANTINED):
+        yield from _set_aside(config.mirror.directory, about, state)
     if state is State.STORED:
         yield f"its SHA-256 is {about['sha256']}, its bytes are in sha256/ since {about['mirrored_at']}"
     elif about["path"]:
@@ -59,6 +62,18 @@ def _why(config: Config, index: Index, about: Mapping[str, JSON], state: State) 
     known = index.tracks.status(track.name)
     if known.get("error"):
         yield f"the last pass over {track.name} was not whole: {known['error']}"
+
+
+def _set_aside(mirror: Path, about: Mapping[str, JSON], state: State) -> Iterator[str]:
+    """Where the bytes are that are not to be shown. Of what came without an end nothing is kept."""
+    record = about["record"]
+    recorded = record.get("sha256") if isinstance(record, Mapping) else None
+    words = f"{about['reason']} {about['stated_sha256']} {recorded}".split()
+    for digest in sorted({word for word in (word.strip(",;:") for word in words) if is_digest(word)}):
+        if os.path.lexists(mirror / _QUARANTINE / digest):
+            yield f"its bytes are in {_QUARANTINE}/{digest}"
+        elif state is State.QUARANTINED and os.path.lexists(mirror / "sha256" / digest[:2] / digest):
+            yield "its bytes are in sha256/ still: another attachment in good standing shows the same"
 
 
 def _naming(about: Mapping[str, JSON]) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Expected:
     def fault(self, digest: str, size: int) -> str | None:
         """Why bytes of this digest and size are not what was stated; None if they are."""
         if self.size is not None and size != self.size:
-            return f"{size} bytes came, {self.size} are stated"
+            return f"{size} bytes came, {self.size} are stated; SHA-256 is {digest}"
         others = sorted(self.digests - {digest})
         return f"SHA-256 is {digest}, stated is {' and '.join(others)}" if others else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from attachsync import config as configs
+from attachsync import explaining
 from attachsync.cli.watching import Tally
 from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
@@ -116,6 +117,16 @@ class Ledgers:
         """What `ls` shows."""
         with self.index() as index:
             return list(index.reports.listing(Filter(**wanted)))  # type: ignore[arg-type]
+
+    def why(self, key: str) -> list[str]:
+        """What `explain` says of the attachment whose key ends so."""
+        config = self.config()
+        with self.index() as index:
+            [row] = [row["key"] for row in index.reports.listing(Filter()) if str(row["key"]).endswith(key)]
+            [found] = index.reports.find(str(row))
+            why = explaining.of_attachment(config, index, found)["why"]
+        assert isinstance(why, list)
+        return [str(sentence) for sentence in why]
 
     def shown(self) -> list[str]:
         """Paths below files/ledger/assets, sorted."""

@@ -105,6 +105,7 @@ async def test_bytes_that_are_not_what_is_stated_go_to_quarantine(ledger: Ledger
     assert ledger.stored() == {sha256(b"good")}
     assert ledger.quarantined() == {sha256(b"wrong")}
     assert [row["state"] for row in ledger.rows(state="mismatch")] == ["mismatch"]
+    assert f"its bytes are in .attachsync/quarantine/{sha256(b'wrong')}" in ledger.why("/bad")
     trail.tamper(blob, b"right")
     summary, _ = await ledger.sync()
     assert not summary.incomplete
@@ -279,6 +280,7 @@ async def test_what_turns_bad_leaves_for_quarantine(ledger: Ledgers) -> None:
     assert ledger.stored() == {sha256(b"fine")}
     assert ledger.quarantined() == {sha256(b"sleeper")}
     assert [row["state"] for row in ledger.rows() if row["path"] is None] == ["quarantined"]
+    assert f"its bytes are in .attachsync/quarantine/{sha256(b'sleeper')}" in ledger.why("/a")
     summary, _ = await ledger.sync()
     assert [row["state"] for row in ledger.rows() if row["path"] is None] == ["quarantined"]
     assert ledger.downloads() == 0
@@ -298,6 +300,26 @@ async def test_bytes_that_another_shows_in_good_standing_stay(ledger: Ledgers) -
     assert not (ledger.files / asset.uuid).exists()
     assert ledger.stored() == {sha256(b"same")}
     assert ledger.quarantined() == set()
+    said = " ".join(ledger.why("/a"))
+    assert "in sha256/ still" in said
+    assert "quarantine" not in said
+
+
+async def test_bytes_of_another_size_are_found_in_quarantine(ledger: Ledgers) -> None:
+    """What is said of them leads there; of a body without an end nothing is kept, and nothing else is said."""
+    trail = ledger.box.datatrails
+    ledger.tracks += "events = false\n"
+    longer, endless = (trail.add_blob(name, "text/plain") for name in (b"longer", b"endless"))
+    trail.add_asset({"a": trail.attach(longer), "b": trail.attach(endless)})
+    trail.tamper(longer, b"longer than that")
+    ledger.box.faults.add(Fault(path=f"*/{endless.uuid}", kind="endless"))
+    await ledger.sync()
+    assert [row["state"] for row in ledger.rows()] == ["mismatch", "mismatch"]
+    assert ledger.quarantined() == {sha256(b"longer than that")}
+    assert f"its bytes are in .attachsync/quarantine/{sha256(b'longer than that')}" in ledger.why("/a")
+    with ledger.index() as index:
+        assert sha256(b"longer than that") in index.upkeep.evidence()  # it is no stray
+    assert "quarantine" not in " ".join(ledger.why("/b"))
 
 
 async def test_an_attachment_of_a_pending_event_waits(ledger: Ledgers) -> None:
