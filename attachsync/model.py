@@ -244,6 +244,9 @@ class Sender(Protocol):
     async def upload(self, draft: Draft, body: BinaryIO) -> dict[str, str]:
         """Send the bytes. UnavailableError with `sent` is an unknown outcome; RejectedError is for good."""
 
+    async def kept(self, draft: Draft, receipt: Mapping[str, str]) -> dict[str, str] | None:
+        """What `upload` said of these bytes before, if that still holds; None: they are to be sent again."""
+
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Post the message. With `since` (Unix time of an attempt of unknown outcome), look for it there first."""
 

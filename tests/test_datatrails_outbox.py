@@ -19,7 +19,7 @@ from attachsync.errors import RejectedError, UnavailableError
 from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.model import Account, Digest, Draft, Outbox
-from attachsync.outbox import Notice, Outgoing
+from attachsync.outbox import Notice, Outgoing, retry
 from attachsync.sandbox import Fault, Sandbox, serve
 from attachsync.sandbox.ledger import Ledger
 from attachsync.sandbox.ledger_records import Asset
@@ -358,6 +358,41 @@ async def test_a_refused_event_keeps_the_address_of_its_blob(tmp_path: Path) -> 
         [blob] = one.ledger.blobs.values()
         said = one.document("failed/report.txt")
         assert (said["status"], said["blob"]) == (400, blob.identity)
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_file_whose_event_was_refused_has_its_blob_still(tmp_path: Path, there: bool) -> None:
+    """Tried again, it is not uploaded again; unless this account does not have that blob."""
+    async with trail(tmp_path) as one:
+        one.box.faults.add(Fault(path=EVENTS, method="POST", kind="status", status=400, times=2))
+        one.drop()
+        assert (await one.flush()).failed == 1
+        assert retry(one.config, one.index.uploads, "report.txt", one.clock.now())
+        assert (await one.flush()).failed == 1
+        [blob] = one.ledger.blobs.values()
+        assert one.document("failed/report.txt")["blob"] == blob.identity
+        if not there:
+            one.ledger.blobs.clear()
+        assert retry(one.config, one.index.uploads, "report.txt", one.clock.now())
+        assert (await one.flush()).sent == 1
+        said = one.document("sent/report.txt")
+        assert ((said["blob"], said["possible_orphan"]) == (blob.identity, False)) is there
+        assert (one.posts(BLOBS), one.posts(EVENTS), len(one.recorded())) == (1 if there else 2, 3, 1)
+        assert one.recorded()[0]["report_txt"]["arc_blob_identity"] == said["blob"]
+
+
+async def test_where_nobody_can_say_whether_a_blob_is_there_the_outbox_waits(tmp_path: Path) -> None:
+    """Before a second one is made."""
+    async with trail(tmp_path) as one:
+        one.box.faults.add(Fault(path=EVENTS, method="POST", kind="status", status=400, times=1))
+        one.drop()
+        assert (await one.flush()).failed == 1
+        assert retry(one.config, one.index.uploads, "report.txt", one.clock.now())
+        one.box.faults.add(Fault(path=f"{BLOBS}/*/info", kind="status", status=401))
+        assert "401" in (await one.flush()).trouble
+        one.box.faults.clear()
+        assert (await one.flush()).sent == 1
+        assert one.posts(BLOBS) == 1
 
 
 async def test_nothing_is_ever_deleted(tmp_path: Path) -> None:

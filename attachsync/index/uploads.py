@@ -78,16 +78,27 @@ class Uploads:
         return 0 if row is None else int(row["n"])
 
     def begin(
-        self, outbox: str, name: str, draft: Draft, now: float, *, again: Upload | None = None, copies: int = 0
+        self,
+        outbox: str,
+        name: str,
+        draft: Draft,
+        now: float,
+        *,
+        again: Upload | None = None,
+        copies: int = 0,
+        kept: Mapping[str, str] | None = None,
     ) -> Upload:
         """Journal a new upload, durably, before its first request.
 
         `again`: the one of the same file that failed before, which is over; it may have left so many copies upstream.
+        `kept`: what the receipt says of the one that is still good, where there is one.
         """
+        state = "sending" if kept is None else "uploaded"
         with self._db.transaction(durable=True):
             if again is not None:
                 self.end(again, "dropped", now, "it was tried again")
-            return self._insert(outbox, name, draft, now, state="sending", attempts=1, unknown=copies)
+            said = json.dumps(kept or {})
+            return self._insert(outbox, name, draft, now, state=state, attempts=1, unknown=copies, receipt=said)
 
     def failed(self, outbox: str, name: str, sha256: str) -> list[Upload]:
         """Uploads of these bytes that failed, of a file that had this name, or has it in failed/."""

@@ -138,11 +138,17 @@ class Journey:
         return await self._onward(upload, file, no_more)
 
     async def _beginning(self, name: str, draft: Draft, now: float) -> "partial[Upload]":
-        """A file that failed, and has come back from failed/, may have a copy upstream that its record told of."""
+        """A file that failed, and has come back from failed/, may have a copy upstream that its record told of.
+
+        Where it is as good as new, it is not sent again.
+        """
         failed = self._uploads.failed(self._outbox, name, draft.sha256)
         again = await in_thread(self._came_back, failed) if failed else None
-        copies = again.unknown + (receipts.UPLOADED_AT in again.receipt) if again else 0
-        return partial(self._uploads.begin, self._outbox, name, draft, now, again=again, copies=copies)
+        kept, copies = None, 0
+        if again is not None:
+            kept = await self._requests.kept(draft, again.receipt)
+            copies = again.unknown + (kept is None and receipts.UPLOADED_AT in again.receipt)
+        return partial(self._uploads.begin, self._outbox, name, draft, now, again=again, copies=copies, kept=kept)
 
     def _came_back(self, failed: Sequence[Upload]) -> Upload | None:
         """The one of these whose file is no longer in failed/."""

@@ -10,7 +10,8 @@ from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, StorageError
 from attachsync.grace import unbroken
 from attachsync.index.uploads import Upload, Uploads
-from attachsync.model import Sender
+from attachsync.model import Draft, Sender
+from attachsync.outbox import reactions
 from attachsync.outbox.journal import Journal
 from attachsync.settle import Arrival
 
@@ -35,10 +36,24 @@ class Requests:
     ) -> tuple[Upload, AttachsyncError | None]:
         """Journal the attempt, and send the bytes; the row as `uploaded`, journaled with the answer."""
         upload = await self._journal.write(begin, rank=arrival, undo=self._not_begun)
+        if upload.state == "uploaded":
+            return upload, None  # by an earlier attempt
         return await unbroken(self._upload(upload, file), _GRACE)
+
+    async def kept(self, draft: Draft, receipt: Mapping[str, str]) -> Mapping[str, str] | None:
+        """What the receipt says of an upload before this one, if it need not be made again. Raises PausedError."""
+        if receipts.UPLOADED_AT not in receipt:
+            return None
+        try:
+            found = await self._sender.kept(draft, receipt)
+        except AttachsyncError as error:
+            raise reactions.pause(error) from error
+        return None if found is None else {**found, receipts.UPLOADED_AT: receipt[receipts.UPLOADED_AT]}
 
     def _not_begun(self, upload: Upload) -> None:
         """A cancellation came between the journal and the request: none was made, so its outcome is known."""
+        if upload.state == "uploaded":
+            return
         now = self._clock.now()
         with contextlib.suppress(StorageError):
             self._uploads.postpone(upload, "", now, now, state="retry")

@@ -61,7 +61,21 @@ class TrailSender:
             raise UnavailableError(f"{where} its SHA-256 is stated as {digest or 'nothing'}, not {draft.sha256}")
         if identity is None:
             raise UnavailableError(f"{where} no identity of a blob in the answer")
+        return self._uploaded(identity)
+
+    def _uploaded(self, identity: str) -> dict[str, str]:
         return {"blob": identity, "asset": f"assets/{self._asset}"}
+
+    async def kept(self, draft: Draft, receipt: Mapping[str, str]) -> dict[str, str] | None:
+        """The blob of an upload whose event was refused: blobs stay (1.8). It may be another tenant's by now."""
+        match = _IDENTITY.fullmatch(receipt.get("blob", ""))
+        if match is None:
+            return None
+        try:
+            info = (await self._http.get(self._http.url(f"/archivist/v1/blobs/{match[1]}/info"))).object()
+        except (RejectedError, MalformedError):
+            return None
+        return self._uploaded(match[0]) if _blob(info)[1] == draft.sha256 else None
 
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Record the event. With `since`, one that carries the blob is looked for first, and not recorded again."""

@@ -84,6 +84,10 @@ class SunshineSender:
         }
         return {key: value for key, value in receipt.items() if value}
 
+    async def kept(self, draft: Draft, receipt: Mapping[str, str]) -> dict[str, str] | None:
+        """Nobody can tell whether an upload is there still, and as one of these keys: always None."""
+        return None
+
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Post the message. With `since`, one that carries our ticket is looked for first, and is not posted again."""
         if since is not None and await self._posts.may_have_come(draft.ticket):
