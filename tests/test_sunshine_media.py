@@ -131,6 +131,23 @@ async def test_signed_links_are_not_kept_and_asked_for_again(chats: Chats) -> No
         assert not path.is_file() or b"sig=" not in path.read_bytes()
 
 
+async def test_a_signed_link_of_a_message_that_is_listed_alone(chats: Chats) -> None:
+    """The first of a conversation, and one that came since the last pass: never asked for without its query."""
+    chat = chats.conversation()
+    for name in ("first", "second"):
+        chats.send(chat, name.encode(), f"{name}.txt")
+        content = chat.messages[-1]["content"]
+        content["mediaUrl"] += "?sig=old"
+        chats.box.faults.add(Fault(path=MEDIA, query="*sig=old*", kind="status", status=403))
+        summary, _ = await chats.sync()
+        assert summary.incomplete
+        content["mediaUrl"] = content["mediaUrl"].replace("old", "new")
+        summary, _ = await chats.sync()
+        assert not summary.incomplete
+        assert {query["sig"] for query in chats.asked(MEDIA)} == {"new"}
+    assert sorted(chats.shown().values()) == [b"first", b"second"]
+
+
 async def test_the_legacy_way_by_media_token_and_cookie(chats: Chats) -> None:
     """Only a cookie opens it: signed in once for all files, and sent without the account's credentials."""
     chats.box.sunshine.legacy_urls = chats.box.sunshine.private = chats.box.sunshine.cookie_only = True

@@ -182,8 +182,9 @@ def _attachment(
         "author": _author(message.raw.get("author")),
         "media_url": kept,
         **_texts(part, _FACTS),
-        **({} if kept == url else {"beside": beside}),
     }
+    # That it is there, also where nothing is in it, says that the link is not the one that is kept.
+    signed: dict[str, JSON] = {} if kept == url else {"beside": beside}
     return Attachment(
         track=track,
         key=key,
@@ -192,12 +193,15 @@ def _attachment(
         media_type=media_type if isinstance(media_type, str) and 0 < len(media_type) <= _LONGEST_TEXT else None,
         size=_whole(part.get("mediaSize")),
         content=f"{key}@{version}",  # what one track has fetched, another one, or one of another name, has too
-        meta={key: value for key, value in meta.items() if value},
+        meta={key: value for key, value in meta.items() if value} | signed,
     )
 
 
 def _beside(messages: Sequence[Message], number: int) -> Mapping[str, JSON]:
-    """The cursor of a page that this message is on: there is no way to ask for one message by its id."""
+    """The cursor of a page that this message is on; empty where it was listed alone.
+
+    There is no way to ask for one message by its id.
+    """
     if number:
         return {"page[after]": messages[number - 1].id}
     return {"page[before]": messages[1].id} if len(messages) > 1 else {}
