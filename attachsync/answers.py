@@ -1,10 +1,11 @@
 """What a service's answer means: (status, headers, body) -> what it said, or the error of the right reach. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from attachsync import retry
+from attachsync.discretion import bare, without
 from attachsync.errors import (
     AttachsyncError,
     AuthFailedError,
@@ -127,7 +128,7 @@ def skew(date: str | None, now: float) -> float | None:
 
 
 def _text(value: object) -> str:
-    text = str(value) if isinstance(value, str | int) else ""
+    text = bare(str(value)) if isinstance(value, str | int) else ""
     return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST_DETAIL]
 
 
@@ -140,9 +141,14 @@ def _is_passing(status: int) -> bool:
     return status in (408, 425) or status >= 500
 
 
-def fault(status: int, headers: Mapping[str, str], body: bytes, where: str, now: float) -> AttachsyncError:
-    """The error that an answer of a status other than 2xx stands for. `now` is Unix time, for dates in headers."""
-    code, detail = explain(body)
+def fault(
+    status: int, headers: Mapping[str, str], body: bytes, where: str, now: float, secrets: Collection[str] = ()
+) -> AttachsyncError:
+    """The error that an answer of a status other than 2xx stands for. `now` is Unix time, for dates in headers.
+
+    `secrets`: what the request carried, and nobody is told.
+    """
+    code, detail = (without(words, secrets) for words in explain(body))
     said = f": {detail or code}" if detail or code else ""
     message = f"{where}: HTTP {status}{said}"
     asked = retry.wait_asked(headers.get("Archivist-Rate-Limit-Reset"), now)

@@ -1,11 +1,18 @@
-"""What may be said of trouble with a request that carried a secret: services echo what they were sent. Pure."""
+"""What may be said of trouble with a request that carried a secret: services echo what they were sent. Pure.
+
+A link that is signed is a secret: whoever has its query has the file.
+"""
 
 import base64
 import binascii
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
+from urllib.parse import unquote_plus
+
+from yarl import URL
 
 from attachsync.errors import AttachsyncError
 
@@ -14,6 +21,9 @@ E = TypeVar("E", bound=AttachsyncError)
 _TOLD = "(a key)"
 _SHORTEST = 4
 """So many characters of a secret at the end of a text that was cut short are taken for the secret."""
+_SIGNATURE = 8
+"""A value in a query that is shorter signs nothing."""
+_QUERY = re.compile(r"\?[^\s\"'<>]+")
 
 
 def carried(headers: Mapping[str, str]) -> Iterator[str]:
@@ -27,6 +37,19 @@ def carried(headers: Mapping[str, str]) -> Iterator[str]:
                 continue
     for pair in headers.get("Cookie", "").split(";"):
         yield pair.partition("=")[2].strip()
+
+
+def signatures(url: URL) -> Iterator[str]:
+    """What may sign a link: its query, and the values in it, as they are written and as they are meant."""
+    yield url.raw_query_string
+    for pair in url.raw_query_string.split("&"):
+        value = pair.partition("=")[2]
+        yield from (one for one in (value, unquote_plus(value)) if len(one) >= _SIGNATURE)
+
+
+def bare(words: str) -> str:
+    """Words of whoever, without the query of any address in them."""
+    return _QUERY.sub("?…", words)
 
 
 def without(text: str, secrets: Collection[str]) -> str:

@@ -329,9 +329,9 @@ class Http:
             raise UnavailableError(f"{self._where(method, target)}: {reason(error)}") from error
 
     async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool) -> Exception:
-        said = await self._answers.beginning(response, where)
-        error = fault(response.status, response.headers, said, where, self.clock.now())
-        error = discretion.discreet(error, list(discretion.carried(response.request_info.headers)))
+        said, asked = await self._answers.beginning(response, where), response.request_info
+        secrets = [*discretion.carried(asked.headers), *discretion.signatures(asked.url)]
+        error = fault(response.status, response.headers, said, where, self.clock.now(), secrets)
         return RejectedError(str(error), status=401) if response.status == 401 and not carried else error
 
     def _where(self, method: str, url: URL) -> str:

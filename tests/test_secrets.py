@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 import structlog
 from aiohttp import web
+from yarl import URL
 
 from attachsync import config as configs
 from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
+from attachsync.errors import AttachsyncError
 from attachsync.index import Filter, Index
 from attachsync.log import LogObserver
 from attachsync.sandbox import Fault, Sandbox, sample, serve, write_config
 from attachsync.sandbox.sample_signing import BARE
 from attachsync.sandbox.sunshine import KEY_ID
+from tests.chats import chatting, client
 
 
 @dataclass
@@ -119,6 +122,50 @@ async def test_services_that_say_what_they_were_sent(everything: Everything) -> 
         assert f"'{account}: " in texts["logs"].decode()
     for name, text in texts.items():
         assert not [secret for secret in everything.secrets() - {b"Bearer "} if secret in text], name
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(403, "expired: {url}"), (404, "no such {query}"), (401, "{signature}: bad signature"), (400, "GET {path} ")],
+)
+async def test_hosts_of_links_that_say_what_they_were_asked_for(tmp_path: Path, status: int, words: str) -> None:
+    """A link that is signed is in nothing that is kept, logged or shown: neither one listed, nor one redirected to."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/hop":
+            raise web.HTTPFound("/file?a=1&X-Amz-Signature=c4n%2Fry5ig")
+        return web.json_response({"message": words.format(**said(request))}, status=status)
+
+    def said(request: web.Request) -> dict[str, str]:
+        query, signature = request.url.raw_query_string, request.query["X-Amz-Signature"]
+        return {"url": str(request.url), "query": query, "signature": signature, "path": request.path_qs}
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host = "http://{}:{}".format(*runner.addresses[0])
+    logs = list[str]()
+    before = structlog.get_config()
+    structlog.configure(processors=[lambda _logger, _method, event: logs.append(repr(event)) or repr(event)])
+    try:
+        async with chatting(tmp_path) as chats, client(chats) as http:
+            chat = chats.conversation()
+            for link in ("/file?X-Amz-Signature=c4n%2Fry5ig&b=2", "/hop"):
+                content = {"type": "file", "mediaUrl": host + link, "altText": "x.pdf"}
+                chats.box.sunshine.add_message(chat, content)
+            summary, recorder = await chats.sync()
+            with pytest.raises(AttachsyncError) as raised:
+                await http.get(URL(f"{host}/file?X-Amz-Signature=c4n%2Fry5ig", encoded=True))
+    finally:
+        structlog.configure(**before)
+        await runner.cleanup()
+    assert summary.incomplete or status == 404
+    kept = [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    for text in (*kept, repr(logs), repr(recorder.outcomes), str(raised.value)):
+        assert "c4n" not in text
+    assert f"HTTP {status}" in repr(recorder.outcomes)
 
 
 def _is_download(path: str) -> bool:
