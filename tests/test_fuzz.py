@@ -293,7 +293,7 @@ def test_single_answers_of_all_services(value: Any, scan: str) -> None:
         lambda: auco.ended(body),
         lambda: rules.uploaded(body),
         lambda: rules.messages(body),
-        lambda: rules.marked(body, "ticket"),
+        lambda: rules.marked(body, "ticket", "https://x/y"),
         lambda: rules.older(body, 1.0),
     ]
     for parse in parsers:

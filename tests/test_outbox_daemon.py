@@ -67,6 +67,25 @@ async def test_a_post_that_never_arrived_is_posted_after_a_look(tmp_path):
         assert one.box.count("GET", MESSAGES) == 1
 
 
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_look_that_is_refused_says_nothing_of_the_file(tmp_path, status):
+    """Whether it was posted stays unknown: it is never in failed/, and a person's retry looks again before it posts."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="lost", times=1))
+        one.box.faults.add(Fault(path=MESSAGES, method="GET", kind="status", status=status))
+        one.drop()
+        options = {"conversation": conversation.id, "send": True}
+        for _ in range(2):
+            outcome = await one.flush(**options)
+        assert (outcome.failed, outcome.held) == (0, 1)
+        one.box.faults.clear()
+        assert retry(one.config, one.index.uploads, "report.txt", one.clock.now())
+        assert (await one.flush(**options)).sent == 1
+        [message] = conversation.messages
+        assert one.document("sent/report.txt")["message_id"] == message["id"]
+
+
 @pytest.mark.parametrize("status", [429, 403])
 async def test_a_post_that_was_refused_is_posted_again_without_a_look(tmp_path, status):
     """Nothing was done for certain: nothing is to be found, and nothing to be waited for."""

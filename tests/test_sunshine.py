@@ -212,7 +212,7 @@ def test_no_answer_breaks_the_readers(answer):
     """Whatever JSON comes, reading it raises nothing."""
     rules.uploaded(answer)
     assert all(isinstance(one, Mapping) for one in rules.messages(answer))
-    assert rules.marked(answer, "ticket") is None
+    assert rules.marked(answer, "ticket", "https://x/y") is None
     cursor = rules.older(answer, 0.0)
     assert cursor is None or isinstance(cursor, str)
 
@@ -292,8 +292,12 @@ async def test_delivering_looks_no_further_than_a_day_before(tmp_path):
         assert len(conversation.messages) == 51
 
 
-async def test_delivering_looks_back_to_the_upload(tmp_path):
-    """After days of tries that came to nothing, `since` is of the latest: the first may have posted it all the same."""
+@pytest.mark.parametrize(("shown", "mark"), [("y", {rules.TICKET: DRAFT.ticket}), ("x", None)])
+async def test_delivering_looks_back_to_the_upload(tmp_path, shown, mark):
+    """After days of tries that came to nothing, `since` is of the latest: the first may have posted it all the same.
+
+    It is known by our ticket, or by the address of the upload, which no other message shows (specs/sunshine.md 8).
+    """
     clock = Leaping()
     async with rig(tmp_path, clock) as one:
         state = one.box.sunshine
@@ -301,8 +305,8 @@ async def test_delivering_looks_back_to_the_upload(tmp_path):
         conversation = state.add_conversation()
         now = clock.now()
         state.now = units.utc(now - 4 * DAY)
-        content = {"type": "file", "mediaUrl": "x"}
-        posted = state.add_message(conversation, content, "business", {rules.TICKET: DRAFT.ticket})
+        content = {"type": "file", "mediaUrl": shown}
+        posted = state.add_message(conversation, content, "business", mark)
         for days in (3, 2, 1, 0):
             state.now = units.utc(now - days * DAY)
             for number in range(5):

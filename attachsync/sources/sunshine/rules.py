@@ -60,11 +60,12 @@ def messages(answer: JSON) -> list[Mapping[str, JSON]]:
     return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
-def marked(answer: JSON, ticket: str) -> str | None:
-    """The id of the message of a page that carries our ticket."""
+def marked(answer: JSON, ticket: str, media_url: str) -> str | None:
+    """The id of the message of a page that carries our ticket, or shows the upload: each has an address of its own."""
     for one in messages(answer):
-        metadata = one.get("metadata")
-        if isinstance(metadata, Mapping) and metadata.get(TICKET) == ticket:
+        metadata, content = one.get("metadata"), one.get("content")
+        is_ours = isinstance(metadata, Mapping) and metadata.get(TICKET) == ticket
+        if is_ours or (isinstance(content, Mapping) and content.get("mediaUrl") == media_url):
             return identity(one) or "unknown"
     return None
 

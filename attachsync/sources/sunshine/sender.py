@@ -24,6 +24,8 @@ _MOST_PAGES = 1000
 _UNDER_WAY = 20.0
 """Seconds after which a post shows, whatever was answered meanwhile: before it lists the message, the service fetches
 the file, which may take 15 s to begin (1.5); and who answers 5xx may be a proxy."""
+_ACCOUNTS = (401, 402, 403)
+"""Refusals that are about the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,9 @@ class SunshineSender:
         return None
 
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
-        """Post the message. With `since`, one that carries our ticket is looked for first, and is not posted again."""
+        """Post the message. With `since`, it is looked for first, and is not posted again."""
         if since is not None and await self._posts.may_have_come(draft.ticket):
-            found = await self._posted(draft.ticket, _earliest(receipt, since))
+            found = await self._posted(draft.ticket, receipt["media_url"], _earliest(receipt, since))
             if found is not None:
                 return {"message_id": found}
         try:
@@ -104,15 +106,14 @@ class SunshineSender:
             raise UnavailableError(f"{reply.where}: HTTP {reply.status}, but no message in the answer")
         return {"message_id": posted}
 
-    async def _posted(self, ticket: str, since: float) -> str | None:
-        """The message with our ticket, looked for from the newest page backwards to `since`."""
+    async def _posted(self, ticket: str, media_url: str, since: float) -> str | None:
+        """The message with our ticket or the upload's address, looked for from the newest page backwards to `since`."""
         cursor: str | None = None
         loop = Loop()
         for _ in range(_MOST_PAGES):
             query = [("page[before]", cursor)] if cursor else []
-            reply = await self._http.get(self._messages(query))
-            page = _json(reply)
-            found = rules.marked(page, ticket)
+            page = await self._page(query)
+            found = rules.marked(page, ticket, media_url)
             if found is not None:
                 return found
             cursor = rules.older(page, since)
@@ -121,6 +122,15 @@ class SunshineSender:
             if loop.closes(cursor):
                 break
         raise UnavailableError(f"{self._http.account.name}: the conversation's pages do not end; nothing was posted")
+
+    async def _page(self, query: Query) -> JSON:
+        """A page to look through. A refusal of it is not one of the file: whether that was posted stays unknown."""
+        try:
+            return _json(await self._http.get(self._messages(query)))
+        except RejectedError as error:
+            if error.status in _ACCOUNTS:
+                raise
+            raise UnavailableError(f"{error}: whether the message is there could not be looked up") from None
 
     async def delete(self, receipt: Mapping[str, object]) -> bool:
         """Delete an upload by its mediaUrl; False when the service no longer has it (1.3). Harmless to repeat.
