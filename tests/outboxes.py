@@ -12,16 +12,18 @@ from typing import Any
 
 import structlog
 
+from attachsync import receipts, units
 from attachsync.clock import Clock
 from attachsync.credentials import Secret
 from attachsync.http import Http
-from attachsync.index import Index
-from attachsync.model import Account, Outbox
+from attachsync.index import Index, Upload
+from attachsync.model import Account, Digest, Draft, Outbox
 from attachsync.outbox import Notice, Outcome, Outgoing
 from attachsync.patience import Patience
 from attachsync.sandbox import Sandbox, serve
 from attachsync.sources.sunshine import SERVICE
 from attachsync.sources.sunshine.keys import AccountKeys, OutboxKeys
+from attachsync.spool import digest
 
 UPLOAD = "/sunshine/v2/apps/*/attachments"
 MESSAGES = "/sunshine/v2/apps/*/messages"
@@ -43,6 +45,20 @@ class Leaping(Clock):
     async def sleep(self, seconds: float) -> None:
         self.ahead += seconds
         await asyncio.sleep(0)
+
+
+class Eventful(Leaping):
+    """A leaping clock with something that happens when it is `at` seconds ahead."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__()
+        self.events: list[Callable[[], object]] = []
+        self._at = at
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        while self.events and self.ahead >= self._at:
+            self.events.pop()()
 
 
 class Hurried(Clock):
@@ -151,6 +167,29 @@ async def rig(
         await http.close()
         index.close()
         await runner.cleanup()
+
+
+def journaled(
+    one: Rig, path: Path, state: str, *, receipt: dict[str, str] | None = None, place: str | None = None
+) -> Upload:
+    """A row such as a killed process leaves for `path`."""
+    name = str(path.relative_to(one.root))
+    with path.open("rb") as file:
+        found = digest(file.fileno())
+    draft = Draft("ticket-1", path.name, "text/plain", path.stat().st_size, Digest(found))
+    now = one.clock.now()
+    upload = one.index.uploads.begin(str(one.root), name, draft, now)
+    if state != "sending":
+        upload = one.index.uploads.advance(upload, state, now, receipt=receipt, filed_as=place)
+    return upload
+
+
+async def uploaded(one: Rig, name: str, conversation: str = "") -> dict[str, str]:
+    """What the journal holds of an upload that was answered."""
+    media = one.box.sunshine.add_media(b"quarterly\n", name, conversation=conversation)
+    url = media.url.replace("sandbox:", one.account.base_url)
+    said = {"media_url": url, "app_id": one.box.sunshine.app_id, "access": "public"}
+    return said | {receipts.UPLOADED_AT: units.rfc3339(one.clock.now()) or ""}
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:

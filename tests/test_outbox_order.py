@@ -7,7 +7,7 @@ import pytest
 
 from attachsync.clock import Clock
 from attachsync.sandbox import Fault
-from tests.outboxes import MESSAGES, UPLOAD, Hurried, rig, until
+from tests.outboxes import MESSAGES, UPLOAD, Eventful, Hurried, journaled, rig, until, uploaded
 
 
 def arrived(path):
@@ -123,6 +123,36 @@ async def test_a_pass_ends_when_the_last_file_is_refused_after_a_pause(tmp_path)
         one.drop()
         outcome = await asyncio.wait_for(one.flush(), 10)
         assert outcome.failed == 1
+
+
+@pytest.mark.parametrize("touched", [False, True])
+async def test_what_settles_while_another_file_takes_long_is_not_left(tmp_path, touched):
+    """The time for settling is over when a look for a message is; what has been still meanwhile goes with this pass."""
+    async with rig(tmp_path, clock := Eventful(15.0)) as one:
+        conversation = one.box.sunshine.add_conversation()
+        said = await uploaded(one, "report.txt", conversation.id)
+        journaled(one, one.drop(), "posting", receipt=said)  # a message is looked for no sooner than after 20 s
+        late = one.drop("late.txt")
+        if touched:
+            clock.events.append(lambda: os.utime(late, (1, 1)))
+        outcome = await one.flush(conversation=conversation.id, send=True, settle=1.0)
+        assert (outcome.sent, outcome.waiting, outcome.complete) == (2, set(), True)
+        assert (one.root / "sent/late.txt").exists()
+
+
+async def test_a_file_that_takes_the_name_of_one_that_waits_for_its_post(tmp_path):
+    """What was uploaded of the first keeps its receipt; the other file goes with the same pass."""
+    async with rig(tmp_path) as one:
+        conversation = one.box.sunshine.add_conversation()
+        options = {"conversation": conversation.id, "send": True}
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=403))
+        one.drop(data=b"first")
+        assert (await one.flush(**options)).trouble
+        one.box.faults.clear()
+        one.drop(data=b"second, longer")
+        assert (await one.flush(**options)).sent == 1
+        assert (one.root / "sent/report-2.txt").read_bytes() == b"second, longer"
+        assert one.tree() == ["sent/report-2.txt", "sent/report-2.txt.toml", "sent/report.txt.toml"]
 
 
 async def test_trouble_with_the_disk_is_said_once(tmp_path):

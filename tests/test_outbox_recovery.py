@@ -2,40 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from attachsync import folders, receipts, units
-from attachsync.index import Upload
-from attachsync.model import Digest, Draft
-from attachsync.spool import digest
 from tests.namespaces import other_disk
-from tests.outboxes import MESSAGES, UPLOAD, Leaping, Rig, rig
-
-
-def journaled(
-    one: Rig, path: Path, state: str, *, receipt: dict[str, str] | None = None, place: str | None = None
-) -> Upload:
-    """A row such as a killed process leaves for `path`."""
-    name = str(path.relative_to(one.root))
-    with path.open("rb") as file:
-        found = digest(file.fileno())
-    draft = Draft("ticket-1", path.name, "text/plain", path.stat().st_size, Digest(found))
-    now = one.clock.now()
-    upload = one.index.uploads.begin(str(one.root), name, draft, now)
-    if state != "sending":
-        upload = one.index.uploads.advance(upload, state, now, receipt=receipt, filed_as=place)
-    return upload
-
-
-async def uploaded(one: Rig, name: str, conversation: str = "") -> dict[str, str]:
-    """What the journal holds of an upload that was answered."""
-    media = one.box.sunshine.add_media(b"quarterly\n", name, conversation=conversation)
-    url = media.url.replace("sandbox:", one.account.base_url)
-    said = {"media_url": url, "app_id": one.box.sunshine.app_id, "access": "public"}
-    return said | {receipts.UPLOADED_AT: units.rfc3339(one.clock.now()) or ""}
+from tests.outboxes import MESSAGES, UPLOAD, Eventful, journaled, rig, uploaded
 
 
 async def test_killed_while_sending(tmp_path):
@@ -118,20 +90,6 @@ async def test_killed_while_posting(tmp_path, posted):
         assert one.document("sent/report.txt")["message_id"] == marked[0]["id"]
         assert one.box.count("POST", MESSAGES) == (0 if posted else 1)
         assert one.box.count("GET", MESSAGES) == 4
-
-
-class Eventful(Leaping):
-    """A leaping clock with something that happens when it is `at` seconds ahead."""
-
-    def __init__(self, at: float) -> None:
-        super().__init__()
-        self.events: list[Callable[[], object]] = []
-        self._at = at
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds)
-        while self.events and self.ahead >= self._at:
-            self.events.pop()()
 
 
 async def test_killed_while_posting_and_its_message_is_listed_later(tmp_path):

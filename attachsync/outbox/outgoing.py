@@ -139,9 +139,14 @@ class Outgoing:
         return outcome
 
     async def _send_all(self, pace: Once, outcome: Outcome, deadline: float) -> None:
+        is_late = False
         while True:
+            looked = self._clock.monotonic()
             await self._look(single=True)
             await self._crew.idle()
+            now = self._clock.monotonic()
+            if looked < deadline <= now and not is_late:  # others took so long: what has settled meanwhile is not left
+                is_late, deadline = True, now + 2 * self.config.settle
             outcome.held = self._uploads.waiting_for_person(str(self.config.directory))
             if self._pause.error is not None:
                 outcome.trouble = str(self._pause.error)

@@ -56,7 +56,7 @@ class Round:
         self.cost = 0.0
         """How long the latest scan took, in seconds."""
         self.more = False
-        """Whether the latest look left files that could be taken for another one."""
+        """Whether the latest look left files that could be taken for another one, or one may be there by now."""
         self._config = config
         self._journey = journey
         self._uploads = uploads
@@ -144,6 +144,7 @@ class Round:
         """Remember how a try ended; None: the disk was in the way."""
         if ending is Ending.LATER:
             pace.tried(job.name)
+        self.more |= ending is Ending.DROPPED  # another file may have its name
         if ending in (Ending.LATER, Ending.HELD) and job.stamp is not None:
             self._last[job.name] = job.stamp
         before = self._rests.pop(job.name, None)
