@@ -29,6 +29,9 @@ _REMEDIES = (
     (("HTTP 403", "HTTP 402"), "ask the account's owner for the right to read this, or take the track out"),
     (("HTTP 429",), "nothing: the service limits requests, and is waited for; `rate` lowers them"),
     (("min_free", "No space", "disk is full"), "make room; it goes on by itself"),
+    (("deleted upstream",), "it is tried again by itself; else put the file back into sent/, or take its receipt away"),
+    (("Not a directory", "symbolic links"), "move what has that name out of the outbox; it goes on by itself"),
+    (("No such file or directory",), "make it, or mount its disk; it goes on by itself"),
     (("mounted",), "mount the disk; it goes on by itself"),
 )
 _OTHERWISE = "nothing, if it passes: it is tried again by itself; else: attachsync check --online"
@@ -59,8 +62,7 @@ def needs(
     for box in outboxes:
         found += [Need(f"{box['directory']}: {box[what]} {what}", do) for what, do in _BOXES.items() if box[what]]
     for box in outboxes:
-        if box["last_error"]:
-            said = str(box["last_error"])
+        for said in _in_the_way(box):
             found.append(Need(f"{box['directory']}: {said}", _remedy(said, accounts.get(str(box["account"])))))
     if damage:
         what = f"store: {damage['count']} damaged; the last one: {damage['sha256']}, {damage['what']}"
@@ -103,6 +105,13 @@ def _stuck(track: Report) -> Iterator[Need]:
             which = f"attachsync ls --state {state} --track {shlex.quote(str(track['name']))}"
             rules = f" ({', '.join(_rules(track))})" if state == State.REFUSED else ""
             yield Need(f"{track['name']}: {count} {state}{rules}", f"{_STATES[State(state)]}; which: {which}")
+
+
+def _in_the_way(box: Report) -> list[str]:
+    """What keeps an outbox, its files or its deletions, from going on."""
+    trouble = box["trouble"]
+    said = [box["last_error"], *(trouble if isinstance(trouble, list) else ())]
+    return [str(one) for one in said if one]
 
 
 def _rules(track: Report) -> list[str]:

@@ -157,6 +157,7 @@ def _outbox(box: Outbox, index: Index) -> dict[str, JSON]:
         "last_error": next(
             (str(row["error"]) for row in rows if row["state"] in ("retry", "held") and row["error"]), None
         ),
+        "trouble": list(index.uploads.troubles(key(box))),
     }
 
 

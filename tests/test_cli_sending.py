@@ -139,6 +139,33 @@ def test_a_refused_key_is_said_everywhere(scene: Stage) -> None:
     assert [account["last_error"] is None for account in document["accounts"]] == [True, True, True, False]
 
 
+def test_what_keeps_an_outbox_from_going_on_needs_a_person(scene: Stage) -> None:
+    """A deletion that is refused, and a file where sent/ is to be: `status` says so until a pass goes well."""
+
+    def needed() -> str:
+        done = scene.run("status", "--check")
+        assert done.code == ("needs a person:" in done.out)
+        return done.out.partition("needs a person:")[2]
+
+    scene.edit('settle = "50ms"', 'settle = "50ms"\npropagate_deletes = true')
+    scene.box.faults.add(Fault(path="*/attachments/remove", kind="status", status=400, times=1))
+    scene.drop("report.txt")
+    assert scene.run("sync").code == 0
+    (scene.outbox / "sent/report.txt").unlink()
+    assert scene.run("sync").code == 1
+    assert "report.txt could not be deleted upstream" in needed()
+    assert scene.run("sync").code == 0
+    assert needed() == ""
+    (scene.outbox / "sent").rename(scene.outbox.parent / "elsewhere")
+    (scene.outbox / "sent").write_text("in the way")
+    scene.drop("report.txt")
+    assert scene.run("sync").code == 1
+    assert "sent: Not a directory" in needed()
+    (scene.outbox / "sent").unlink()
+    assert scene.run("sync").code == 0
+    assert needed() == ""
+
+
 # --- sunshine -----------------------------------------------------------------------------------------------------
 
 

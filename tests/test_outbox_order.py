@@ -175,3 +175,19 @@ async def test_trouble_with_the_disk_is_said_once(tmp_path):
         assert len(one.said("outbox_trouble")) == 2
         outgoing.finish()
         await keeping
+
+
+async def test_an_outbox_whose_folder_is_gone_is_in_trouble_until_it_is_back(tmp_path):
+    """A daemon goes on by itself; meanwhile `status` finds why it does not."""
+    async with rig(tmp_path, Hurried()) as one, asyncio.TaskGroup() as group:
+        troubles = one.index.uploads.troubles
+        keeping = group.create_task(one.outgoing().keep())
+        one.drop("first.txt")
+        await until((one.root / "sent/first.txt").exists)
+        one.root.rename(tmp_path / "unmounted")
+        await until(lambda: "No such file" in "".join(troubles(str(one.root))))
+        (tmp_path / "unmounted").rename(one.root)
+        await until(lambda: not troubles(str(one.root)))
+        one.drop("second.txt")
+        await until((one.root / "sent/second.txt").exists)
+        keeping.cancel()

@@ -206,6 +206,19 @@ class Uploads:
         sql = "SELECT state, count(*) AS n FROM upload WHERE outbox = ? GROUP BY state"
         return {row["state"]: row["n"] for row in self._db.each(sql, outbox)}
 
+    # --- what is in the way -------------------------------------------------------------------------------------
+
+    def note_trouble(self, outbox: str, of: str, error: str) -> None:
+        """What keeps the `files` or the `deletions` of an outbox from going on; empty: nothing does any more."""
+        fact = f"trouble/{of}/{outbox}"
+        if error != (self._db.noted(fact) or ""):
+            self._db.note(fact, error)
+
+    def troubles(self, outbox: str) -> list[str]:
+        """What `note_trouble` was told last."""
+        facts = [self._db.noted(f"trouble/{of}/{outbox}") for of in ("files", "deletions")]
+        return [fact for fact in facts if fact]
+
     # --- deletions ----------------------------------------------------------------------------------------------
 
     def held(self, outbox: str) -> dict[str, bool]:

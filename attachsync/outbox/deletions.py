@@ -91,8 +91,8 @@ class Deletions:
             except AttachsyncError as failed:
                 if reactions.reaction(failed) is Reaction.PAUSE:
                     raise reactions.pause(failed) from failed
-                error = str(failed)
-                self._log.error("delete_failed", file=name, error=error)
+                error = f"{name} could not be deleted upstream: {failed}"
+                self._log.error("delete_failed", file=name, error=str(failed))
         left = gone.keys() - done if len(gone) > MOST else set()
         if left or before:
             self._uploads.hold(self._outbox, left, self._clock.now())

@@ -17,6 +17,7 @@ from attachsync.outbox.outcome import Outcome
 from attachsync.outbox.pacing import Once, Pace, Pause, Steady
 from attachsync.outbox.reactions import PausedError
 from attachsync.outbox.round import Round
+from attachsync.outbox.telling import Telling
 from attachsync.outbox.watching import Watch
 from attachsync.spool import Spool
 
@@ -75,7 +76,7 @@ class Outgoing:
         self._deletions_wait = False
         self._down_at = 0.0
         """When (monotonic) the account went down, if it is."""
-        self._told: set[str] = set()
+        self._telling = Telling(str(config.directory), uploads, self._log)
         self._odd: frozenset[str] = frozenset()
         self._made = False
         self._finishing = False
@@ -245,6 +246,7 @@ class Outgoing:
     async def _at_work(self, pace: Pace) -> AsyncIterator[Outcome]:
         """Do what looks bring, in the background."""
         self._pace, self._outcome = pace, Outcome()
+        self._telling.begin(deletes=self.config.propagate_deletes)
         async with asyncio.TaskGroup() as group:
             working = group.create_task(self._crew.work())
             try:
@@ -257,9 +259,7 @@ class Outgoing:
         assert self._round is not None
         outcome = self._outcome
         if not (single or outcome.trouble or self._round.in_trouble):
-            if self._told:
-                self._log.info("outbox_well")
-            self._told.clear()
+            self._telling.well()
         outcome.begin()
         jobs = await self._round.jobs(self._pace, outcome, lambda: self._crew.names, single=single)
         self._watch.follow(self._round.folders)
@@ -317,17 +317,15 @@ class Outgoing:
         except PausedError as error:
             self._begin_pause(error)
             outcome.trouble = str(error)
+            self._telling.deletions(outcome.trouble)
             return
+        self._telling.deletions(deleted.error)
         outcome.deleted += deleted.done
         outcome.held_deletions = deleted.held
         outcome.trouble = outcome.trouble or deleted.error
 
     def _trouble(self, error: Exception, file: str = "") -> None:
-        """Say what the disk refused, once until it is well again."""
-        trouble = self._outcome.trouble = str(error)
-        if trouble not in self._told:
-            self._told.add(trouble)
-            self._log.error("outbox_trouble", error=trouble, **({"file": file} if file else {}))
+        self._outcome.trouble = self._telling.disk(error, file)
 
 
 async def _waited(event: asyncio.Event) -> None:
