@@ -182,8 +182,9 @@ class _Following:
                 env=_environment(event),
                 start_new_session=True,
             )
-        except OSError as error:
-            raise HookError(f"{self.name}: cannot be run: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # a fact that no environment can hold is a ValueError
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise HookError(f"{self.name}: cannot be run: {reason}") from None
         try:
             said = await _fed(process, body)
         finally:
@@ -196,11 +197,12 @@ class _Following:
 
 
 async def _fed(process: asyncio.subprocess.Process, body: bytes) -> str:
-    """Give a process its input, and wait for its end; the end of what it said on standard error."""
+    """Give a process its input, which it need not read, and wait for its end; the end of what it said."""
     assert process.stdin is not None
     assert process.stderr is not None
-    process.stdin.write(body)
-    process.stdin.close()
+    with suppress(RuntimeError, OSError):  # uvloop's word for a pipe whose other end is closed is RuntimeError
+        process.stdin.write(body)
+        process.stdin.close()
     said = bytearray()
     listening = asyncio.ensure_future(_heard(process.stderr, said))
     try:

@@ -65,6 +65,15 @@ def _events(value: object, place: keys.Place) -> tuple[str, ...]:
     return events
 
 
+def _command(value: object, _place: keys.Place) -> tuple[str, ...]:
+    """What is run, and its arguments: any of these may be empty."""
+    if not isinstance(value, list) or not all(isinstance(part, str) and "\0" not in part for part in value):
+        raise ValueError(f"must be a list of strings without NUL, not {value!r}")
+    if value and not value[0]:
+        raise ValueError("must begin with a program")
+    return tuple(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """`[mirror]`."""
@@ -144,7 +153,7 @@ class Hook:
     """`[[hook]]`."""
 
     on: tuple[str, ...] = keys.key(_events, "which events")
-    command: tuple[str, ...] = keys.key(keys.texts, "run with the event on standard input", ())
+    command: tuple[str, ...] = keys.key(_command, "run with the event on standard input", ())
     url: str | None = keys.key(_base_url, "post the event here", None)
     secret_file: Secret | None = keys.key(keys.secret, "signs what is posted", None)
     timeout: float = keys.key(keys.duration(), "how long it may take", 60.0)

@@ -209,6 +209,20 @@ async def test_what_is_posted_is_signed(ledger: Ledgers) -> None:
     assert json.loads(body)["event"] == "mirrored"
 
 
+def test_a_command_that_does_not_read_has_taken_it(scene: Stage) -> None:
+    """`true` ends, and closes its input, before it was written to: it is given each event once all the same."""
+    heard = scene.home / "heard"
+    tables = "".join(
+        f'[[hook]]\non = ["mirrored"]\ncommand = {json.dumps(command)}\n'
+        for command in (["true"], ["sh", "-c", f"exec <&-; echo >>{heard}"])
+    )
+    scene.config.write_text(scene.config.read_text() + tables)
+    assert scene.run("sync").code == 0
+    assert len(heard.read_text()) == len(told(scene))
+    done = scene.run("sync")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_a_hook_that_hangs_holds_nothing_up(scene: Stage) -> None:
     """The daemon mirrors on, and stops at once; the event was not taken, so it comes again."""
     out = scene.home / "out"
