@@ -134,6 +134,20 @@ class Filing:
             return os.stat(base, dir_fd=folder, follow_symlinks=False).st_size
         return None
 
+    def failed(self, name: str) -> str:
+        """What a name in failed/ is about: a record is about its file, all else about itself."""
+        about = receipts.described(name)
+        parts, base = folders.split(name)
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            folders.below(self._root, [FAILED.encode(), *parts]) as folder,
+        ):
+            said = receipts.parsed(folders.read_small(folder, base) or b"") or {}
+            is_record = "error" in said and "failed_at" in said
+            if about and is_record and base.decode() + receipts.SUFFIX not in folders.names(folder):
+                return about
+        return name
+
     def bring_back(self, name: str) -> bool:
         """Move failed/NAME back into the outbox and remove its record; False if there is no such file."""
         parts, base = folders.split(name)

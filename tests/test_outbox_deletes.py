@@ -184,6 +184,24 @@ async def test_retry_brings_a_failed_file_back(tmp_path):
         assert (await one.flush()).sent == 1
 
 
+async def test_retry_of_a_record_is_of_its_file(tmp_path):
+    """A record is never sent itself; a document of one's own whose name is like a record's is a file."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=415, times=2))
+        one.drop("report.txt")
+        one.drop("mine.toml", b'error = "mine"')
+        await one.flush()
+        now = one.clock.now()
+        for record in ("failed/report.txt.toml", "mine.toml.toml"):
+            assert retry(one.config, one.index.uploads, record, now) is True
+        assert one.tree() == ["mine.toml", "report.txt"]
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=415, times=2))
+        await one.flush()
+        assert retry(one.config, one.index.uploads, "failed/mine.toml", now) is True
+        (one.root / "failed" / "lone.txt.toml").write_text('error = "x"\nfailed_at = 2026-01-01T00:00:00Z\n')
+        assert retry(one.config, one.index.uploads, "failed/lone.txt.toml", now) is False
+
+
 REFUSALS = {
     "its message": ([Fault(path=MESSAGES, method="POST", kind="status", status=423, times=1)], True),
     "itself": ([Fault(path=UPLOAD, kind="status", status=415, times=1)], False),

@@ -87,8 +87,10 @@ def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
         if uploads.release(key(config), name, now):
             _wake(config)
             return True
+        filing = Filing(spool.descriptor)
+        bare = filing.failed(bare)
         try:
-            return Filing(spool.descriptor).bring_back(bare)
+            return filing.bring_back(bare)
         except FileExistsError:
             raise RefusedError(
                 f"{config.directory} already has another {bare}: rename it first", code="exists"
