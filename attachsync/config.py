@@ -1,8 +1,9 @@
 """Finding and reading the config (contract 2)."""
 
+import codecs
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from attachsync.reader import Config, Reader
 from attachsync.units import printable
 
 __all__ = ["Config", "files", "load", "search", "user_file"]
+
+_DEEPEST = 20
+_TOO_DEEP = "tables or lists are nested too deep"
 
 
 def search(given: Path | None, environment: Mapping[str, str]) -> Path:
@@ -68,8 +72,14 @@ def _parse(file: Path, faults: list[str]) -> Mapping[str, object] | None:
     data, text = b"", ""
     try:
         data = file.read_bytes()
+        if data.startswith(codecs.BOM_UTF8):
+            faults.append(f"{file}: not TOML: it begins with a byte order mark: save it as UTF-8 without BOM")
+            return None
         text = data.decode()
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        odd = [f"{file}: {fault}" for fault in _odd(document)]
+        faults += odd
+        return None if odd else document
     except tomllib.TOMLDecodeError as error:
         lines = text.split("\n")
         end = f"at the end of the file: line {len(lines)}, column {len(lines[-1]) + 1}"
@@ -77,6 +87,24 @@ def _parse(file: Path, faults: list[str]) -> Mapping[str, object] | None:
     except UnicodeDecodeError as error:
         *lines, last = data[: error.start].decode().split("\n")
         faults.append(f"{file}: not TOML: not UTF-8 text (at line {len(lines) + 1}, column {len(last) + 1})")
+    except (ValueError, RecursionError) as error:  # what Python's reader of TOML cannot read, but does not say so
+        trouble = "a number has too many digits" if isinstance(error, ValueError) else _TOO_DEEP
+        faults.append(f"{file}: not TOML that can be read: {trouble}")
     except OSError as error:
         faults.append(f"{file}: cannot be read: {error.strerror}")
     return None
+
+
+def _odd(document: Mapping[str, object]) -> Iterator[str]:
+    """Where a document holds what no config does, and what cannot even be shown: numbers beyond TOML's, deep nests."""
+    waiting: list[tuple[str, object, int]] = [("", document, 0)]
+    while waiting:
+        where, value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            yield f"{where}: {_TOO_DEEP}"
+        elif isinstance(value, Mapping):
+            waiting += [(f"{where}.{key}".lstrip("."), inner, depth + 1) for key, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{where}[{number}]", inner, depth + 1) for number, inner in enumerate(value, 1)]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            yield f"{where}: must be a number of at most 64 bits"

@@ -98,7 +98,7 @@ def _shown(field: "dataclasses.Field[Any]", value: object) -> str:
         return exact_duration(value)
     if isinstance(value, int) and parse is keys.byte_size:
         return exact_size(value)
-    if isinstance(value, int) and parse is keys.mode:
+    if isinstance(value, int) and parse in (keys.file_mode, keys.folder_mode):
         return f"{value:04o}"
     return _plain(value)
 

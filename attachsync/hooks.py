@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from yarl import URL
+
 from attachsync.clock import Clock
 from attachsync.errors import AttachsyncError, CursorError, StorageError
 from attachsync.feed import attributed
@@ -131,7 +133,7 @@ class _Following:
 
     def __init__(self, hook: Hook, index: Index, clock: Clock) -> None:
         self.hook = hook
-        self.name = hook.url or hook.command[0]
+        self.name = str(URL(hook.url).origin()) if hook.url else hook.command[0]
         self._changes = index.changes
         self._database = index.database
         self._key = "hook " + hashlib.sha256(repr((hook.on, hook.command, hook.url)).encode()).hexdigest()[:16]
@@ -170,7 +172,7 @@ class _Following:
         secret = await self.hook.secret_file.value()
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Attachsync-Signature-256": f"sha256={signature}"}
-        await self._http.post(self._http.url(""), lambda: {"data": body, "headers": headers})
+        await self._http.post(URL(self.hook.url or ""), lambda: {"data": body, "headers": headers})
 
     async def _run(self, event: Mapping[str, JSON], body: bytes) -> None:
         try:

@@ -41,6 +41,7 @@ class _Faulty:
 FAULTY: Any = _Faulty()
 """Stands for the value of a key that is wrong, or lacks though it is required."""
 _LONGEST = 36500 * 86400.0
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +212,23 @@ def choice(*allowed: str) -> Parser:
     return parse
 
 
-def mode(value: object, _place: Place) -> int:
-    """Permission bits as an octal string."""
+def file_mode(value: object, _place: Place) -> int:
+    """Permission bits of what is mirrored, as an octal string: its owner reads it, and nobody writes or runs it."""
+    bits = _mode(value)
+    if bits & 0o333 or not bits & 0o400:
+        raise ValueError(f"must let the owner read, and nobody write or execute, as 0440 and 0444 do; not {value!r}")
+    return bits
+
+
+def folder_mode(value: object, _place: Place) -> int:
+    """Permission bits of a folder, as an octal string: its owner works in it."""
+    bits = _mode(value)
+    if bits & 0o700 != 0o700:
+        raise ValueError(f"must let the owner read, write and enter, as 0700 and 0755 do; not {value!r}")
+    return bits
+
+
+def _mode(value: object) -> int:
     if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value):
         raise ValueError(f'must be octal permission bits in quotes, such as "0440", not {value!r}')
     return int(value, 8)
@@ -223,6 +239,8 @@ def path(value: object, place: Place) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"must be a path, not {value!r}")
     found = place.folder / os.path.expanduser(value)
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in found.parts):
+        raise ValueError(f"must have no part of more than {_LONGEST_NAME} bytes")
     if ".." not in found.parts:
         return found
     last = len(found.parts) - found.parts[::-1].index("..")
@@ -289,7 +307,7 @@ def writable_folder(folder: Path) -> str | None:
     if os.path.lexists(folder) and not os.path.isdir(folder):
         return f"{folder} is not a folder"
     nearest_parent = folder
-    while not os.path.exists(nearest_parent) and nearest_parent != nearest_parent.parent:
+    while not os.path.lexists(nearest_parent) and nearest_parent != nearest_parent.parent:
         nearest_parent = nearest_parent.parent
     if not os.path.isdir(nearest_parent):
         return f"{nearest_parent} is not a folder"

@@ -20,6 +20,7 @@ _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96
 """Of these, the last four bytes are the IPv4 address that is reached: mapped, translated (two ways), compatible."""
 _NOT_PUBLIC = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "2002::/16", "fec0::/10")))
 """Translators of a site, tunnels by 6to4, and sites, whatever a version of Python calls them."""
+_HOST = re.compile(r"(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)\.?", re.IGNORECASE)
 
 
 def sound(url: URL) -> URL:
@@ -73,18 +74,59 @@ def _literal(host: str) -> Address | None:
 
 
 def base_url_fault(value: str) -> str | None:
-    """Why a `base_url` is not acceptable, or None."""
-    try:
-        url = URL(value)
-        if url.scheme not in ("https", "http") or not url.host:
-            return f"must be an https URL, not {value!r}"
-    except ValueError:
-        return f"is not a URL: {value!r}"
-    if url.scheme == "http" and not is_loopback(url.host):
-        return f"must be https; plain http is for loopback addresses only: {value!r}"
-    if url.user or url.password or url.query_string or url.fragment:
+    """Why a `base_url` is not acceptable, or None. What may be a secret is not repeated."""
+    fault = hook_url_fault(value)
+    if fault is None and URL(value).query_string:
         return "must hold no user, password, query or fragment"
+    return fault
+
+
+def hook_url_fault(value: str) -> str | None:
+    """The same of what a hook posts to, which may have a query."""
+    url = _web_url(value)
+    if url is None:
+        return f"must be an https URL{_unless_secret(value)}"
+    if url.user or url.password or url.fragment:
+        return "must hold no user, password, query or fragment"
+    if url.scheme == "http" and not is_loopback(url.host):
+        return f"must be https; plain http is for loopback addresses only: not for {url.host}"
     return None
+
+
+def proxy_fault(value: str) -> str | None:
+    """Why a `proxy` is not acceptable, or None."""
+    url = _web_url(value)
+    if url is None:
+        return f"must be an http or https URL{_unless_secret(value)}"
+    return "must hold no user and no password: a config holds no secrets" if "@" in url.raw_authority else None
+
+
+def is_host(value: str) -> bool:
+    """Whether text is the name or address of a host, with or without a port."""
+    return not set("/?#@") & set(value) and not value.endswith(":") and _web_url(f"https://{value}") is not None
+
+
+def _web_url(value: str) -> URL | None:
+    """An http or https URL whose host there can be; None if text is none."""
+    try:
+        url = sound(URL(value))
+    except ValueError:
+        return None
+    host = url.raw_host or ""
+    can_be = _literal(host) is not None or (len(host) < 255 and _HOST.fullmatch(host))
+    is_plain = not any(sign.isspace() or not sign.isprintable() for sign in value)
+    return url if url.scheme in ("https", "http") and can_be and url.port and is_plain else None
+
+
+def _unless_secret(value: str) -> str:
+    return "" if set("@?#") & set(value) else f", not {value!r}"
+
+
+def _name(host: str) -> str:
+    """A host as hosts are compared; an IPv6 address in brackets, as it is written before a port."""
+    bare = host.lower().rstrip(".")
+    address = _literal(bare)
+    return f"[{address}]" if isinstance(address, ipaddress.IPv6Address) else bare
 
 
 class Boundary:
@@ -95,8 +137,9 @@ class Boundary:
         self._home = origin(self.base)
         self._written = self.base.scheme, self.base.raw_authority
         """The same as most URLs have it: quicker to compare."""
-        self._media_hosts = frozenset(host.lower().rstrip(".") for host in media_hosts)
-        self._media_names = frozenset(host.partition(":")[0] for host in self._media_hosts)
+        split = [re.fullmatch(r"(.*?)(:[0-9]+)?", host) for host in media_hosts]
+        self._media_hosts = frozenset(_name(found[1]) + (found[2] or "") for found in split if found)
+        self._media_names = frozenset(_name(found[1]) for found in split if found)
         self._on_loopback = is_loopback(self.base.host)
         self._proxy_host = (URL(proxy).host or "").lower().rstrip(".") if proxy else None
 
@@ -108,7 +151,7 @@ class Boundary:
         """Credentials go only to the account's own origin and, by https or on loopback, to hosts that it names."""
         if self.is_home(url):
             return True
-        name = (url.host or "").lower().rstrip(".")
+        name = _name(url.host or "")
         named = not self._media_hosts.isdisjoint((name, f"{name}:{url.port}"))
         return named and (url.scheme == "https" or self._stays_on_loopback(url))
 
@@ -122,7 +165,7 @@ class Boundary:
     def _names(self, host: str) -> bool:
         """The same of what a link may lead to: the proxy's machine is for the proxy alone."""
         name = host.lower().rstrip(".")
-        return self._on_loopback or name == self._home[1] or name in self._media_names
+        return self._on_loopback or name == self._home[1] or _name(name) in self._media_names
 
     def check(self, url: URL) -> None:
         """Raise RefusedError (`address`) for a link that must not be followed. Resolved addresses are checked later."""

@@ -68,7 +68,7 @@ class Reader:
         tracks = self._tracks(accounts)
         outboxes = tuple(self._outboxes(accounts))
         hooks = tuple(map(_hook, self._entries("hook")))
-        self._check_folders(mirror)
+        self._check_folders(mirror, daemon)
         if mirror is None or daemon is None or self._faults:
             return None
         return Config(
@@ -201,7 +201,7 @@ class Reader:
             if outbox is not None:
                 yield outbox
 
-    def _check_folders(self, mirror: tables.Mirror | None) -> None:
+    def _check_folders(self, mirror: tables.Mirror | None, daemon: tables.Daemon | None) -> None:
         taken = [("the config's folder", self._place.folder)]
         named = {"directory": "the mirror", "state_directory": "mirror.state_directory"}
         for key, what in named.items():
@@ -211,6 +211,7 @@ class Reader:
                 if fault:
                     self._faults.append(f"{self._main}: mirror.{key}: {fault}")
                 taken.append((what, folder))
+        self._check_trees(mirror, daemon)
         for table in self._entries("outbox", report=False):
             directory = directory_of(table)
             if directory is None:
@@ -223,6 +224,19 @@ class Reader:
                 if relation:
                     table.fault("directory", f"{directory} {relation} {what} ({folder}): an outbox needs its own place")
             taken.append((f"another outbox, {table.where} of {table.file.name}", directory))
+
+    def _check_trees(self, mirror: tables.Mirror | None, daemon: tables.Daemon | None) -> None:
+        """Nothing but what is mirrored is in files/ and sha256/."""
+        others = {
+            "mirror.state_directory": getattr(mirror, "state_directory", None),
+            "daemon.metrics_textfile": getattr(daemon, "metrics_textfile", None),
+        }
+        directory = getattr(mirror, "directory", None)
+        trees = [directory / name for name in ("files", "sha256")] if directory else []
+        for key, path in others.items():
+            for tree in trees:
+                if path and overlap(path, tree) not in (None, "contains"):
+                    self._faults.append(f"{self._main}: {key}: {path} is in {tree}, where only what is mirrored may be")
 
 
 def _track(table: Section, owner: _Owner) -> Track | None:

@@ -1,5 +1,6 @@
 """One table of one config file: where it stands, what its keys hold, and where its faults go. Pure, but for links."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def keys_of_others(service: Service, table: Callable[[Service], type[Any] | None
 
 def overlap(folder: Path, other: Path) -> str | None:
     """How two folders overlap, after resolving links."""
-    one, two = folder.resolve(), other.resolve()
+    one, two = (Path(os.path.realpath(path)) for path in (folder, other))  # a loop of links is told elsewhere
     if one == two:
         return "is"
     if one in two.parents:

@@ -1,47 +1,43 @@
 """The config's tables that are the same for every service: key, parser, help, default (contract 2)."""
 
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from attachsync import keys
 from attachsync.credentials import Secret
-from attachsync.origins import base_url_fault
+from attachsync.origins import base_url_fault, hook_url_fault, is_host, proxy_fault
 from attachsync.units import size
 
 EVENTS = ("mirrored", "changed", "quarantined", "gone", "sent", "failed")
 
 
-def _base_url(value: object, place: keys.Place) -> str:
-    url = keys.text(value, place)
-    fault = base_url_fault(url)
-    if fault:
-        raise ValueError(fault)
-    return url
+def _url(fault_of: Callable[[str], str | None]) -> keys.Parser:
+    def parse(value: object, place: keys.Place) -> str:
+        url = keys.text(value, place)
+        fault = fault_of(url)
+        if fault:
+            raise ValueError(fault)
+        return url
+
+    return parse
 
 
 def _hosts(value: object, place: keys.Place) -> tuple[str, ...]:
     hosts = keys.texts(value, place)
     for host in hosts:
-        if not re.fullmatch(r"[^/:@\s]*[^/:@\s.][^/:@\s]*(:[0-9]{1,5})?", host):
+        if not is_host(host):
             raise ValueError(f"must be host names such as media.example.org, with or without a port, not {host!r}")
     return hosts
-
-
-def _proxy(value: object, place: keys.Place) -> str:
-    url = keys.text(value, place)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"must be an http or https URL, not {url!r}")
-    if "@" in parts.netloc:
-        raise ValueError("must hold no user and no password: a config holds no secrets")
-    return url
 
 
 def _textfile(value: object, place: keys.Place) -> Path:
     path = keys.path(value, place)
     fault = keys.writable_folder(path.parent)
+    if os.path.exists(path) and not os.path.isfile(path):  # all else would be replaced by the file, or could not be
+        fault = f"{path} is there already, and is no file"
     if fault:
         raise ValueError(fault)
     return path
@@ -50,7 +46,8 @@ def _textfile(value: object, place: keys.Place) -> Path:
 def _metrics(value: object, place: keys.Place) -> str:
     where = keys.text(value, place)
     host, _, port = where.rpartition(":")
-    if not where.startswith("unix:/") and not (host and port.isdigit() and 0 < int(port) < 65536):
+    is_port = re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536
+    if not where.startswith("unix:/") and not (is_port and re.fullmatch(r"[^/\s]+", host)):
         raise ValueError(f'must be "HOST:PORT" or "unix:/PATH", not {where!r}')
     return where
 
@@ -85,9 +82,9 @@ class Mirror:
     link: str = keys.key(
         keys.choice("hardlink", "symlink", "reflink", "copy"), "how files/ shows what is in sha256/", "hardlink"
     )
-    file_mode: int = keys.key(keys.mode, "permissions of files", 0o440)
-    dir_mode: int = keys.key(keys.mode, "permissions of files/ and its folders", 0o750)
-    store_mode: int = keys.key(keys.mode, "permissions of sha256/ and its folders", 0o700)
+    file_mode: int = keys.key(keys.file_mode, "permissions of files", 0o440)
+    dir_mode: int = keys.key(keys.folder_mode, "permissions of files/ and its folders", 0o750)
+    store_mode: int = keys.key(keys.folder_mode, "permissions of sha256/ and its folders", 0o700)
     max_size: int = keys.key(keys.byte_size, "larger attachments are refused", size("2GiB"))
     min_free: int = keys.key(keys.byte_size, "room that is always left on the disk", size("512MiB"))
     scrub: float | None = keys.key(
@@ -114,13 +111,13 @@ class Account:
     """`[accounts.NAME]`, what all services have."""
 
     service: str = keys.key(keys.text, "which service")
-    base_url: str | None = keys.key(_base_url, "where the service is", None)
+    base_url: str | None = keys.key(_url(base_url_fault), "where the service is", None)
     ca_file: Path | None = keys.key(keys.certificates, "certificates to trust instead of the system's", None)
-    proxy: str | None = keys.key(_proxy, "HTTP proxy", None)
+    proxy: str | None = keys.key(_url(proxy_fault), "HTTP proxy", None)
     concurrency: int = keys.key(keys.count, "downloads in flight for this account, and uploads of an outbox", 8)
     rate: float | None = keys.key(keys.positive, "requests a second, at most", None)
     media_hosts: tuple[str, ...] = keys.key(_hosts, "further hosts that may get this account's credentials", ())
-    dir_mode: int | None = keys.key(keys.mode, "permissions of files/NAME and its folders", None)
+    dir_mode: int | None = keys.key(keys.folder_mode, "permissions of files/NAME and its folders", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +151,6 @@ class Hook:
 
     on: tuple[str, ...] = keys.key(_events, "which events")
     command: tuple[str, ...] = keys.key(_command, "run with the event on standard input", ())
-    url: str | None = keys.key(_base_url, "post the event here", None)
+    url: str | None = keys.key(_url(hook_url_fault), "post the event here", None)
     secret_file: Secret | None = keys.key(keys.secret, "signs what is posted", None)
     timeout: float = keys.key(keys.duration(), "how long it may take", 60.0)

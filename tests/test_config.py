@@ -32,6 +32,8 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "etc"
     folder.mkdir()
     secret(folder / "token")
+    for loop in (folder / "loop", tmp_path / "loop"):
+        loop.symlink_to(loop)
     return folder
 
 
@@ -84,7 +86,34 @@ SINGLE = [
     ("M", ACCOUNT + 'ca_file = "token"\n', "token holds no certificates in PEM form"),
     ("M", ACCOUNT + 'proxy = "socks5://x"\n', "accounts.ledger.proxy: must be an http or https URL, not 'socks5://x'"),
     ("M", ACCOUNT + 'proxy = "http://u:p@x"\n', "accounts.ledger.proxy: must hold no user and no password"),
+    ("M", ACCOUNT + 'proxy = "http://127.0.0.1:99999"\n', "accounts.ledger.proxy: must be an http or https URL"),
+    ("M", ACCOUNT + 'proxy = "http://p:abc"\n', "accounts.ledger.proxy: must be an http or https URL"),
+    ("M", ACCOUNT + 'base_url = "https://a..b"\n', "base_url: must be an https URL, not 'https://a..b'"),
+    ("M", ACCOUNT + 'base_url = "https://exa mple.org"\n', "must be an https URL, not 'https://exa mple.org'"),
+    ("M", ACCOUNT + 'base_url = " https://x.example"\n', "base_url: must be an https URL, not ' https://x.example'"),
+    ("M", ACCOUNT + 'base_url = "https://x.example\\n"\n', "base_url: must be an https URL"),
+    ("M", ACCOUNT + 'base_url = "https://x.example:0"\n', "base_url: must be an https URL"),
+    ("M", ACCOUNT + 'media_hosts = ["a.org:99999"]\n', "media_hosts: must be host names such as media.example.org"),
+    ("M", ACCOUNT + 'media_hosts = ["::1"]\n', "media_hosts: must be host names such as media.example.org"),
+    ("M", ACCOUNT + 'media_hosts = ["*.a.org"]\n', "media_hosts: must be host names such as media.example.org"),
+    ("M", ACCOUNT + f"rate = {10**400}\n", "accounts.ledger.rate: must be a number of at most 64 bits"),
+    ("M", ACCOUNT + f"token = 0x{'f' * 5000}\n", "accounts.ledger.token: must be a number of at most 64 bits"),
+    ("M", ACCOUNT + f"token{'.a' * 3000} = 1\n", ": tables or lists are nested too deep"),
     ("M", '[daemon]\nmetrics_textfile = "token/m.prom"\n', "token is not a folder"),
+    ("M", '[daemon]\nmetrics_textfile = "/"\n', "daemon.metrics_textfile: / is there already, and is no file"),
+    ("M", '[daemon]\nmetrics_textfile = "/dev/null"\n', "/dev/null is there already, and is no file"),
+    ("M", '[daemon]\nmetrics_textfile = "mirror/sha256/m"\n', "sha256, where only what is mirrored may be"),
+    ("M", '[daemon]\nmetrics = "http://127.0.0.1:9464"\n', 'daemon.metrics: must be "HOST:PORT"'),
+    ("", MIRROR + 'state_directory = "mirror/sha256"\n', "mirror.state_directory: "),
+    ("", MIRROR + 'state_directory = "mirror/files/x"\n', "files, where only what is mirrored may be"),
+    ("", MIRROR.replace('"mirror', f'"{"x" * 256}'), "mirror.directory: must have no part of more than 255 bytes"),
+    ("", MIRROR.replace('"mirror', '"loop'), "loop is not a folder"),
+    ("", MIRROR.replace('"mirror', '"loop/x'), "loop is not a folder"),
+    ("MAC", OUTBOX.replace("../outbox", "../loop"), "loop is not a folder"),
+    ("MAC", OUTBOX.replace("../outbox", "../" + "é" * 128), "directory: must have no part of more than 255 bytes"),
+    *(("", f'{MIRROR}file_mode = "{one}"\n', "file_mode: must let the owner read") for one in ("644", "550", "040")),
+    *(("", f'{MIRROR}{key} = "0500"\n', f"{key}: must let the owner ") for key in ("dir_mode", "store_mode")),
+    ("M", ACCOUNT + 'dir_mode = "000"\n', "accounts.ledger.dir_mode: must let the owner read, write and enter"),
     ("M", ACCOUNT + 'client_id = "x"\n', "accounts.ledger.client_secret_file: is required with client_id"),
     ("M", ACCOUNT + 'key_id = "x"\n', "accounts.ledger.key_id: is a key of sunshine, not of datatrails"),
     ("M", '[accounts._x]\nservice = "datatrails"\n', "accounts._x: a name is 1 to 64 letters"),
@@ -131,6 +160,8 @@ SINGLE = [
     ("MAC", OUTBOX.replace("../outbox", ".."), "contains the config's folder"),
     ("MAC", OUTBOX + OUTBOX.replace("outbox\"", "outbox/in\""), "lies inside another outbox, outbox[1] of config.toml"),
     ("M", '[[hook]]\non = ["mirored"]\ncommand = ["x"]\n', "'mirored' is not an event; did you mean 'mirrored'?"),
+    ("M", '[[hook]]\non = ["sent"]\ncommand = ["a\\u0000b"]\n', "hook[1].command: must be a list of strings"),
+    ("M", '[[hook]]\non = ["sent"]\ncommand = [""]\n', "hook[1].command: must begin with a program"),
     ("M", '[[hook]]\non = ["sent"]\n', "hook[1].command: one of command and url is required, not both"),
     ("M", '[[hook]]\non = ["sent"]\nurl = "https://x.example"\n', "hook[1].secret_file: is required with url"),
 ]  # fmt: skip
@@ -144,6 +175,47 @@ def test_each_fault_is_named_with_its_key_and_what_would_be_right(
     """One fault, one line about it."""
     (found,) = {fault for fault in faults(folder, "".join(_PARTS[part] for part in parts) + text) if expected in fault}
     assert re.match(r"[a-z]+(\[\d\])?(\.[\w.]+)?: ", found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"x = {'9' * 5000}\n", "not TOML that can be read: a number has too many digits"),
+        (f"x = {'[' * 5000}{']' * 5000}\n", "not TOML that can be read: tables or lists are nested too deep"),
+        ("\ufeff" + MIRROR, "not TOML: it begins with a byte order mark: save it as UTF-8 without BOM"),
+    ],
+)
+def test_what_no_reader_of_toml_takes_is_a_fault(folder: Path, text: str, expected: str) -> None:
+    """Also where Python's own reader has no word for it."""
+    assert faults(folder, text) == [expected]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        'base_url = "http://user:hunter2@example.org"',
+        'base_url = "ftp://user:hunter2@example.org"',
+        'base_url = "https://user:hunter2@example.org:99999"',
+        'base_url = "user:hunter2@example.org"',
+        'proxy = "socks5://user:hunter2@p:1"',
+        'proxy = "http://user:hunter2@p:99999"',
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(folder: Path, key: str) -> None:
+    (fault,) = faults(folder, MIRROR + ACCOUNT + key + "\n")
+    assert "hunter2" not in fault
+
+
+def test_what_is_right_though_odd(folder: Path) -> None:
+    """A host by its IPv6 address; a hook's empty argument; a hook's address with a query."""
+    hook = '[[hook]]\non = ["sent"]\nurl = "https://h.example/x/?token=a"\nsecret_file = "token"\n'
+    odd = '[[hook]]\non = ["sent"]\ncommand = ["x", ""]\n'
+    hosts = '["[::1]", "[2001:db8::1]:8443", "exämple.org", "localhost"]'
+    config = loaded(folder, MIRROR + ACCOUNT + f"media_hosts = {hosts}\n" + hook + odd)
+    assert [(one.url, one.command) for one in config.hooks] == [
+        ("https://h.example/x/?token=a", ()),
+        (None, ("x", "")),
+    ]
 
 
 def test_all_faults_are_named_at_once_and_the_command_exits_78(folder: Path) -> None:

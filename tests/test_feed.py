@@ -178,16 +178,17 @@ async def listener() -> AsyncIterator[tuple[list[tuple[bytes, str]], list[int], 
     statuses: list[int] = []
 
     async def take(request: web.Request) -> web.Response:
+        assert request.path_qs == "/take/?to=us"
         came.append((await request.read(), request.headers.get("X-Attachsync-Signature-256", "")))
         return web.Response(status=statuses.pop(0) if statuses else 204)
 
     app = web.Application()
-    app.router.add_post("/take", take)
+    app.router.add_post("/take/", take)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, LOOPBACK, 0).start()
     try:
-        yield came, statuses, f"http://{LOOPBACK}:{runner.addresses[0][1]}/take"
+        yield came, statuses, f"http://{LOOPBACK}:{runner.addresses[0][1]}/take/?to=us"
     finally:
         await runner.cleanup()
 
