@@ -10,6 +10,7 @@ from attachsync.index import Index
 from attachsync.model import JSON, Outbox, State, is_digest
 from attachsync.outbox import waiting
 from attachsync.reader import Config
+from attachsync.units import as_text
 
 _LARGEST_RECORD = 1024 * 1024
 _QUARANTINE = ".attachsync/quarantine"
@@ -104,9 +105,10 @@ def of_file(config: Config, index: Index, what: str) -> dict[str, JSON] | None:
 
 
 def _in_outbox(box: Outbox, index: Index, name: str) -> dict[str, JSON] | None:
+    is_there, name = os.path.lexists(box.directory / name), as_text(name)
     about: dict[str, JSON] = {"what": str(box.directory / name), "outbox": str(box.directory), "account": box.account}
     kind, _, rest = name.partition("/")
-    is_filed, is_there = kind in ("sent", "failed") and rest != "", os.path.lexists(box.directory / name)
+    is_filed = kind in ("sent", "failed") and rest != ""
     if is_filed and is_there:
         return {**about, "state": kind, "why": [_filed(box, kind, name)]}
     for row in waiting(box, index.uploads):

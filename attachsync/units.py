@@ -1,6 +1,7 @@
 """Durations, sizes and times as people write them, and back; text that is safe to show. Pure."""
 
 import math
+import os
 import re
 from datetime import UTC, datetime
 
@@ -100,6 +101,11 @@ def http_moment(value: str) -> float:
 def utc(moment: float) -> datetime:
     """Unix time -> an aware UTC date-time of whole seconds, as receipts hold it."""
     return datetime.fromtimestamp(int(moment), UTC)
+
+
+def as_text(name: str) -> str:
+    """A file's name as the system has it, as text: bytes that are not UTF-8 are shown by their numbers."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def printable(text: str) -> str:

@@ -19,7 +19,7 @@ from attachsync import __version__
 from attachsync.cli import cli
 from attachsync.cli.check import example
 from attachsync.sandbox import Fault
-from tests.commands import LIGHT, Stage, attachsync, environment, stage, stop, until
+from tests.commands import LIGHT, Stage, attachsync, environment, needs_two_users, process, stage, stop, until
 
 
 @pytest.fixture
@@ -109,6 +109,21 @@ def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
     assert attachsync("init", link, home=tmp_path).code == 1
     assert not (tmp_path / "nowhere").exists()
     assert attachsync("init", target / "below", home=tmp_path).code == 1
+
+
+@needs_two_users
+def test_a_config_that_this_user_cannot_read(open_path: Path) -> None:
+    """A wrong config, however it is named; `init` leaves it alone."""
+    file = open_path / "config.toml"
+    file.touch(mode=0o600)
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    for arguments, variables, code in (
+        (("--config", file, "check"), {}, 78),
+        (("check",), {"ATTACHSYNC_CONFIG": str(file)}, 78),
+        (("init", file), {}, 1),
+    ):
+        with process(*arguments, home=open_path, before=nobody, **variables) as running:
+            assert running.wait(10) == code
 
 
 def test_check(scene: Stage) -> None:

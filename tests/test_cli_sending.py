@@ -121,6 +121,40 @@ def test_names_that_are_no_text_are_listed_and_left(scene: Stage) -> None:
     assert "\x1b" not in listed.out
     states = {row["name"]: row["state"] for row in scene.run("outbox", "ls", "--json").documents}
     assert states == {"bad\\xff.txt": "odd"}
+    for what in ("bad\udcff.txt", scene.outbox / "bad\udcff.txt", "bad\\xff.txt"):
+        assert "its name is not UTF-8: rename it" in scene.run("explain", what).out
+    assert scene.run("explain", "none\udcff.txt").code == 1
+    done = scene.run("sunshine", "upload", scene.outbox / "bad\udcff.txt")
+    assert (done.code, "its name is not UTF-8: rename it" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "\udce9"),
+        ("ls", "--track", "\udce9"),
+        ("ls", "--account", "\udce9"),
+        ("prune", "--dry-run", "a", "\udce9"),
+        ("outbox", "retry", "\udce9"),
+        ("sync", "\udce9"),
+        ("track", "ledger", "asset=\udce9"),
+        ("sunshine", "token", "\udce9"),
+    ],
+)
+def test_arguments_that_are_no_text_are_wrong_usage(scene: Stage, arguments: tuple[str, ...]) -> None:
+    done = scene.run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "is not UTF-8: nothing has such a name" in done.err
+
+
+def test_arguments_where_the_system_knows_no_utf_8(scene: Stage) -> None:
+    """They are text all the same."""
+    scene.drop("é.exe")
+    variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert scene.run("sync").code == 1
+    with scene.process("outbox", "retry", "--json", "é.exe", **variables) as running:
+        assert running.wait(10) == 0
+    assert scene.tree("outbox") == ["é.exe"]
 
 
 def test_a_refused_key_is_said_everywhere(scene: Stage) -> None:

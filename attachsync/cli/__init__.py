@@ -54,7 +54,27 @@ def imported(name: str) -> click.Command:
     """A command of the table itself."""
     module = importlib.import_module(f"attachsync.cli.{COMMANDS[name][0]}")
     command: click.Command = getattr(module, name)
+    _want_text(command)
     return command
+
+
+class _Text(click.types.StringParamType):
+    """An argument that is no path: text. The system's encoding may be another; one that is no UTF-8 is wrong usage."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            return text if text.isascii() else os.fsencode(text).decode()
+        except UnicodeError:
+            self.fail(f"{text!r} is not UTF-8: nothing has such a name", param, ctx)
+
+
+def _want_text(command: click.Command) -> None:
+    for param in command.params:
+        if param.type is click.STRING:
+            param.type = _Text()
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        _want_text(inner)
 
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -123,7 +143,7 @@ class _Errors(io.TextIOWrapper):
 @click.version_option(__version__, prog_name="attachsync")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # one that cannot be read is a wrong config, not wrong usage
     metavar="FILE",
     help="Config file. Default: $ATTACHSYNC_CONFIG, the user's, then /etc/attachsync/config.toml.",
 )

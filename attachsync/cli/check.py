@@ -31,7 +31,7 @@ def example() -> str:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 @json_option
 @click.pass_context
 def init(context: click.Context, file: Path | None, as_json: bool) -> None:

@@ -5,12 +5,13 @@ import click
 from attachsync import explaining
 from attachsync.cli.report import within
 from attachsync.cli.session import config_of, json_option, peeked, print_json, printable
+from attachsync.units import as_text
 
 _MOST = 20
 
 
 @click.command()
-@click.argument("what", metavar="WHAT")
+@click.argument("what", metavar="WHAT", type=click.UNPROCESSED)  # a name in an outbox may be no text
 @json_option
 @click.pass_context
 def explain(context: click.Context, what: str, as_json: bool) -> None:
@@ -22,10 +23,11 @@ def explain(context: click.Context, what: str, as_json: bool) -> None:
     config = config_of(context)
     with peeked(config) as index:
         file = explaining.of_file(config, index, what)
-        ids = [] if file else index.reports.find(what) or index.reports.find(within(config, what))
+        known = as_text(what)
+        ids = [] if file else index.reports.find(known) or index.reports.find(within(config, known))
         found = [file] if file else [explaining.of_attachment(config, index, one) for one in ids[:_MOST]]
     if not found:
-        click.echo(f"nothing is known by {what!r}", err=True)
+        click.echo(f"nothing is known by {known!r}", err=True)
         click.echo("  - what is not listed yet is not known: `attachsync status` tells when each track was", err=True)
         context.exit(1)
     if as_json:

@@ -22,6 +22,7 @@ from attachsync.names import media_type_of
 from attachsync.reader import Config
 from attachsync.spool import digest
 from attachsync.threads import in_thread
+from attachsync.units import as_text
 
 Action = Callable[[Sender, str], Awaitable[dict[str, object]]]
 
@@ -60,7 +61,7 @@ def upload(
 
 
 @sunshine.command()
-@click.argument("what", nargs=-1, required=True, metavar="RECEIPT-or-URL…")
+@click.argument("what", nargs=-1, required=True, metavar="RECEIPT-or-URL…", type=click.Path())
 @account_option
 @json_option
 @click.pass_context
@@ -116,6 +117,8 @@ async def _upload(sender: Sender, subject: str) -> dict[str, object]:
         if not size:
             raise RefusedError("an empty file is not an attachment", code="empty")
         name = os.path.basename(subject)
+        if as_text(name) != name:
+            raise RefusedError("its name is not UTF-8: rename it", code="name")
         found = await in_thread(digest, body.fileno())
         try:
             receipt = await sender.upload(Draft(str(uuid.uuid4()), name, media_type_of(name), size, found), body)
