@@ -89,6 +89,20 @@ def test_a_hand_written_track_is_not_removed(scene: Stage) -> None:
     assert "by hand" in done.err
 
 
+@pytest.mark.parametrize(
+    "more", ["# precious\n", "interval = 60 # so\n", '\n[accounts.more]\nservice = "datatrails"\n']
+)
+def test_what_was_added_to_its_file_is_not_removed(scene: Stage, more: str) -> None:
+    """Neither other tables nor comments."""
+    scene.run("track", "ledger", f"asset={ASSET}", "--offline")
+    (file,) = (scene.config.parent / "config.d").iterdir()
+    text = file.read_text() + more
+    file.write_text(text)
+    done = scene.run("untrack", TRACK)
+    assert (done.code, file.read_text()) == (1, text)
+    assert "written by hand, in part at least" in done.err
+
+
 def test_a_running_daemon_takes_it_up(scene: Stage) -> None:
     """Within a moment, without being asked."""
     with scene.process("run") as daemon:

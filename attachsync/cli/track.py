@@ -131,7 +131,8 @@ def _write(file: Path, document: Mapping[str, object], beside: Path) -> None:
 def untrack(context: click.Context, name: str, as_json: bool) -> None:
     """Stop tracking something that `track` added.
 
-    What was mirrored stays; `attachsync prune --untracked` removes it when it has been so for a week.
+    A file in config.d/ that holds more than that is left alone, and the exit code is 1. What was mirrored stays;
+    `attachsync prune --untracked` removes it when it has been so for a week.
     """
     config = config_of(context)
     known = [one.name for one in config.tracks]
@@ -145,7 +146,8 @@ def untrack(context: click.Context, name: str, as_json: bool) -> None:
                 raise click.ClickException(f"{file} cannot be removed: {error.strerror}") from None
             break
     else:
-        click.echo(f"{name} is in a file that was written by hand: take its [[track]] out of it yourself", err=True)
+        said = "is in a file that was written by hand, in part at least: take its [[track]] out of it yourself"
+        click.echo(printable(f"{name} {said}"), err=True)
         context.exit(1)
     if as_json:
         print_json({"track": name, "file": str(file)})
@@ -154,6 +156,10 @@ def untrack(context: click.Context, name: str, as_json: bool) -> None:
 
 
 def _holds(file: Path, name: str) -> bool:
-    """Whether `track` wrote a file, for the track of this name."""
+    """Whether a file is what `track` wrote for the track of this name, and no more: people may have added to it."""
     text = file.read_text(encoding="utf-8")
-    return text.startswith(_NOTE) and name in [one.get("name") for one in tomllib.loads(text).get("track", [])]
+    if not text.startswith(_NOTE):
+        return False
+    document = tomllib.loads(text)
+    has_comments = text.count("#") != (_NOTE + tomli_w.dumps(document)).count("#")
+    return list(document) == ["track"] and [one.get("name") for one in document["track"]] == [name] and not has_comments
