@@ -16,8 +16,9 @@ def check_mirror(config: Config) -> None:
     if os.geteuid() == 0 and directory.exists() and directory.stat().st_uid != 0:
         name = _user(directory.stat().st_uid)
         program, *rest = sys.argv
+        command = [sys.executable, "-m", "attachsync"] if os.path.basename(program) == "__main__.py" else [program]
         named = ["--config", os.path.abspath(config.path)] if "--config" not in " ".join(rest) else []
-        line = f"sudo -u {shlex.quote(name)} {shlex.join([program, *named, *rest])}"
+        line = f"sudo -u {shlex.quote(name)} {shlex.join([*command, *named, *rest])}"
         raise ConfigError([f"{directory} belongs to {name}; run this as that user: {line}"])
 
 

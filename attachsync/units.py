@@ -81,7 +81,7 @@ def rfc3339(moment: float | None) -> str | None:
 
 def moment(value: str) -> float:
     """RFC 3339 date-time (any offset; nanoseconds are cut) -> Unix time. Raises ValueError."""
-    parsed = datetime.fromisoformat(value.strip())
+    parsed = datetime.fromisoformat(value.strip().upper())  # RFC 3339 allows `t` and `z`
     if parsed.tzinfo is None:
         raise ValueError(f"no time zone in {value!r}")
     return parsed.timestamp()

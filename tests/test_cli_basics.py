@@ -178,6 +178,12 @@ def test_root_keeps_out_of_the_mirror_of_another_user(scene: Stage) -> None:
         assert f"sudo -u nobody attachsync --config {scene.config} {command}\n" in done.err
     done = attachsync("sync", "--json", home=scene.home, ATTACHSYNC_CONFIG=str(scene.config))  # which sudo drops
     assert f"sudo -u nobody attachsync --config {scene.config} sync --json\n" in done.err
+    with scene.process("ls") as running:  # `python -m attachsync`
+        assert running.wait(10) == 78
+    assert (
+        f"sudo -u nobody {sys.executable} -m attachsync --config {scene.config} ls\n"
+        in (scene.home / "log").read_text()
+    )
 
 
 def test_an_index_of_another_version_and_a_moved_mirror(scene: Stage) -> None:

@@ -98,6 +98,15 @@ def test_media_types_know_no_case(mirrored: Stage) -> None:
     assert mirrored.run("ls", "--media-type", "image/jpeg").out.count("\n") > 1
 
 
+def test_a_media_type_is_known_as_it_is_listed(mirrored: Stage) -> None:
+    """With its parameters, too."""
+    shown = {str(row["media_type"]) for row in mirrored.run("ls", "--json").documents}
+    (whole,) = {one for one in shown if ";" in one}
+    for glob in (whole, whole.partition(";")[0]):
+        rows = mirrored.run("ls", "--json", "--media-type", glob).documents
+        assert whole in {row["media_type"] for row in rows}
+
+
 def test_json_lines_of_a_pass(scene: Stage) -> None:
     """An `attachment` line each, a line a sent file, an `outbox` line, and a `track` line each."""
     scene.drop("report.txt")
@@ -252,6 +261,7 @@ def test_ls_filters(mirrored: Stage) -> None:
     assert (done.code, done.out, "did you mean 'archive'?" in done.err) == (0, "", True)
     assert len(listed("--since", "1h")) == len(listed("--since", "2020-01-01T00:00:00Z")) == 72
     assert listed("--since", "2099-01-01T00:00:00+02:00") == []
+    assert len(listed("--since", "2020-01-01t00:00:00z")) == 72
     assert len(listed("--track", LIGHT, "--media-type", "image/jpeg", "--state", "stored", "--since", "1d")) == 4
 
 

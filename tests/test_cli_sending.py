@@ -168,6 +168,7 @@ def test_a_refused_key_is_said_everywhere(scene: Stage) -> None:
     assert scene.tree("outbox") == ["report.txt"]
     shown = scene.run("status", "--check")
     assert shown.code == 1
+    assert "1 thing needs a person, see below" in shown.out
     assert "HTTP 401" in shown.out.partition("needs a person:")[2]
     (document,) = scene.run("status", "--json").documents
     assert [account["last_error"] is None for account in document["accounts"]] == [True, True, True, False]
@@ -216,6 +217,12 @@ def test_upload_and_delete_by_url(scene: Stage, tmp_path: Path) -> None:
     done = scene.run("sunshine", "delete", url)
     assert (done.code, done.out) == (1, "")
     assert "no longer has it (HTTP 404)" in done.err
+
+
+def test_a_conversation_that_no_config_may_name_is_wrong_usage(scene: Stage) -> None:
+    done = scene.run("sunshine", "upload", scene.config, "--conversation", "c/1?x")
+    assert (done.code, "must be an id of letters, digits" in done.err) == (2, True)
+    assert scene.box.count("POST", "*") == 0
 
 
 def test_upload_of_several_files_goes_on_after_one_that_is_refused(scene: Stage, tmp_path: Path) -> None:

@@ -90,6 +90,9 @@ def test_what_is_named_goes_for_good(scene: Stage, how: str) -> None:
     assert row["sha256"] not in stored(scene)
     (gone,) = scene.run("ls", "--json", "--state", "gone").documents
     assert (gone["key"], gone["path"]) == (row["key"], None)
+    for known in (row["path"], scene.mirror / row["path"]):
+        assert "it is gone: removed by `prune`" in scene.run("explain", known).out
+        assert scene.run("show", "--json", known).documents[0]["key"] == row["key"]
     assert scene.run("prune", "--yes", row["path"]).code == 1
 
 

@@ -79,6 +79,9 @@ def _watch(config: Config, *, as_json: bool) -> NoReturn:
             shown.rest(_EVERY)
 
 
+_SINCE = "Mirrored (what is not: listed) since an RFC 3339 time, or in the last 2h, 7d, …"
+
+
 def _since(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
@@ -91,7 +94,7 @@ def _since(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.command()
 @click.option("--account", metavar="NAME", help="Only this account.")
 @click.option("--track", metavar="NAME", help="Only this track.")
-@click.option("--since", callback=_since, metavar="T", help="Mirrored since an RFC 3339 time, or in the last 2h, 7d, …")
+@click.option("--since", callback=_since, metavar="T", help=_SINCE)
 @click.option("--media-type", metavar="GLOB", help='Only media types that match, such as "image/*".')
 @click.option("--state", type=click.Choice([state.value for state in State]), metavar="S", help=_STATES)
 @json_option

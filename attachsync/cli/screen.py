@@ -66,7 +66,8 @@ def _head(found: Status, now: float) -> Iterator[tuple[str, str]]:
 def _state(found: Status) -> str:
     """The one line for who has time for one."""
     if found.needs:
-        return click.style(f"{counted(len(found.needs), 'thing')} need a person, see below", fg="red", bold=True)
+        need = "needs" if len(found.needs) == 1 else "need"
+        return click.style(f"{counted(len(found.needs), 'thing')} {need} a person, see below", fg="red", bold=True)
     if any(track["state"] == "never listed" for track in found.tracks):
         return click.style("not everything was listed yet", fg="yellow", bold=True)
     return click.style("all is well", fg="green", bold=True)

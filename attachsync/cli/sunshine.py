@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from attachsync import folders, receipts
+from attachsync import folders, keys, receipts
 from attachsync.cli.session import config_of, json_option, print_json, printable, run
 from attachsync.cli.sunshine_account import SERVICE, account_option, chosen
 from attachsync.cli.sunshine_media import cookie, token
@@ -36,12 +36,19 @@ sunshine.add_command(token)
 sunshine.add_command(cookie)
 
 
+def _conversation(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else keys.identifier(value, keys.Place(Path()))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @sunshine.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(exists=True, dir_okay=False))
 @account_option
 @click.option("--access", type=click.Choice(["public", "private"]), default="public", help="Who may read it.")
 @click.option("--for", "purpose", type=click.Choice(["message"]), help="The attachment lives as long as its message.")
-@click.option("--conversation", metavar="ID", help="The conversation that it belongs to.")
+@click.option("--conversation", metavar="ID", callback=_conversation, help="The conversation that it belongs to.")
 @json_option
 @click.pass_context
 def upload(

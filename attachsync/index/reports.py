@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from attachsync import names
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED
 from attachsync.index.schema import TALLIED
@@ -23,6 +24,12 @@ class Filter:
     state: str | None = None
 
 
+def _matches(media_type: str, pattern: str) -> bool:
+    """With its parameters, as `ls` shows it, or without."""
+    whole = media_type.lower()
+    return any(fnmatch.fnmatchcase(one, pattern) for one in (whole, whole.partition(";")[0].strip()))
+
+
 class Reports:
     """Reading the index for people and their scripts."""
 
@@ -35,8 +42,7 @@ class Reports:
                  AND (?3 IS NULL OR coalesce(mirrored_at, listed_at) >= ?3) AND (?4 IS NULL OR state = ?4)
                  ORDER BY id"""
         for row in self._db.each(sql, wanted.account, wanted.track, wanted.since, wanted.state):
-            bare = (row["media_type"] or "").partition(";")[0].strip().lower()
-            if wanted.media_type is None or fnmatch.fnmatchcase(bare, wanted.media_type.lower()):
+            if wanted.media_type is None or _matches(row["media_type"] or "", wanted.media_type.lower()):
                 yield {
                     "account": row["account"],
                     "track": row["track"],
@@ -51,7 +57,10 @@ class Reports:
                 }
 
     def find(self, what: str) -> list[int]:
-        """Row ids that `what` names: a digest or a prefix of one, a path in the mirror, or an upstream identity."""
+        """Row ids that `what` names: a digest or a prefix of one, a path in the mirror, or an upstream identity.
+
+        A path where nothing is shown may be that of one that is gone, or has yet to come.
+        """
         ids = self._ids("key = ?1 OR path = ?1 OR track || '/' || key = ?1 OR content = ?1", what)
         if not ids and "/" in what:  # the service's name for the content (`blobs/…`), or for what it is attached to
             ids = self._ids("content = ?1 OR key >= ?2 AND key < ?3", what.rpartition("/")[2], f"{what}#", f"{what}$")
@@ -59,6 +68,10 @@ class Reports:
             low, high = what.lower(), what.lower() + "g"
             past = "id IN (SELECT attachment FROM past WHERE digest >= ?1 AND digest < ?2)"
             ids = self._ids(f"(shown >= ?1 AND shown < ?2) OR {past}", low, high)
+        if not ids and what.startswith("files/"):
+            owner = "SELECT owner FROM name WHERE fold = ?1 AND path = ?2"
+            past = "SELECT attachment FROM past WHERE path = ?2"
+            ids = self._ids(f"account || char(0) || key IN ({owner}) OR id IN ({past})", names.fold(what), what)
         return ids
 
     def _ids(self, condition: str, *values: object) -> "list[int]":
