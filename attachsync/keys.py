@@ -213,10 +213,10 @@ def choice(*allowed: str) -> Parser:
 
 
 def file_mode(value: object, _place: Place) -> int:
-    """Permission bits of what is mirrored, as an octal string: its owner reads it, and nobody writes or runs it."""
+    """Permission bits of what is mirrored, as an octal string: its owner reads it, no other writes, nobody runs it."""
     bits = _mode(value)
-    if bits & 0o333 or not bits & 0o400:
-        raise ValueError(f"must let the owner read, and nobody write or execute, as 0440 and 0444 do; not {value!r}")
+    if bits & 0o133 or not bits & 0o400:
+        raise ValueError(f"must let the owner read, no other write, nobody execute, as 0440 and 0444 do; not {value!r}")
     return bits
 
 

@@ -111,7 +111,7 @@ SINGLE = [
     ("", MIRROR.replace('"mirror', '"loop/x'), "loop is not a folder"),
     ("MAC", OUTBOX.replace("../outbox", "../loop"), "loop is not a folder"),
     ("MAC", OUTBOX.replace("../outbox", "../" + "é" * 128), "directory: must have no part of more than 255 bytes"),
-    *(("", f'{MIRROR}file_mode = "{one}"\n', "file_mode: must let the owner read") for one in ("644", "550", "040")),
+    *(("", f'{MIRROR}file_mode = "{one}"\n', "file_mode: must let the owner read") for one in ("660", "550", "040")),
     *(("", f'{MIRROR}{key} = "0500"\n', f"{key}: must let the owner ") for key in ("dir_mode", "store_mode")),
     ("M", ACCOUNT + 'dir_mode = "000"\n', "accounts.ledger.dir_mode: must let the owner read, write and enter"),
     ("M", ACCOUNT + 'client_id = "x"\n', "accounts.ledger.client_secret_file: is required with client_id"),

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 from attachsync import extensions, names
 from attachsync.canonical import compact
+from attachsync.index.cursors import TrackCursors
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED, Entry, Stored, Taken, Wanted, entry_of
 from attachsync.index.removals import GONE
-from attachsync.model import JSON, Attachment, Digest, Facts, Page, State
+from attachsync.model import Attachment, Digest, Facts, Page, State
 
 _SAY = "INSERT OR REPLACE INTO listing VALUES (?, ?)"
 
@@ -105,7 +106,7 @@ class Attachments:
             self._db.run(again + " AND digest IS NOT NULL", known["id"])
         return bool(known["wanted"] != wanted)
 
-    def cursors(self, track: str, *, thorough: bool = False) -> "TrackCursors":
+    def cursors(self, track: str, *, thorough: bool = False) -> TrackCursors:
         """How far each feed of a track was listed; `thorough` as `Cursors` has it."""
         return TrackCursors(self._db, track, thorough=thorough)
 
@@ -322,21 +323,6 @@ class Attachments:
         """(path, digest) of everything shown under `files/`, by path."""
         sql = "SELECT DISTINCT path, shown FROM attachment WHERE path IS NOT NULL AND shown IS NOT NULL ORDER BY path"
         return ((row["path"], Digest(row["shown"])) for row in self._db.each(sql))
-
-
-class TrackCursors:
-    """One track's cursors, read from the index as a source asks for them."""
-
-    def __init__(self, database: Database, track: str, *, thorough: bool) -> None:
-        self._db = database
-        self._track = track
-        self.thorough = thorough
-
-    def get(self, feed: str) -> JSON:
-        """The cursor of a feed, or None."""
-        row = self._db.row("SELECT value FROM cursor WHERE track = ? AND feed = ?", self._track, feed)
-        cursor: JSON = None if row is None else json.loads(row["value"])
-        return cursor
 
 
 def _is_to_come(known: sqlite3.Row, item: Attachment) -> bool:
