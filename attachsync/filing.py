@@ -78,8 +78,8 @@ class Filing:
                 original = folders.copied_from(source, old, file.fileno()) if there == wanted else None
                 taken = folders.remove_only(source, old, original or wanted)
                 yield [source]
-                moved = moved or taken
-        return moved
+                moved = moved or taken or folders.identity_at(source, old) is None
+        return moved or source is None
 
     @contextlib.contextmanager
     def _source(self, name: str) -> Iterator[tuple[int | None, bytes]]:

@@ -44,7 +44,6 @@ Query = Sequence[tuple[str, str]]
 Content = Callable[[], Mapping[str, Any]]
 """What a POST carries, as aiohttp's keyword arguments; made anew for each try."""
 
-
 _NOTHING: Mapping[str, str] = {}
 _ALWAYS = {"User-Agent": f"attachsync/{__version__}", "Accept-Encoding": "identity"}
 
@@ -306,7 +305,8 @@ class Http:
         if target.scheme == "https" or self.account.proxy:
             extra["ssl"] = self._trust.context
         if isinstance(carried, aiohttp.payload.Payload):  # an upload; it watches itself that it moves
-            span += (carried.size or 0) / patience.floor
+            span, quiet = span + (carried.size or 0) / patience.floor, patience.answer(carried.size or 0)
+            extra["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=quiet)
         elif method == "GET":
             span, extra["timeout"] = min(span, patience.connect + patience.quiet), self._unhurried
         try:
@@ -336,5 +336,5 @@ class Http:
 
     def _where(self, method: str, url: URL) -> str:
         """Account, method and path: never the query, which may be a signature."""
-        place = url.raw_path if self.boundary.is_home(url) else f"{url.host}/…"
+        place = url.raw_path if self.boundary.is_home(url) else f"{url.host or url.scheme + ':'}/…"
         return f"{self.account.name}: {method} {place}"

@@ -19,6 +19,8 @@ class Patience:
     """Bytes a second."""
     whole: float = 300.0
     """So is an answer that has not begun after this long, or one of JSON that has not ended."""
+    examined: float = 256 * 1024
+    """At so many bytes a second, or faster, a service is through with what was uploaded, and answers."""
     words: float = 1.0
     """What an error says is listened to for this long."""
     pause: float = 0.2
@@ -28,6 +30,10 @@ class Patience:
     def connect(self) -> float:
         """So long may it take to connect."""
         return min(self.quiet, 20.0)
+
+    def answer(self, size: int) -> float:
+        """So long may it say nothing after an upload of so many bytes."""
+        return min(self.quiet + size / self.examined, max(self.whole, self.quiet))
 
     @property
     def glance(self) -> float:

@@ -1,5 +1,6 @@
 """What comes as the answer to a request, read no further and waited for no longer than is reasonable."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -120,4 +121,15 @@ def reason(error: BaseException) -> str:
         return "no such host"
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.strerror or type(error.os_error).__name__
-    return type(error).__name__
+    return _broken(error)
+
+
+def _broken(error: BaseException) -> str:
+    """How a connection ended that there was."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "it ended too early, or cannot be decoded"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "its answer is no HTTP"
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "the connection broke"

@@ -285,6 +285,19 @@ async def test_a_file_replaced_during_its_upload(tmp_path):
         assert one.document("sent/report.txt")["sha256"] == hashlib.sha256(b"first").hexdigest()
 
 
+async def test_a_file_removed_during_its_upload(tmp_path):
+    """What was uploaded is filed from the open file; nothing took its name, and nothing says so."""
+    async with rig(tmp_path, Clock()) as one:
+        path = one.drop()
+        one.box.faults.add(Fault(path=UPLOAD, kind="drip", every=0.1, size=40, times=1))
+        flushing = asyncio.create_task(one.flush())
+        await until(lambda: one.box.sunshine.media)  # the bytes are there; the answer drips
+        path.unlink()
+        assert (await flushing).sent == 1
+        assert (one.root / "sent/report.txt").read_bytes() == b"quarterly\n"
+        assert not one.said("replaced_while_sent")
+
+
 async def test_a_file_changed_during_its_upload_is_taken_back(tmp_path):
     """A file written to while it was sent is deleted upstream and sent again when it is whole."""
     async with rig(tmp_path, Clock()) as one:

@@ -7,7 +7,7 @@ import pytest
 
 from attachsync.clock import Clock
 from attachsync.sandbox import Fault
-from tests.outboxes import MESSAGES, UPLOAD, Eventful, Hurried, journaled, rig, until, uploaded
+from tests.outboxes import MESSAGES, UPLOAD, Eventful, Hurried, Leaping, journaled, rig, until, uploaded
 
 
 def arrived(path):
@@ -68,6 +68,20 @@ async def test_the_daemon_tries_again_in_time(tmp_path, status):
         assert one.document("sent/report.txt")["possible_orphan"] is (status == 503)
         outgoing.finish()
         await keeping
+
+
+@pytest.mark.parametrize(("path", "asked", "sent"), [(UPLOAD, 30, 1), (MESSAGES, 50, 1), (UPLOAD, 3600, 0)])
+async def test_a_single_pass_waits_as_long_as_it_was_asked_to(tmp_path, path, asked, sent):
+    """A 503 with `Retry-After`: no sooner; and not in this pass where that is too long."""
+    async with rig(tmp_path, clock := Leaping()) as one:
+        conversation = one.box.sunshine.add_conversation()
+        headers = {"Retry-After": str(asked)}
+        one.box.faults.add(Fault(path=path, method="POST", kind="status", status=503, headers=headers, times=1))
+        one.drop()
+        outcome = await one.flush(conversation=conversation.id, send=True)
+        assert (outcome.sent, outcome.complete) == (sent, bool(sent))
+        assert (clock.ahead >= asked) is bool(sent)
+        assert one.box.count("POST", path) == 1 + sent
 
 
 async def test_a_name_used_again_during_its_upload(tmp_path):

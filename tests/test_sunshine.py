@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from attachsync import keys, multipart, units
 from attachsync.answers import Reply, explain
 from attachsync.credentials import Secret
-from attachsync.errors import AttachsyncError, AuthFailedError, RejectedError, UnavailableError
+from attachsync.errors import AttachsyncError, AuthFailedError, RefusedError, RejectedError, UnavailableError
 from attachsync.keys import Place
 from attachsync.model import Digest, Draft
 from attachsync.retry import DAY
@@ -365,6 +367,47 @@ async def test_a_stalled_upload_is_given_up(tmp_path, monkeypatch):
     server.close()
     await server.wait_closed()
     await asyncio.sleep(0)
+
+
+async def test_a_large_upload_may_be_examined_for_longer(tmp_path):
+    """How long a service may say nothing after the last byte depends on how many there were (8)."""
+
+    async def answer(request):
+        form = await request.read()
+        await asyncio.sleep(0.4)
+        return web.json_response({"attachment": {"mediaUrl": f"https://x/{len(form)}"}}, status=201)
+
+    app = web.Application(client_max_size=2**24)
+    app.router.add_post("/{rest:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with rig(tmp_path, quiet=0.1) as one:
+        object.__setattr__(one.account, "base_url", "http://{}:{}".format(*runner.addresses[0]))
+        one.http.boundary.__init__(one.account.base_url)
+        for size in (10, 1_000_000):
+            draft = Draft("t", "film.mp4", "video/mp4", size, DRAFT.sha256)
+            with one.drop("film.mp4", bytes(size)).open("rb") as file:
+                if size == 10:
+                    with pytest.raises(UnavailableError, match="timed out"):
+                        await sender_of(one).upload(draft, file)
+                else:
+                    assert (await sender_of(one).upload(draft, file))["media_url"]
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("reset", "Connection reset by peer"), ("lost", "closed the connection|reset by peer")]
+)
+async def test_a_connection_that_breaks_is_told_in_words(tmp_path, kind, words):
+    """Not by the name of an error's class."""
+    async with rig(tmp_path) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind=kind))
+        with one.drop("note.txt", b"hello").open("rb") as file, pytest.raises(UnavailableError, match=words) as raised:
+            await sender_of(one).upload(Draft("t", "note.txt", "text/plain", 5, DRAFT.sha256), file)
+        assert "Error" not in str(raised.value)
+        with pytest.raises(RefusedError, match="support: GET file:/…: a link to file: is not followed"):
+            await one.http.get(URL("file:///etc/passwd"))
 
 
 def test_answers_that_are_no_json():

@@ -85,6 +85,8 @@ class Journey:
         self._log = log
         self._notify = notify
         self._stowing = Stowing(config, Filing(opened.descriptor), uploads, self._journal, clock, log)
+        self.asked: dict[str, float] = {}
+        """How long the service asked to be left alone with a file that is left for later, in seconds."""
 
     # --- from the start -----------------------------------------------------------------------------------------
 
@@ -224,6 +226,7 @@ class Journey:
             self._uploads.postpone(upload, error, 0, now, state="held", unknown=True, strike=True)
             return self._held(upload, error)
         wait = 0.0 if at_once else max(asked or 0.0, retry.delay(strikes))
+        self.asked[upload.name] = asked or 0.0
         self._uploads.postpone(upload, error, now + wait, now, state="retry", unknown=True, strike=True)
         self._log.warning("send_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
@@ -252,6 +255,7 @@ class Journey:
         self._uploads.postpone(upload, error, 0 if held else now + wait, now, state=state, strike=True)
         if held:
             return self._held(upload, error)
+        self.asked[upload.name] = asked or 0.0
         self._log.warning("post_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 

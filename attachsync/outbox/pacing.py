@@ -20,8 +20,8 @@ class Pace(Protocol):
     def due(self, name: str, upload: Upload) -> bool:
         """Whether a file that was tried before may be tried now."""
 
-    def tried(self, name: str) -> None:
-        """A file was tried, and is to be tried again."""
+    def tried(self, name: str, asked: float = 0.0) -> None:
+        """A file was tried, and is to be tried again; after so many seconds, if the service asked for them."""
 
     def pause(self, error: PausedError, failures: int) -> float:
         """How long the outbox waits after so many failures in a row, in seconds."""
@@ -37,7 +37,7 @@ class Steady(Pace):
         """Whether its retry time has come."""
         return upload.retry_at <= self._clock.now()
 
-    def tried(self, name: str) -> None:
+    def tried(self, name: str, asked: float = 0.0) -> None:
         """The journal knows."""
 
     def pause(self, error: PausedError, failures: int) -> float:
@@ -61,10 +61,10 @@ class Once(Pace):
         """Whether a file has turns left in this pass."""
         return self._tries[name] <= _TRIES_IN_PLACE
 
-    def tried(self, name: str) -> None:
-        """Count a try, and set the time of the next one."""
-        self._tries[name] += 1
-        self._at[name] = self._clock.monotonic() + _short(self._tries[name])
+    def tried(self, name: str, asked: float = 0.0) -> None:
+        """Count a try, and set the time of the next one; there is none where that is too long to wait."""
+        self._tries[name] += 1 if asked <= _LONGEST_WAIT_IN_PLACE else _TRIES_IN_PLACE + 1
+        self._at[name] = self._clock.monotonic() + max(asked, _short(self._tries[name]))
 
     def next_at(self, names: set[str]) -> float | None:
         """When (monotonic) the next turn of these files is; None if none has any left."""

@@ -143,7 +143,7 @@ class Round:
     def tried(self, job: Job, ending: Ending | None, pace: Pace) -> None:
         """Remember how a try ended; None: the disk was in the way."""
         if ending is Ending.LATER:
-            pace.tried(job.name)
+            pace.tried(job.name, self._journey.asked.pop(job.name, 0.0))
         self.more |= ending is Ending.DROPPED  # another file may have its name
         if ending in (Ending.LATER, Ending.HELD) and job.stamp is not None:
             self._last[job.name] = job.stamp
