@@ -33,12 +33,21 @@ class Reply:
     def json(self) -> JSON:
         """The body as JSON, text that is no Unicode made so; raises MalformedError."""
         try:
-            parsed: JSON = _DECODER.decode(self.body.decode(json.detect_encoding(self.body), "surrogatepass"))
-            if b"\\u" in self.body:
+            text, is_sound = self._text()
+            parsed: JSON = _DECODER.decode(text)
+            if not is_sound or "\\u" in text:
                 parsed = _storable(parsed)
         except (ValueError, RecursionError) as error:
             raise MalformedError(f"{self.where}: HTTP {self.status}, but no JSON ({type(error).__name__})") from None
         return parsed
+
+    def _text(self) -> tuple[str, bool]:
+        """The body's text, and whether it has no lone surrogates but those that are escaped."""
+        encoding = json.detect_encoding(self.body)
+        try:
+            return self.body.decode(encoding), True
+        except UnicodeDecodeError:
+            return self.body.decode(encoding, "surrogatepass"), False
 
     def object(self) -> Mapping[str, JSON]:
         """The body as a JSON object; raises MalformedError."""
@@ -48,14 +57,19 @@ class Reply:
         return parsed
 
 
-def _storable(value: JSON) -> JSON:
+def storable(text: str) -> str:
     """Text without lone surrogates, which could be neither stored nor shown, and without NUL, where SQLite stops."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def _storable(value: JSON) -> JSON:
+    """The same of all text in a value."""
     if isinstance(value, str):
-        return value.encode(errors="replace").decode().replace("\0", "\ufffd")
+        return storable(value)
     if isinstance(value, list):
         return [_storable(one) for one in value]
     if isinstance(value, Mapping):
-        return {str(_storable(name)): _storable(one) for name, one in value.items()}
+        return {storable(name): _storable(one) for name, one in value.items()}
     return value
 
 

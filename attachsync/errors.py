@@ -146,6 +146,19 @@ class MalformedError(AttachsyncError):
     """An answer that is not what the service documents: its page is not taken and the cursor stays."""
 
 
+LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
+"""Errors that end with the listing of a track."""
+ITEM_ERRORS = (
+    *LISTING_ERRORS,
+    MismatchError,
+    NoRoomError,
+    NotModifiedError,
+    NotReadyError,
+    UnsupportedError,
+)
+"""Errors that end with the attachment they happened to."""
+
+
 def first_of(errors: BaseExceptionGroup[E]) -> E:
     """The first error of a group, and of the groups in it."""
     error = errors.exceptions[0]

@@ -9,12 +9,13 @@ import dataclasses
 from collections.abc import Mapping
 
 from attachsync import retry
+from attachsync.canonical import compact
 from attachsync.downloading import Downloader, kept_as
 from attachsync.errors import (
+    ITEM_ERRORS,
     AttachsyncError,
     EndedError,
     GoneError,
-    MalformedError,
     MismatchError,
     NoRoomError,
     NotModifiedError,
@@ -31,25 +32,13 @@ from attachsync.lane import Lane
 from attachsync.model import Attachment, Digest, Facts, Source, Standing, State, Track
 from attachsync.observer import Outcome
 from attachsync.pins import Pin
+from attachsync.unforeseen import malformed
 from attachsync.units import human_size
 
 _HOUR = 3600.0
 _FORBIDDEN_WAIT = 6 * _HOUR
 _NO_ROOM_WAIT = 600.0
 _MOST_PARKED = 1000
-_ITEM_ERRORS = (
-    GoneError,
-    MalformedError,
-    MismatchError,
-    NoRoomError,
-    NotModifiedError,
-    NotReadyError,
-    RefusedError,
-    RejectedError,
-    UnavailableError,
-    UnsupportedError,
-)
-"""Errors that end with the attachment they happened to."""
 
 
 class Fetcher:
@@ -81,7 +70,7 @@ class Fetcher:
         try:
             entry = await self._finish_withdrawal(entry)
             entry, facts = await self._inspected(entry)
-        except _ITEM_ERRORS as error:
+        except ITEM_ERRORS as error:
             return self._settle(entry, error)
         content = facts.sha256 or entry.attachment.content or str(entry.id)
         waiting = self._parked.get(content)
@@ -108,8 +97,7 @@ class Fetcher:
 
     async def _inspected(self, entry: Entry) -> tuple[Entry, Facts]:
         """What the service's record says, and the row with it; raises what it forbids. Kept when the row ends."""
-        attachment = entry.attachment
-        facts = await self._source.inspect(self._tracks[attachment.track], attachment, entry.record)
+        facts = await self._asked(entry)
         try:
             self._check_allowed(entry, facts)
         except (NotReadyError, RefusedError):
@@ -120,6 +108,14 @@ class Fetcher:
         if facts.refetch:
             facts = dataclasses.replace(facts, refetch=False)  # nothing is there that could be unchanged
         return entry, facts
+
+    async def _asked(self, entry: Entry) -> Facts:
+        """What the service's record says, which can be kept. Raises MalformedError."""
+        attachment = entry.attachment
+        with malformed():
+            facts = await self._source.inspect(self._tracks[attachment.track], attachment, entry.record)
+            compact(facts.record)
+        return facts
 
     def _check_allowed(self, entry: Entry, facts: Facts) -> None:
         if facts.standing is Standing.NOT_YET:
@@ -134,13 +130,13 @@ class Fetcher:
     async def _mirrored(self, entry: Entry, facts: Facts, lane: Lane) -> UnavailableError | None:
         expected = _expected(entry.attachment, facts)
         try:
-            with self._keep.store.pins.pinning() as pin:
+            with malformed(), self._keep.store.pins.pinning() as pin:
                 found = self._stored_already(entry, facts, expected, pin)
                 found = found or await self._shown_before(entry, facts, expected, pin)
                 found = found or await self._downloaded(entry, facts, expected, lane, pin)
                 lane.leave()
                 await self._show(entry, found)
-        except _ITEM_ERRORS as error:
+        except ITEM_ERRORS as error:
             if self._source.repeatable(self._tracks[entry.attachment.track]):
                 self._keep.index.attachments.inspected(entry, facts, entry.check_at)
             return self._settle(entry, error)
@@ -231,8 +227,8 @@ class Fetcher:
         index, now = self._keep.index.attachments, self._keep.clock.now()
         track = self._tracks[entry.attachment.track]
         try:
-            facts = await self._source.inspect(track, entry.attachment, entry.record)
-        except _ITEM_ERRORS as error:
+            facts = await self._asked(entry)
+        except ITEM_ERRORS as error:
             self._doubt(entry, error)
             index.check_again(entry, now + retry.delay(1, base=_HOUR))
             return
@@ -258,7 +254,7 @@ class Fetcher:
             expected = _expected(entry.attachment, facts)
             if len(expected.digests) > 1:
                 raise MismatchError("its record states another SHA-256 than the list: no bytes can be both")
-            with self._keep.store.pins.pinning() as pin:
+            with malformed(), self._keep.store.pins.pinning() as pin:
                 found = await self._downloader.download(entry, facts, expected, pin)
                 if found.digest != entry.shown:
                     await self._show(entry, found)
@@ -266,7 +262,7 @@ class Fetcher:
                     await self._downloader.landed(found)
         except NotModifiedError:
             return facts
-        except _ITEM_ERRORS as error:
+        except ITEM_ERRORS as error:
             if isinstance(error, NotReadyError):
                 return dataclasses.replace(facts, again=retry.delay(1, base=_HOUR))
             self._doubt(entry, error)

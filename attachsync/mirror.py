@@ -11,18 +11,7 @@ from typing import Any
 
 from attachsync import retention, retry
 from attachsync.bulk import Bulk, Picked
-from attachsync.errors import (
-    AccountError,
-    AttachsyncError,
-    GoneError,
-    MalformedError,
-    NotReadyError,
-    RefusedError,
-    RejectedError,
-    StorageError,
-    UnavailableError,
-    first_of,
-)
+from attachsync.errors import LISTING_ERRORS, AccountError, AttachsyncError, NotReadyError, StorageError, first_of
 from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Taken, Wanted
 from attachsync.keeping import Keeping
@@ -33,6 +22,7 @@ from attachsync.sources.service import Pull
 from attachsync.stamps import stamps
 from attachsync.trouble import Trouble
 from attachsync.turn import Turn
+from attachsync.unforeseen import malformed
 
 Start = Callable[[Coroutine[Any, Any, None]], object]
 """Begins a task of the session."""
@@ -46,7 +36,6 @@ _LISTERS = 4
 """Tracks of one account that are listed at a time: a slow one does not hold up the others."""
 _TOGETHER = 25
 """So many tracks are listed one after the other when many are spread over the interval: each by itself takes longer."""
-_LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
 _TRACK_REST = 60.0
 """A track whose attachments are not available is left alone for this long (seconds) by a daemon."""
 _GLANCE = 1.0
@@ -214,10 +203,11 @@ class Mirror:
         turn.seen[track.name], turn.began[track.name] = Taken(), self._keep.clock.now()
         after, trouble = None, ""
         try:
-            await self._list_whole(track, turn, thorough=thorough)
+            with malformed():
+                await self._list_whole(track, turn, thorough=thorough)
         except NotReadyError as error:
             after = error.after
-        except _LISTING_ERRORS as error:
+        except LISTING_ERRORS as error:
             trouble = str(error)
         self._track_ended(turn, track, trouble)
         return after

@@ -22,7 +22,7 @@ def validator(headers: Mapping[str, str]) -> str | None:
         age = http_moment(date) - http_moment(modified)
     except ValueError:
         return None
-    return modified if age >= _SETTLED else None
+    return modified if age >= _SETTLED and modified.isascii() else None
 
 
 def is_continuable(headers: Mapping[str, str]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from attachsync import ranges
-from attachsync.answers import Reply
+from attachsync.answers import Reply, storable
 from attachsync.client import aiohttp
 from attachsync.deadlines import Deadlines
 from attachsync.errors import MalformedError, UnavailableError
@@ -39,8 +39,8 @@ class Answers:
             whole=whole,
             close=response.close,
             size=None if length is None else start + length,
-            media_type=response.headers.get("Content-Type"),
-            etag=response.headers.get("ETag"),
+            media_type=_header(response, "Content-Type"),
+            etag=_header(response, "ETag"),
             start=start,
             validator=ranges.validator(response.headers) if continuable else None,
         )
@@ -95,6 +95,12 @@ class Answers:
             if not block:
                 return
             yield block
+
+
+def _header(response: aiohttp.ClientResponse, name: str) -> str | None:
+    """A header's text: bytes that are no UTF-8 come as lone surrogates."""
+    value = response.headers.get(name)
+    return None if value is None else storable(value)
 
 
 async def _alone(block: bytes) -> AsyncIterator[bytes]:

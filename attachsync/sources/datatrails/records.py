@@ -246,4 +246,4 @@ def _whole(value: JSON) -> int | None:
     """A size, as a number or (64-bit integers of another marshaler) as its digits."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value[:18])
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None

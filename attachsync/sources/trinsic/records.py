@@ -96,7 +96,7 @@ def _listed(value: JSON) -> Listed | None:
         id=identity,
         type=shown(kind) if isinstance(kind, str) else "",
         media_type=None if not isinstance(media_type, str) or media.says_nothing(media_type) else shown(media_type),
-        size=size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
+        size=size if isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**63 else None,
         encrypted=value.get("hpkeEncrypted") is True,
     )
 
