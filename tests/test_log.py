@@ -1,8 +1,10 @@
 """What is logged: once when something goes down, once when it is back, and repeats by their number."""
 
+import contextlib
 import io
 import os
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +149,35 @@ def test_what_comes_back_after_its_time_is_told_again(said: CapturingLogger, wat
         logger.warning("watch_failed", outbox="/o", error="too many watches")
         watch.now += 3601
     assert names(said) == ["watch_failed"] * 3
+
+
+class Moment(float):
+    """A time that counts how often a span since another one is reckoned."""
+
+    reckoned = 0
+
+    def __sub__(self, other: float) -> float:
+        Moment.reckoned += 1
+        return float(self) - float(other)
+
+
+class Words(str):
+    """Text of which it can be told whether anybody has it still."""
+
+
+def test_what_a_flood_costs_does_not_grow_with_it() -> None:
+    """It is sifted between everything else that a daemon does; of what was not said nothing is kept."""
+    repeats, held, passed, many = Repeats(lambda: Moment(len(held) / 1000)), list[weakref.ref[Words]](), 0, 2000
+    for number in range(many):
+        words = Words(f"assets/{number:032x}")
+        held.append(weakref.ref(words))
+        with contextlib.suppress(structlog.DropEvent):
+            repeats(None, "warning", {"event": "not_mirrored", "account": "a", "key": words, "reason": "too large"})
+            passed += 1
+    del words
+    assert passed == 20
+    assert Moment.reckoned <= 2 * many
+    assert sum(one() is not None for one in held) == passed
 
 
 # --- for whom -----------------------------------------------------------------------------------------------------
