@@ -112,6 +112,33 @@ async def test_files_put_back_are_no_longer_held(tmp_path):
         assert one.index.uploads.held(key(one.config)) == {}
 
 
+async def test_who_puts_some_files_back_has_confirmed_nothing(tmp_path):
+    """The others stay held, however few they are now; what is removed besides is deleted as ever."""
+    async with rig(tmp_path) as one:
+        await sent(one, 14)
+        (tmp_path / "away").mkdir()
+        for number in range(12):
+            (one.root / f"sent/{number}.txt").rename(tmp_path / f"away/{number}.txt")
+        assert (await one.flush(propagate_deletes=True)).held_deletions == 12
+        for number in range(4):
+            (tmp_path / f"away/{number}.txt").rename(one.root / f"sent/{number}.txt")
+        outcome = await one.flush(propagate_deletes=True)
+        assert (outcome.deleted, outcome.held_deletions, outcome.complete) == (0, 8, False)
+        (one.root / "sent/12.txt").unlink()
+        outcome = await one.flush(propagate_deletes=True)
+        assert (outcome.deleted, outcome.held_deletions) == (1, 8)
+        assert [entry["name"] for entry in waiting(one.config, one.index.uploads)] == [
+            f"{number}.txt" for number in sorted(range(4, 12), key=str)
+        ]
+        assert one.index.uploads.confirm(key(one.config)) == 8
+        one.box.faults.add(Fault(path=REMOVE, kind="status", status=400, times=1))
+        outcome = await one.flush(propagate_deletes=True)
+        assert (outcome.deleted, outcome.held_deletions, outcome.complete) == (7, 0, False)
+        outcome = await one.flush(propagate_deletes=True)
+        assert (outcome.deleted, outcome.complete, len(one.box.sunshine.media)) == (1, True, 5)
+        assert one.index.uploads.held(key(one.config)) == {}
+
+
 async def test_a_missing_sent_deletes_nothing(tmp_path):
     """sent/ gone as a whole (or not mounted) is no wish to delete."""
     async with rig(tmp_path) as one:

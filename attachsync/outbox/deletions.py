@@ -81,10 +81,10 @@ class Deletions:
 
     async def _delete(self, gone: Receipts) -> Deleted:
         before = self._uploads.held(self._outbox)
-        confirmed = {name for name, said in before.items() if said}
-        going = [name for name in gone if len(gone) <= MOST or name in confirmed]
+        unasked = [name for name in gone if not before.get(name)]
+        held = {name for name in unasked if len(unasked) > MOST or name in before}  # once held, it takes a person
         done, error = set(), ""
-        for name in going:
+        for name in (name for name in gone if name not in held):
             try:
                 await self._delete_one(name, gone[name])
                 done.add(name)
@@ -93,12 +93,12 @@ class Deletions:
                     raise reactions.pause(failed) from failed
                 error = f"{name} could not be deleted upstream: {failed}"
                 self._log.error("delete_failed", file=name, error=str(failed))
-        left = gone.keys() - done if len(gone) > MOST else set()
+        left = held | (before.keys() & gone.keys()) - done
         if left or before:
             self._uploads.hold(self._outbox, left, self._clock.now())
-        if left - before.keys():
-            self._log.error("deletions_held", count=len(left), hint="run: attachsync outbox confirm")
-        return Deleted(len(done), len(left), error)
+        if held - before.keys():
+            self._log.error("deletions_held", count=len(held), hint="run: attachsync outbox confirm")
+        return Deleted(len(done), len(held), error)
 
     async def _delete_one(self, name: str, document: receipts.Document) -> None:
         there = await self._sender.delete(document)
