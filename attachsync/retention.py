@@ -45,6 +45,11 @@ async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[
         return
     reason = f"kept for {human_duration(retain)}, as `retain` says, and removed"
     keep.index.removals.outlive(track.name, before, reason)
+    while batch := keep.index.removals.outdated(track.name, before, _BATCH):
+        with keep.manifest.outdated():
+            for entry in batch:
+                await _hide(keep, entry)
+                _log(entry, reason)
 
 
 async def finish(keep: Keeping, account: str | None = None) -> None:
@@ -56,18 +61,27 @@ async def finish(keep: Keeping, account: str | None = None) -> None:
     while batch := removals.marked(_BATCH, account):
         with keep.manifest.outdated():
             for entry in batch:
-                if entry.path and not removals.is_in_use(entry.path):
-                    await store.run(keep.views.hide, entry.path)
-                removals.hidden(entry)
+                await _hide(keep, entry)
                 _tell(keep, entry)
     for digest in removals.leaving():
         await store.delete(digest, partial(removals.is_held, digest))
         removals.left(digest)
 
 
+async def _hide(keep: Keeping, entry: Entry) -> None:
+    """Take what an attachment shows out of `files/`."""
+    removals = keep.index.removals
+    if entry.path and not removals.is_in_use(entry.path, entry.id):
+        await keep.store.run(keep.views.hide, entry.path)
+    removals.hidden(entry)
+
+
 def _tell(keep: Keeping, entry: Entry) -> None:
     outcome = Outcome(entry.account, entry.attachment.track, entry.attachment.key, State.GONE, entry.reason, entry.path)
-    structlog.get_logger().info(
-        "removed", account=outcome.account, track=outcome.track, path=entry.path, reason=entry.reason
-    )
+    _log(entry, entry.reason)
     keep.observer.settled(outcome)
+
+
+def _log(entry: Entry, reason: str) -> None:
+    whose = {"account": entry.account, "track": entry.attachment.track}
+    structlog.get_logger().info("removed", **whose, path=entry.path, reason=reason)

@@ -15,9 +15,11 @@ QUESTIONS: dict[str, Callable[[Index], object]] = {
     "totals": lambda index: index.reports.totals(),
     "shown": lambda index: list(index.attachments.shown()),
     "marked": lambda index: index.removals.marked(10),
+    "is_outlived": lambda index: index.removals.is_outlived("ledger/all", 0.0),
+    "outdated": lambda index: index.removals.outdated("ledger/all", 0.0, 10),
     "next_due": lambda index: index.tracks.next_due("ledger", ["ledger/all"]),
 }
-READS_ROWS = {"marked", "next_due", "completeness"}
+READS_ROWS = {"marked", "next_due", "completeness", "is_outlived", "outdated"}
 """They read those rows that they are about, through an index that leads to no others."""
 TALLIED = {"counts", "totals"}
 """They read what triggers have counted, and no rows at all."""

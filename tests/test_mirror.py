@@ -884,6 +884,77 @@ async def test_retain_removes_what_was_kept_long_enough(ledger: Ledgers) -> None
     assert ledger.shown() == [f"{kept.uuid}/shared.txt", f"{asset.uuid}/own.txt"]
 
 
+async def test_retain_counts_from_mirroring_whatever_the_name(ledger: Ledgers) -> None:
+    """The same bytes under another name are as old as they were."""
+    trail = ledger.box.datatrails
+    asset, there = trail.add_asset({}), attached(ledger, b"own", "a.txt")
+    trail.add_event(asset, {}, {"a": there})
+    ledger.tracks += 'events = false\nretain = "100s"\n'
+    await ledger.sync()
+    (first,) = ledger.rows()
+    ledger.clock.ahead = 60
+    trail.add_event(asset, {}, {"a": {**there, "arc_file_name": "b.txt"}})
+    await ledger.sync()
+    assert ledger.shown() == [f"{asset.uuid}/b.txt"]
+    assert [row["mirrored_at"] for row in ledger.rows()] == [first["mirrored_at"]]
+    ledger.clock.ahead = 110
+    await ledger.sync()
+    assert (ledger.shown(), ledger.stored()) == ([], set())
+
+
+async def test_retain_removes_what_is_shown_still_because_its_successor_cannot_be_had(ledger: Ledgers) -> None:
+    """The attachment stays work; what another track shows stays, too, and what is new comes when it can be had."""
+    trail = ledger.box.datatrails
+    shared = attached(ledger, b"shared", "shared.txt")
+    asset, other = trail.add_asset({"a": shared, "b": attached(ledger, b"own", "own.txt")}), trail.add_asset({})
+    trail.add_event(other, {}, {"a": shared})
+    ledger.tracks = "".join(
+        f'[[track]]\naccount = "ledger"\nasset = "{uuid}"\nevents = false\n{retain}'
+        for uuid, retain in ((asset.uuid, 'retain = "100s"\n'), (other.uuid, ""))
+    )
+    await ledger.sync()
+    new = {name: attached(ledger, b"new " + name.encode(), f"{name}.txt") for name in ("shared", "own")}
+    trail.add_event(asset, {}, {"a": new["shared"], "b": new["own"]})
+    ledger.box.faults.add(*(Fault(path=f"*/{one['arc_blob_identity'][6:]}", kind="tamper") for one in new.values()))
+    ledger.clock.ahead = 60
+    summary, _ = await ledger.sync()
+    assert (summary.incomplete, len(ledger.shown())) == (True, 3)
+    ledger.clock.ahead = 110
+    await ledger.sync()
+    assert ledger.shown() == [f"{other.uuid}/shared.txt"]
+    assert ledger.stored() == {sha256(b"shared")}
+    assert sorted(str(row["state"]) for row in ledger.rows()) == ["mismatch", "mismatch", "stored"]
+    ledger.box.faults.clear()
+    summary, _ = await ledger.sync()
+    assert not summary.incomplete
+    assert ledger.stored() == {sha256(b"shared"), sha256(b"new shared"), sha256(b"new own")}
+    ledger.clock.ahead = 180
+    await ledger.sync()
+    assert len(ledger.stored()) == 3
+
+
+async def test_retain_removes_what_an_attachment_was_before(ledger: Ledgers) -> None:
+    """Each version when its own time is over, and of tracks that say so only."""
+    trail = ledger.box.datatrails
+    assets = [trail.add_asset({"a": attached(ledger, b"first of %d" % number)}) for number in range(2)]
+    ledger.tracks = "".join(
+        f'[[track]]\naccount = "ledger"\nasset = "{asset.uuid}"\nevents = false\n{retain}'
+        for asset, retain in zip(assets, ('retain = "100s"\n', ""), strict=True)
+    )
+    await ledger.sync()
+    ledger.clock.ahead = 60
+    for number, asset in enumerate(assets):
+        trail.add_event(asset, {}, {"a": attached(ledger, b"next of %d" % number)})
+    await ledger.sync()
+    assert len(ledger.stored()) == 4
+    ledger.clock.ahead = 110
+    await ledger.sync()
+    assert ledger.stored() == {sha256(data) for data in (b"next of 0", b"first of 1", b"next of 1")}
+    ledger.clock.ahead = 170
+    await ledger.sync()
+    assert ledger.stored() == {sha256(data) for data in (b"first of 1", b"next of 1")}
+
+
 async def test_a_clock_that_jumped_empties_no_mirror(ledger: Ledgers) -> None:
     """The service's own clock says that it is not that late."""
     ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})

@@ -258,10 +258,11 @@ class Attachments:
         """The bytes of these, each another row's, are durable and shown.
 
         False, and nothing written, where the version changed meanwhile. A row that was marked for removal meanwhile
-        stays marked: what it shows now is to leave too.
+        stays marked: what it shows now is to leave too. The same bytes under another name are as old as they were.
         """
         sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
-                 media_type = coalesce(?3, media_type), mirrored_at = ?5, state = iif(kept, 'stored', state),
+                 media_type = coalesce(?3, media_type), state = iif(kept, 'stored', state),
+                 mirrored_at = iif(shown = ?1, coalesce(mirrored_at, ?5), ?5),
                  reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0,
                  record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
         rows = [one.row(now) for one in many]

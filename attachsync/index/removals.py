@@ -7,7 +7,12 @@ from attachsync.index.entries import LISTED, Entry, entry_of
 from attachsync.index.upkeep import Kept
 from attachsync.model import Digest
 
-_OLD = "track = ? AND kept AND state = 'stored' AND mirrored_at < ?"
+_OLD = "track = ? AND kept = 1 AND state = 'stored' AND mirrored_at < ?"
+_OUTDATED = """attachment INDEXED BY attachment_outdated WHERE track = ?1 AND digest IS NULL AND kept
+               AND shown IS NOT NULL AND NOT withdrawn AND mirrored_at < ?2"""
+"""It shows what it was before it changed."""
+_PAST = """past WHERE mirrored_at < ?2
+           AND EXISTS (SELECT 1 FROM attachment WHERE id = past.attachment AND track = ?1)"""
 GONE = "removed upstream, and so here, as `on_gone` says"
 """The reason of rows that are work again when the service lists them again: what else was removed never is."""
 _HELD = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
@@ -31,12 +36,26 @@ class Removals:
             self._mark("track = ? AND kept AND key >= ? AND key < ?", GONE, track, key, end)
 
     def is_outlived(self, track: str, before: float) -> bool:
-        """Whether anything was mirrored before a moment (Unix time)."""
-        return self._db.row(f"SELECT 1 FROM attachment WHERE {_OLD}", track, before) is not None
+        """Whether anything was mirrored before a moment (Unix time): what is shown, or was once."""
+        sql = f"""SELECT EXISTS (SELECT 1 FROM attachment WHERE {_OLD}) OR EXISTS (SELECT 1 FROM {_OUTDATED})
+                  OR EXISTS (SELECT 1 FROM {_PAST})"""
+        row = self._db.row(sql, track, before)
+        return row is not None and bool(row[0])
 
     def outlive(self, track: str, before: float, reason: str) -> None:
-        """Mark what was mirrored before a moment (Unix time)."""
-        self._mark(_OLD, reason, track, before)
+        """Mark what was mirrored before a moment (Unix time), but for what is `outdated`."""
+        with self._db.transaction(durable=True):
+            self._mark(_OLD, reason, track, before)
+            self._db.run(f"INSERT OR IGNORE INTO leaving SELECT digest FROM {_PAST}", track, before)
+            self._db.run(f"DELETE FROM {_PAST}", track, before)
+
+    def outdated(self, track: str, before: float, limit: int) -> list[Entry]:
+        """Attachments that show what was mirrored before a moment, changed since, and could not be had again.
+
+        They are work still; only what they show is to leave, and is `hidden` then.
+        """
+        sql = f"SELECT *, {LISTED} FROM {_OUTDATED} ORDER BY id LIMIT ?3"
+        return [entry_of(row) for row in self._db.rows(sql, track, before, limit)]
 
     def remove(self, items: Iterable[Kept], digests: Iterable[str], reason: str) -> None:
         """Mark these attachments, or older versions of them; these digests leave the store if nothing needs them."""
@@ -73,13 +92,13 @@ class Removals:
         sql = f"SELECT *, {LISTED} FROM attachment WHERE {mine} ORDER BY id LIMIT ?1"
         return [entry_of(row) for row in self._db.rows(sql, limit, account)]
 
-    def is_in_use(self, path: str) -> bool:
-        """Whether something that is kept shows a path."""
-        sql = "SELECT 1 FROM attachment WHERE path = ? AND shown IS NOT NULL AND kept AND NOT withdrawn"
-        return self._db.row(sql, path) is not None
+    def is_in_use(self, path: str, besides: int) -> bool:
+        """Whether something that is kept shows a path, besides one row."""
+        sql = "SELECT 1 FROM attachment WHERE path = ? AND shown IS NOT NULL AND kept AND NOT withdrawn AND id != ?"
+        return self._db.row(sql, path, besides) is not None
 
     def hidden(self, entry: Entry) -> None:
-        """An attachment that was marked has left `files/`; its bytes are to leave the store, too."""
+        """What an attachment showed has left `files/`; its bytes are to leave the store, too."""
         with self._db.transaction():
             if entry.shown:
                 self._db.run("INSERT OR IGNORE INTO leaving VALUES (?)", entry.shown)

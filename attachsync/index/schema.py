@@ -137,6 +137,11 @@ _ONE_MORE = """INSERT INTO tally VALUES (NEW.track, NEW.kept, NEW.state, 1)
 ENSURED = f"""
 CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 AND withdrawn;
 
+CREATE INDEX IF NOT EXISTS attachment_outdated ON attachment (track)
+    WHERE digest IS NULL AND kept AND shown IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS past_mirrored ON past (mirrored_at);
+
 CREATE INDEX IF NOT EXISTS attachment_unread ON attachment (track) WHERE digest IS NOT NULL AND failures > 0;
 
 CREATE INDEX IF NOT EXISTS attachment_came ON attachment (json_extract(record, '$.sha256'))
