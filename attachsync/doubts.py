@@ -4,8 +4,8 @@ An empty or shrunken list, and refusals in bulk of what was had before, are more
 truth. Nothing is removed for either (contract 3); a person is told.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from attachsync.retry import DAY
 
@@ -42,6 +42,11 @@ class Doubts:
         rows = (*others, row)[:MOST_REFUSED] if refused else others
         since = (now if self.refused_since is None else self.refused_since) if rows else None
         return Doubts(self.usual, self.named, self.short_since, rows, since)
+
+    def among(self, stored: Collection[int]) -> "Doubts":
+        """Of the refused ones only those that are stored still: nobody has doubts about what was removed."""
+        rows = tuple(one for one in self.refused if one in stored)
+        return replace(self, refused=rows, refused_since=self.refused_since if rows else None)
 
     def told(self, stored: int) -> Iterator[tuple[str, float]]:
         """(what is suspicious, since when) of a track with so many stored attachments."""

@@ -165,6 +165,20 @@ def test_every_metric_of_our_own_is_alerted_of_or_shown(exposed: dict[str, set[s
     assert unused - created == {"attachsync_attachments_removed", "attachsync_track_last_pass_timestamp_seconds"}
 
 
+def test_what_alerts_compare_has_the_same_labels(exposed: dict[str, set[str]]) -> None:
+    """Or says which of them count: else nothing is ever equal, and the alert never fires."""
+    rules = re.findall(r"^\s+expr: (.*)$", (DOCS / "alerts.yml").read_text(), re.MULTILINE)
+    compared = [sides for sides in (re.split(r" (?:and|or|unless) ", rule) for rule in rules) if len(sides) > 1]
+    assert compared
+    for first, *others in compared:
+        (labels,) = (exposed[name] for name in re.findall(r"attachsync_\w+", first))
+        for other in others:
+            (theirs,) = (exposed[name] for name in re.findall(r"attachsync_\w+", other))
+            ignored = re.match(r"ignoring\((.*?)\)", other)
+            left_out = set(ignored[1].split(", ")) if ignored else set()
+            assert labels - left_out == theirs - left_out, other
+
+
 @pytest.mark.slow
 @needs("promtool")
 def test_prometheus_accepts_the_alerts() -> None:

@@ -1,5 +1,6 @@
 """Mistakes upstream: nothing is removed for them, and status says what is suspicious since when (contract 3, 4)."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -217,6 +218,24 @@ async def test_refusals_in_bulk_of_what_is_stored(ledger: Ledgers, code: int) ->
     ledger.clock.ahead = 6 * DAY
     await ledger.sync()
     assert track_of(ledger)["suspicious"] == []
+
+
+async def test_what_was_refused_and_then_removed_is_suspicious_no_more(ledger: Ledgers) -> None:
+    """Who prunes it has seen to it. What is refused later is so since then."""
+    assets(ledger, 5, scanned="NOT_SCANNED")
+    await ledger.sync()
+    faults = [Fault(path=path, kind="status", status=404) for path in ("/datatrails/archivist/v?/*/*/*", DOWNLOADS)]
+    ledger.box.faults.add(*faults)
+    ledger.clock.ahead = 2 * DAY
+    await ledger.sync()
+    assert track_of(ledger)["suspicious"]
+    with contextlib.closing(Index.open(ledger.mirror / ".attachsync")) as index:
+        rows = index.upkeep.of_tracks([ALL])
+        index.removals.remove(rows[:8], [], "removed by `prune`")
+    assert track_of(ledger)["suspicious"] == []
+    with contextlib.closing(Index.open(ledger.mirror / ".attachsync")) as index:
+        index.removals.remove(rows[8:], [], "removed by `prune`")
+        assert index.tracks.doubts(ALL).asked(1, 7.0, refused=True).refused_since == 7.0
 
 
 async def test_bytes_that_the_record_states_otherwise_are_read_again(ledger: Ledgers) -> None:

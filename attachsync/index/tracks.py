@@ -88,7 +88,10 @@ class Tracks:
     def doubts(self, name: str) -> Doubts:
         """What is suspicious of what the service says of a track."""
         noted = json.loads(self._db.noted(_doubts(name)) or "{}")
-        return Doubts(**{**noted, "refused": tuple(noted.get("refused", ()))})
+        doubts = Doubts(**{**noted, "refused": tuple(noted.get("refused", ()))})
+        sql = "SELECT id FROM attachment WHERE id IN (SELECT value FROM json_each(?)) AND digest IS NOT NULL"
+        stored = self._db.rows(sql, json.dumps(doubts.refused)) if doubts.refused else ()
+        return doubts.among({row["id"] for row in stored})
 
     def counted(self, name: str, named: int, now: float) -> None:
         """A listing that names everything was whole, and named so many things."""
