@@ -126,7 +126,7 @@ class Verifier:
         for path, digest, stated in self._index.reports.contradictions():
             yield Finding("contradicted", path, digest, f"the service states {stated}")
         for what, why in self._index.reports.lost():
-            yield Finding("missing", what, detail=f"its bytes were lost, and could not be fetched again: {why}")
+            yield Finding("missing", what, detail=f"it was mirrored, and could not be fetched again: {why}")
 
     def _shown(self) -> Iterator[Finding]:
         # Asked about again once the list is through, as above.

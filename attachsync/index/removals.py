@@ -102,7 +102,8 @@ class Removals:
         with self._db.transaction():
             if entry.shown:
                 self._db.run("INSERT OR IGNORE INTO leaving VALUES (?)", entry.shown)
-            sql = "UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0 WHERE id = ?"
+            sql = """UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0,
+                     mirrored_at = iif(kept, NULL, mirrored_at) WHERE id = ?"""
             self._db.run(sql, entry.id)
 
     def leaving(self) -> list[Digest]:

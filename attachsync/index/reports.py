@@ -146,7 +146,7 @@ class Reports:
             yield row["path"], Digest(row["shown"]), " and ".join(sorted(said)) or "something else"
 
     def lost(self) -> Iterator[tuple[str, str]]:
-        """(account and key, state and why) of what was mirrored, lost its bytes on the disk, and has not come again."""
+        """(account and key, state and why) of what was mirrored, is not there, and has not come again."""
         sql = """SELECT account || ': ' || key AS what, state || ', ' || reason AS why FROM attachment
                  WHERE digest IS NULL AND shown IS NULL AND kept AND mirrored_at IS NOT NULL
                  AND state IN ('waiting', 'failed', 'mismatch', 'gone')"""
