@@ -125,6 +125,9 @@ async def equipped(
     `couriers`: those that were made for it, by whoever closes them.
     """
     settings = config.mirror
+    lock.recognised(
+        settings.directory, index.database.noted(rebuilding.MARK)
+    )  # its disk may have gone since it is held
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(_store(config)))
         await store.run(store.prepare)

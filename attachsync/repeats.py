@@ -9,7 +9,7 @@ from attachsync.logger import EventDict, WrappedLogger, structlog
 _WHOSE = ("account", "track", "outbox", "hook")
 _LOUD = frozenset({"warning", "error", "critical"})
 _TOLD, _LAST = "repeated", "stopped"
-_PAIRED = frozenset({"account_down", "track_failed", "config_refused", "restart_needed"})
+_PAIRED = frozenset({"account_down", "track_failed", "config_refused", "restart_needed", "not_running"})
 """These are logged once by themselves, or come because somebody did something: each time counts."""
 
 

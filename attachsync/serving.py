@@ -2,26 +2,39 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from attachsync.clock import Clock
 from attachsync.daemon import Plant, equipped, holding
 from attachsync.difference import differences
-from attachsync.errors import ConfigError
+from attachsync.errors import ConfigError, MirrorHeldError, StorageError
+from attachsync.index import Index
 from attachsync.log import set_up
 from attachsync.logger import structlog
 from attachsync.metrics import Metrics
 from attachsync.observer import Observer
+from attachsync.outbox import Outgoing
 from attachsync.reader import Config
 from attachsync.scrubbing import scrub
 from attachsync.systemd import Notifier
 
 log = structlog.get_logger()
 
+Work = Coroutine[object, object, object]
+
+_IN_FORCE = "the old config stays in force"
+_REFUSED_REST = 2.0
+"""A config with faults is read again this often (seconds): what it lacks, a secret file say, may come later than it."""
+_CLOSED_REST = 5.0
+"""When not even the old config can be opened, it is tried again this often (seconds)."""
+_UPLOADS_REST = 30.0
+"""Uploads under way may take so long (seconds) to end before another config takes over."""
+
 
 class _Stop(Exception):
-    """SIGTERM or SIGINT: shutdown is an exception in the task group."""
+    """SIGTERM or SIGINT, or another config: shutdown is an exception in the task group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,75 +53,194 @@ async def serve(
     config = load()
     metrics = Metrics(config, observer, clock)
     async with holding(config, "run", clock) as index, metrics.served():
-        following: Config | None = config
-        while following is not None:
-            if following.daemon.log_format != config.daemon.log_format:
-                set_up(following.daemon.log_format, daemon=True)
-            metrics.config = config = following
-            async with equipped(config, index, clock, metrics.observer) as plant:
-                notifier.ready(f"tracks: {len(config.tracks)}, outboxes: {len(config.outboxes)}")
-                log.info("running", config=str(config.path), tracks=len(config.tracks), outboxes=len(config.outboxes))
-                following = await _serve_one(plant, load, clock, notifier, signals, metrics)
+        await _Serving(load, clock, notifier, signals, metrics, index).serve(config)
         notifier.stopping()
         log.info("stopped")
 
 
-async def _serve_one(
-    plant: Plant, load: Callable[[], Config], clock: Clock, notifier: Notifier, signals: Signals, metrics: Metrics
-) -> Config | None:
-    """Run one config until it is replaced (the new one is returned) or the daemon is stopped (None)."""
-    interval = plant.config.daemon.interval
-    reloaded: list[Config] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            for mirror in plant.mirrors.values():
-                group.create_task(mirror.keep(lambda track: track.interval or interval))
-            for outgoing in plant.outgoing:
-                group.create_task(outgoing.keep())
-            group.create_task(plant.adopter.keep())
-            group.create_task(plant.hooks.keep())
-            group.create_task(metrics.keep_file())
-            names = [track.name for track in plant.config.tracks]
-            period, state = plant.config.mirror.scrub, plant.config.state_directory
-            group.create_task(scrub(plant.keeping, state, names, period, signals.look.set))
-            group.create_task(_until_stopped(signals))
-            group.create_task(_until_reloaded(plant.config, load, notifier, signals, reloaded))
-            group.create_task(_look_when_asked(plant, signals))
-            if notifier.watchdog:
-                group.create_task(_stay_alive(notifier, clock))
-    except* _Stop:
-        pass
-    return reloaded[0] if reloaded else None
+class _Serving:
+    """One config after the other, around one index."""
 
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        clock: Clock,
+        notifier: Notifier,
+        signals: Signals,
+        metrics: Metrics,
+        index: Index,
+    ) -> None:
+        self._load = load
+        self._clock = clock
+        self._notifier = notifier
+        self._signals = signals
+        self._metrics = metrics
+        self._index = index
+        self._faults: tuple[str, ...] = ()
+        """Of the saved config, which is refused for them."""
+        self._unopened = False
+        """Whether it is refused because not all that it names can be opened."""
+        self._told = ""
+        """What was said last about configs that cannot be opened."""
 
-async def _until_stopped(signals: Signals) -> None:
-    await signals.stop.wait()
-    raise _Stop
+    async def serve(self, config: Config) -> None:
+        """A config, then those that take its place, until the daemon is stopped.
 
+        What cannot be opened (StorageError, MirrorHeldError) ends the daemon only at its start.
+        """
+        wanted: Config | None = config
+        before: Config | None = None
+        while wanted is not None:
+            async with AsyncExitStack() as stack:
+                plant = await self._opened(stack, wanted, before)
+                if plant is None:
+                    wanted = await self._at_work(wanted, [self._rested()], ())
+                else:
+                    before = plant.config
+                    wanted = await self._at_work(before, self._works(plant), plant.outgoing)
 
-async def _until_reloaded(
-    current: Config, load: Callable[[], Config], notifier: Notifier, signals: Signals, found: list[Config]
-) -> None:
-    """Wait for a config that differs and has no faults; one that has is reported, and the old one stays."""
-    while True:
-        await signals.reload.wait()
-        signals.reload.clear()
-        notifier.reloading()
+    async def _opened(self, stack: AsyncExitStack, wanted: Config, before: Config | None) -> Plant | None:
+        """What a config names, or else the one before it; None where neither can be opened now."""
+        refused = ""
+        for config in (wanted,) if before is None else (wanted, before):
+            try:
+                plant = await stack.enter_async_context(
+                    equipped(config, self._index, self._clock, self._metrics.observer)
+                )
+            except (StorageError, MirrorHeldError) as error:
+                if before is None:
+                    raise
+                refused = refused or str(error)
+            else:
+                self._took_over(before, config, refused)
+                return plant
+        if refused != self._told:
+            log.error("not_running", error=refused, note="neither the old config nor the saved one can be opened yet")
+            self._told = refused
+        self._notifier.ready(f"waits: {refused}")
+        return None
+
+    def _took_over(self, before: Config | None, config: Config, refused: str) -> None:
+        """Say that a config is in force."""
+        self._told = ""
+        if before is not None and config.daemon.log_format != before.daemon.log_format:
+            set_up(config.daemon.log_format, daemon=True)
+        self._metrics.config = config
+        if refused:
+            self._unopened = True
+            log.error("config_refused", faults=[refused], note=f"{_IN_FORCE}; once mended, save it again")
+        elif before is not None and config != before:
+            changes = list(differences(before, config))
+            for change in changes:
+                log.info("config_changed", **change.whose, change=change.what)
+            log.info("config_reloaded", config=str(config.path), changes=len(changes))
+        self._notifier.ready(f"tracks: {len(config.tracks)}, outboxes: {len(config.outboxes)}")
+        log.info("running", config=str(config.path), tracks=len(config.tracks), outboxes=len(config.outboxes))
+
+    # --- while one is in force ----------------------------------------------------------------------------------
+
+    async def _at_work(self, config: Config, works: Iterable[Work], outgoing: Sequence[Outgoing]) -> Config | None:
+        """Do all this until there is another config, which is returned, or the daemon is stopped (None)."""
+        found: list[Config] = []
         try:
-            fresh = _movable(current, load())
-        except ConfigError as error:
-            log.error("config_refused", faults=list(error.faults), note="the old config stays in force")
-            notifier.ready("the saved config has faults; the old one stays in force")
-            continue
-        if fresh == current:
-            notifier.ready("config unchanged")
-            continue
-        changes = list(differences(current, fresh))
-        for change in changes:
-            log.info("config_changed", **change.whose, change=change.what)
-        log.info("config_reloaded", config=str(fresh.path), changes=len(changes))
-        found.append(fresh)
+            async with asyncio.TaskGroup() as group:
+                for work in works:
+                    group.create_task(work)
+                group.create_task(self._until_stopped())
+                group.create_task(self._until_reloaded(config, found, outgoing))
+                if self._notifier.watchdog:
+                    group.create_task(self._stay_alive())
+        except* _Stop:
+            pass
+        if self._signals.stop.is_set():
+            return None
+        return found[0] if found else config
+
+    def _works(self, plant: Plant) -> Iterator[Work]:
+        config, look = plant.config, self._signals.look
+        interval = config.daemon.interval
+        for mirror in plant.mirrors.values():
+            yield mirror.keep(lambda track: track.interval or interval)
+        for outgoing in plant.outgoing:
+            yield outgoing.keep()
+        yield plant.adopter.keep()
+        yield plant.hooks.keep()
+        yield self._metrics.keep_file()
+        names = [track.name for track in config.tracks]
+        yield scrub(plant.keeping, config.state_directory, names, config.mirror.scrub, look.set)
+        yield self._look_when_asked(plant)
+
+    async def _until_stopped(self) -> None:
+        await self._signals.stop.wait()
         raise _Stop
+
+    async def _rested(self) -> None:
+        """Wait before what could not be opened is tried again; SIGUSR1 has it tried at once."""
+        await self._clock.wait(self._signals.look, _CLOSED_REST)
+        raise _Stop
+
+    async def _until_reloaded(self, current: Config, found: list[Config], outgoing: Sequence[Outgoing]) -> None:
+        """Wait for a config that differs and has no faults; one that has is reported, and the old one stays."""
+        while True:
+            asked = await self._asked()
+            if asked:
+                self._notifier.reloading()
+            try:
+                fresh = _movable(current, self._load())
+            except ConfigError as error:
+                if asked or error.faults != self._faults:
+                    log.error("config_refused", faults=list(error.faults), note=_IN_FORCE)
+                if asked:
+                    self._notifier.ready("the saved config has faults; the old one stays in force")
+                self._faults = error.faults
+                continue
+            if fresh == current:
+                if self._faults or self._unopened:
+                    log.info("config_mended", config=str(fresh.path), note="it is the one in force")
+                self._notifier.ready("config unchanged")
+                self._faults, self._unopened = (), False
+                continue
+            if not asked:
+                self._notifier.reloading()
+            self._faults, self._unopened = (), False
+            await _finished(outgoing, fresh)
+            found.append(fresh)
+            raise _Stop
+
+    async def _asked(self) -> bool:
+        """Wait until the config is to be read: False if nobody asked, but what was wrong may be mended by now."""
+        reload = self._signals.reload
+        asked = await (self._clock.wait(reload, _REFUSED_REST) if self._faults else reload.wait())
+        reload.clear()
+        return asked
+
+    async def _look_when_asked(self, plant: Plant) -> None:
+        """SIGUSR1: a pass over everything, now."""
+        look = self._signals.look
+        while True:
+            await look.wait()
+            look.clear()
+            for mirror in plant.mirrors.values():
+                mirror.look_now()
+            for outgoing in plant.outgoing:
+                outgoing.look_now()
+
+    async def _stay_alive(self) -> None:
+        while True:
+            self._notifier.alive()
+            await self._clock.sleep(self._notifier.watchdog)
+
+
+async def _finished(outgoing: Sequence[Outgoing], fresh: Config) -> None:
+    """Let uploads under way end, for a while: nobody would know what came of one that is cut."""
+    for one in outgoing:
+        one.finish()
+    if under_way := sum(one.under_way for one in outgoing):
+        log.info("config_waits", config=str(fresh.path), uploads=under_way, longest=_UPLOADS_REST)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_UPLOADS_REST), asyncio.TaskGroup() as group:
+            for one in outgoing:
+                group.create_task(one.finished())
 
 
 def _movable(current: Config, fresh: Config) -> Config:
@@ -126,20 +258,3 @@ def _movable(current: Config, fresh: Config) -> Config:
 def _restart_needed(key: str, now: object, saved: object) -> None:
     if now != saved:
         log.warning("restart_needed", key=key, now=str(now or "unset"), saved=str(saved or "unset"))
-
-
-async def _look_when_asked(plant: Plant, signals: Signals) -> None:
-    """SIGUSR1: a pass over everything, now."""
-    while True:
-        await signals.look.wait()
-        signals.look.clear()
-        for mirror in plant.mirrors.values():
-            mirror.look_now()
-        for outgoing in plant.outgoing:
-            outgoing.look_now()
-
-
-async def _stay_alive(notifier: Notifier, clock: Clock) -> None:
-    while True:
-        notifier.alive()
-        await clock.sleep(notifier.watchdog)

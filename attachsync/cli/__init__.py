@@ -89,6 +89,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Import the command that is meant; until then there are only stand-ins, for `--help`."""
         name, command, rest = super().resolve_command(ctx, args)
+        if name == "run":
+            _may_be_stopped()
         command = command if command is None else imported(str(command.name))
         gc.freeze()  # garbage is looked for from now on, but not in what has been imported
         gc.set_threshold(*_GARBAGE)
@@ -182,6 +184,12 @@ def _have_streams() -> None:
 def _terminate(_number: int, _frame: object) -> NoReturn:
     """What SIGTERM does where a command has not said otherwise: end at once; an exception might be lost on its way."""
     os._exit(TERMINATED)
+
+
+def _may_be_stopped() -> None:
+    """A daemon that is told to stop does as it is told (exit 0), also while it is about to start."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: os._exit(0))
 
 
 def _guarded() -> int:

@@ -4,20 +4,24 @@ import asyncio
 import functools
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import click
-from watchfiles import awatch
 
 from attachsync import config as configs
 from attachsync import log
 from attachsync.cli.session import config_of, in_loop
 from attachsync.clock import Clock
 from attachsync.log import LogObserver
-from attachsync.logger import structlog
 from attachsync.reader import Config
 from attachsync.serving import Signals, serve
+from attachsync.stamps import Stamp, stamps
 from attachsync.systemd import Notifier
+
+_GLANCE = 0.3
+"""The config's files are looked at this often (seconds): a watcher would lose them where a link, or a folder in their
+path, leads elsewhere."""
 
 
 @click.command()
@@ -34,17 +38,17 @@ def run(context: click.Context) -> None:
 
 
 async def _run(config: Config) -> None:
-    signals = Signals()
+    signals, clock, seen = Signals(), Clock(), _seen(config.path)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, signals, number)
     loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
     loop.add_signal_handler(signal.SIGUSR1, signals.look.set)
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(_watch(config.path, signals))
+        watching = group.create_task(_watch(config.path, seen, clock, signals))
         try:
             load = functools.partial(configs.load, config.path, os.environ)
-            await serve(load, Clock(), LogObserver(), Notifier(os.environ), signals)
+            await serve(load, clock, LogObserver(), Notifier(os.environ), signals)
         finally:
             watching.cancel()
 
@@ -56,21 +60,21 @@ def _stop(signals: Signals, number: signal.Signals) -> None:
     signals.stop.set()
 
 
-async def _watch(path: Path, signals: Signals) -> None:
-    """A saved config asks for a reload. Only its own folder and config.d are watched, not what is below them."""
-    beside = path.parent / "config.d"
+def _seen(path: Path) -> dict[Path, Stamp]:
+    """What differs when a config was saved: its files, those in config.d too, wherever they lead."""
+    files = [path]
+    with suppress(OSError):  # a config.d that cannot be listed is told when it is read
+        files = configs.files(path)
+    return dict(zip(files, stamps(files), strict=True))
 
-    def is_config(_change: object, changed: str) -> bool:
-        return changed in (str(path), str(beside)) or (
-            changed.endswith(".toml") and os.path.dirname(changed) == str(beside)
-        )
 
-    try:
-        while True:
-            places = [place for place in (path.parent, beside) if place.is_dir()]
-            async for _ in awatch(*places, watch_filter=is_config, recursive=False, step=200, debounce=400):
-                signals.reload.set()
-                if beside.is_dir() != (beside in places):
-                    break  # config.d came or went: watch what is there now
-    except (OSError, RuntimeError) as error:
-        structlog.get_logger().warning("config_not_watched", error=str(error), note="reload with SIGHUP")
+async def _watch(path: Path, known: dict[Path, Stamp], clock: Clock, signals: Signals) -> None:
+    """A saved config asks for a reload, when nobody writes it any more."""
+    before = known
+    while True:
+        await clock.sleep(_GLANCE)
+        found = _seen(path)
+        if found == before and found != known:
+            known = found
+            signals.reload.set()
+        before = found
