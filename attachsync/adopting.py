@@ -14,9 +14,9 @@ from attachsync.incoming import Expected
 from attachsync.logger import structlog
 from attachsync.outbox import Notice
 from attachsync.pins import Pin
-from attachsync.spool import digest
+from attachsync.spool import digesting
 from attachsync.store import Store, storage_errors
-from attachsync.threads import in_thread
+from attachsync.threads import in_strides, in_thread
 
 log = structlog.get_logger()
 
@@ -58,7 +58,9 @@ class Adopter:
             return
         try:
             with storage_errors(file), os.fdopen(os.open(file, _FLAGS), "rb", buffering=0) as sent:
-                if await in_thread(digest, sent.fileno()) != stated:  # else the store would set it aside as evidence
+                if (
+                    await in_strides(digesting(sent.fileno())) != stated
+                ):  # else the store would set it aside as evidence
                     raise StorageError(f"{file} is not what was sent any more")
                 expected = Expected(frozenset({stated}), size)
                 await self._store.add(_chunks(sent.fileno()), expected, self._max_size, Pin())

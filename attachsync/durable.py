@@ -12,6 +12,8 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from attachsync.threads import Steps, at_once
+
 T = TypeVar("T")
 
 Wanted = Collection[int | str]
@@ -32,10 +34,16 @@ _WRITE_OUT = 2
 
 def synced(work: Syncing[T]) -> T:
     """Do all of it, here."""
+    return at_once(syncing(work))
+
+
+def syncing(work: Syncing[T]) -> Steps[T]:
+    """Do all of it, a step at a time."""
     with contextlib.closing(work):
         try:
             while True:
                 sync(next(work))
+                yield
         except StopIteration as end:
             result: T = end.value
             return result

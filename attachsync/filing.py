@@ -71,11 +71,13 @@ class Filing:
             moved = there == wanted or (source is not None and _moved(source, old, target, base, wanted))
             if not moved:
                 copy_mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o777
-                yield from folders.writing_new(target, base, lambda copy: folders.copy(file.fileno(), copy), copy_mode)
+                yield from folders.writing_new(
+                    target, base, lambda copy: folders.copying(file.fileno(), copy), copy_mode
+                )
             yield [target]  # first: after a power loss the file is in both folders rather than in none
             if source is not None:
                 # A kill may have come between a copy to another disk and the removal of what it was made of.
-                original = folders.copied_from(source, old, file.fileno()) if there == wanted else None
+                original = (yield from folders.copied_from(source, old, file.fileno())) if there == wanted else None
                 taken = folders.remove_only(source, old, original or wanted)
                 yield [source]
                 moved = moved or taken or folders.identity_at(source, old) is None

@@ -10,9 +10,10 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attachsync.durable import Syncing, synced
+from attachsync.threads import Steps
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1024 * 1024
@@ -24,7 +25,8 @@ _COARSE = 2_000_000_000
 """Times of change are kept no more exactly than this (ns) by some disks (FAT)."""
 
 Identity = tuple[int, int]
-Fill = Callable[[int], object]
+Fill = Callable[[int], Iterable[object] | None]
+"""Writes to a descriptor: at once, or in steps."""
 
 
 def split(path: str) -> tuple[list[bytes], bytes]:
@@ -112,25 +114,29 @@ def remove_only(folder: int, base: bytes, wanted: Identity) -> bool:
     return True
 
 
-def copied_from(folder: int, base: bytes, copy: int) -> Identity | None:
+def copied_from(folder: int, base: bytes, copy: int) -> Syncing[Identity | None]:
     """The file that an open one, on another disk, is a copy of: under its name, or on its way out (`remove_only`)."""
     for name in (_hidden(base), base):
         source = _opened(name, folder)
         if source is not None:
             try:
-                if _is_copy(source, copy):
+                if (yield from _is_copy(source, copy)):
                     return identity(os.fstat(source))
             finally:
                 os.close(source)
     return None
 
 
-def _is_copy(source: int, copy: int) -> bool:
+def _is_copy(source: int, copy: int) -> Syncing[bool]:
     one, other = os.fstat(source), os.fstat(copy)
     same_time = abs(one.st_mtime_ns - other.st_mtime_ns) < _COARSE
     if one.st_dev == other.st_dev or one.st_size != other.st_size or not same_time:
         return False
-    return all(left == right for left, right in itertools.zip_longest(blocks(source), blocks(copy)))
+    for left, right in itertools.zip_longest(blocks(source), blocks(copy)):
+        if left != right:
+            return False
+        yield ()
+    return True
 
 
 def writing_new(folder: int, base: bytes, fill: Fill, mode: int) -> Syncing[None]:
@@ -138,7 +144,7 @@ def writing_new(folder: int, base: bytes, fill: Fill, mode: int) -> Syncing[None
     try:
         unnamed = os.open(b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode, dir_fd=folder)
         try:
-            yield [_filled(unnamed, fill, mode)]
+            yield [(yield from _filled(unnamed, fill, mode))]
             os.link(f"/proc/self/fd/{unnamed}", base, dst_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(unnamed)
@@ -168,14 +174,15 @@ def _writing_hidden(folder: int, base: bytes, fill: Fill, mode: int) -> Syncing[
         os.unlink(name, dir_fd=folder)
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=folder)
     try:
-        yield [_filled(descriptor, fill, mode)]
+        yield [(yield from _filled(descriptor, fill, mode))]
     finally:
         os.close(descriptor)
 
 
-def _filled(descriptor: int, fill: Fill, mode: int) -> int:
+def _filled(descriptor: int, fill: Fill, mode: int) -> Syncing[int]:
     """The descriptor of a file that has been written, and has its mode, whatever the umask."""
-    fill(descriptor)
+    for _ in fill(descriptor) or ():
+        yield ()
     os.fchmod(descriptor, mode)
     return descriptor
 
@@ -195,10 +202,11 @@ def blocks(descriptor: int) -> Iterator[bytes]:
         at += len(block)
 
 
-def copy(source: int, target: int) -> None:
+def copying(source: int, target: int) -> Steps[None]:
     """Copy a file's bytes, and its time."""
     for block in blocks(source):
         write_all(target, block)
+        yield
     found = os.fstat(source)
     os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 

@@ -19,6 +19,7 @@ from attachsync.errors import MirrorHeldError
 from attachsync.folders import Identity
 from attachsync.model import Digest
 from attachsync.settle import Stamp
+from attachsync.threads import Steps, at_once
 
 RESERVED = frozenset({"sent", "failed"})
 """Top-level folders that are ours."""
@@ -43,12 +44,18 @@ def stamp_of(found: os.stat_result) -> Stamp:
     return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def digest(descriptor: int) -> Digest:
+def digesting(descriptor: int) -> Steps[Digest]:
     """The SHA-256 of a file's bytes, its offset left alone."""
     running = hashlib.sha256()
     for block in folders.blocks(descriptor):
         running.update(block)
+        yield
     return Digest(running.hexdigest())
+
+
+def digest(descriptor: int) -> Digest:
+    """The same, at once."""
+    return at_once(digesting(descriptor))
 
 
 class Spool:

@@ -99,8 +99,8 @@ MUTANTS = (
     Mutant(
         "receipt not synced",
         "folders.py",
-        "yield [_filled(unnamed, fill, mode)]",
-        "yield [][_filled(unnamed, fill, mode) :]",
+        "yield [(yield from _filled(unnamed, fill, mode))]",
+        "yield [][(yield from _filled(unnamed, fill, mode)) :]",
     ),
     Mutant(
         "sent file gone before it has come", "filing.py", "            yield [target]  # first", "            # first"

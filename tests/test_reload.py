@@ -1,5 +1,6 @@
 """A config that is saved while the daemon runs: noticed wherever it is, taken over whole or not at all (contract 2)."""
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from attachsync.sandbox import Fault
-from tests.commands import Stage, process, stop, until
+from tests.commands import LIGHT, Stage, process, stop, until
 from tests.test_daemon import daemon, events, mirrored, scene, third  # noqa: F401
 
 
@@ -127,6 +128,28 @@ def test_uploads_under_way_end_before_another_config_takes_over(scene: Stage) ->
     assert scene.box.requests.arrived("POST", "/sunshine/*/attachments") == 1
     receipt = tomllib.loads((scene.outbox / "sent" / "report.txt.toml").read_text())
     assert (receipt["attempts"], receipt["possible_orphan"]) == (1, False)
+
+
+def test_a_stop_does_not_wait_until_a_large_file_is_hashed(scene: Stage) -> None:  # noqa: F811
+    """That takes minutes with this one, which has holes only."""
+    folder = scene.home / "trail"
+    folder.mkdir()
+    with (folder / "huge.bin").open("wb") as huge:
+        huge.truncate(96 * 1024**3)
+    asset = LIGHT.rpartition("/")[2]
+    scene.edit("[[outbox]]", f'[[outbox]]\ndirectory = "{folder}"\naccount = "ledger"\nasset = "{asset}"\n\n[[outbox]]')
+    with daemon(scene) as running:
+        until(lambda: any(str(folder / "huge.bin") == target for target in opened(running.pid)))
+        assert stop(running, within=20) == 0
+
+
+def opened(process: int) -> list[str]:
+    """What a process has open."""
+    found = []
+    for one in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(one))
+    return found
 
 
 def test_a_stop_does_not_wait_for_a_reload_that_waits(scene: Stage) -> None:  # noqa: F811

@@ -230,6 +230,18 @@ def test_a_write_that_fails_leaves_nothing(spool, root):
     assert os.listdir(root) == []
 
 
+def test_a_copy_may_be_left_half_done(spool, root):
+    """As one of a large file to another disk is when the process is to stop: nothing of it has a name."""
+    (root / "large").write_bytes(b"x" * 3 * 1024 * 1024)
+    with (root / "large").open("rb") as large:
+        work = folders.writing_new(spool.descriptor, b"x", lambda copy: folders.copying(large.fileno(), copy), 0o600)
+        assert [next(work), next(work)] == [(), ()]
+        work.close()
+        assert os.listdir(root) == ["large"]
+        synced(folders.writing_new(spool.descriptor, b"x", lambda copy: folders.copying(large.fileno(), copy), 0o600))
+    assert (root / "x").read_bytes() == (root / "large").read_bytes()
+
+
 def test_a_name_of_255_bytes_has_room_for_its_receipt(spool, root):
     """The place of an over-long name is cut, its extension kept."""
     name = "é" * 125 + "x.txt"

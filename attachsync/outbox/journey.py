@@ -3,6 +3,7 @@
 Whatever a kill leaves is taken up again by `resume` or `recover`, from the journal and the folders alone.
 """
 
+import contextlib
 import enum
 import os
 import uuid
@@ -25,7 +26,7 @@ from attachsync.outbox.requests import Requests
 from attachsync.outbox.stowing import Stowing
 from attachsync.settle import Stamp, arrival
 from attachsync.spool import Spool
-from attachsync.threads import in_thread
+from attachsync.threads import Steps, in_strides, in_thread
 
 if TYPE_CHECKING:
     from attachsync.logger import FilteringBoundLogger
@@ -96,7 +97,7 @@ class Journey:
         if file is None:
             return Ending.BUSY
         with file:
-            match await in_thread(self._look, name, stamp.size, file):
+            match await in_strides(self._look(name, stamp.size, file)):
                 case None:
                     return Ending.BUSY
                 case (code, reason):
@@ -105,11 +106,11 @@ class Journey:
                 case digest:
                     return await self._send(name, stamp, file, digest, no_more)
 
-    def _look(self, name: str, size: int, file: BinaryIO) -> Digest | tuple[str, str] | None:
+    def _look(self, name: str, size: int, file: BinaryIO) -> Steps[Digest | tuple[str, str] | None]:
         """The digest of a file that may be sent; code and reason if it may not; None while somebody writes it."""
         if writers.being_written(file.fileno()):
             return None
-        return refusal(self._sender, name, size, file) or spool.digest(file.fileno())
+        return refusal(self._sender, name, size, file) or (yield from spool.digesting(file.fileno()))
 
     async def _refuse(self, name: str, size: int, file: BinaryIO, code: str, reason: str) -> Ending:
         """To failed/ without a request. Its bytes are not hashed: name and size alone decided."""
@@ -135,7 +136,7 @@ class Journey:
         upload, error = await self._requests.upload(begin, arrival(stamp, name), file)
         if error is not None:
             return await self._not_uploaded(upload, file, error)
-        if not await in_thread(_unchanged, file, stamp, found):
+        if not await in_strides(_unchanged(file, stamp, found)):
             return await self._take_back(upload)
         return await self._onward(upload, file, no_more)
 
@@ -173,7 +174,7 @@ class Journey:
 
     async def resume(self, upload: Upload, no_more: NoMore) -> Ending:
         """Finish what was uploaded (or refused) before: post, file, move. Raises as `take` does."""
-        file = await in_thread(self._find, upload)
+        file = await in_strides(self._find(upload))
         if file is None:
             return await self._without_file(upload)
         with file:
@@ -182,14 +183,16 @@ class Journey:
                 return await self._file(upload, file)
             return await self._onward(upload, file, no_more)
 
-    def _find(self, upload: Upload) -> BinaryIO | None:
+    def _find(self, upload: Upload) -> Steps[BinaryIO | None]:
         """The bytes of an upload: where they were to be moved to, or still in the outbox."""
         for name in filter(None, (upload.filed_as, upload.name)):
             file = self._spool.open_file(name)
             if file is not None:
-                if _is_of(file, upload.draft):
-                    return file
-                file.close()
+                with contextlib.ExitStack() as stack:
+                    stack.enter_context(file)
+                    if (yield from _is_of(file, upload.draft)):
+                        stack.pop_all()
+                        return file
         return None
 
     async def _without_file(self, upload: Upload) -> Ending:
@@ -316,7 +319,7 @@ def _draft(name: str, size: int, digest: Digest) -> Draft:
     return Draft(uuid.uuid4().hex, base, names.media_type_of(base), size, digest)
 
 
-def _unchanged(file: BinaryIO, stamp: Stamp, digest: Digest) -> bool:
+def _unchanged(file: BinaryIO, stamp: Stamp, digest: Digest) -> Steps[bool]:
     """Whether a file is still what was sent, and nobody is at it.
 
     A new change time alone (chmod, a rename over it) may leave the bytes.
@@ -326,10 +329,10 @@ def _unchanged(file: BinaryIO, stamp: Stamp, digest: Digest) -> bool:
     now = spool.stamp_of(os.fstat(file.fileno()))
     if (now.size, now.mtime_ns) != (stamp.size, stamp.mtime_ns):
         return False
-    return now == stamp or spool.digest(file.fileno()) == digest
+    return now == stamp or (yield from spool.digesting(file.fileno())) == digest
 
 
-def _is_of(file: BinaryIO, draft: Draft) -> bool:
+def _is_of(file: BinaryIO, draft: Draft) -> Steps[bool]:
     if os.fstat(file.fileno()).st_size != draft.size:
         return False
-    return not draft.sha256 or spool.digest(file.fileno()) == draft.sha256
+    return not draft.sha256 or (yield from spool.digesting(file.fileno())) == draft.sha256

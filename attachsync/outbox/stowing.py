@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from attachsync import receipts
 from attachsync.clock import Clock
-from attachsync.durable import Syncing, synced, synced_together
+from attachsync.durable import Syncing, synced_together, syncing
 from attachsync.errors import StorageError
 from attachsync.filing import FAILED, SENT, Filing
 from attachsync.groups import Groups
 from attachsync.index.uploads import Upload, Uploads
 from attachsync.model import Draft, Outbox
 from attachsync.outbox.journal import Journal
-from attachsync.threads import in_thread
+from attachsync.threads import in_strides, in_thread
 
 if TYPE_CHECKING:
     from attachsync.logger import FilteringBoundLogger
@@ -78,7 +78,7 @@ class Stowing:
             place = upload.filed_as or ""
             try:
                 if upload.draft.size > _LARGE:
-                    await in_thread(synced, self._putting(upload, file))
+                    await in_strides(syncing(self._putting(upload, file)))
                 else:
                     await self._together.add((upload, file))
             except FileExistsError:
