@@ -147,6 +147,7 @@ async def equipped(
         with suppress(StorageError):  # a full disk is told by the passes
             await manifest.publish()
         index.upkeep.notice_tracks(names, clock.now())
+        index.upkeep.mend_times(clock.now())
         adopter = Adopter(store, settings.max_size)
         stack.push_async_callback(adopter.finish)
         hooks = Hooks(config.hooks, settings.directory, config.outboxes, index, clock)

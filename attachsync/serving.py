@@ -31,6 +31,7 @@ _CLOSED_REST = 5.0
 """When not even the old config can be opened, it is tried again this often (seconds)."""
 _UPLOADS_REST = 30.0
 """Uploads under way may take so long (seconds) to end before another config takes over."""
+_CLOCK_REST = 300.0
 
 
 class _Stop(Exception):
@@ -169,6 +170,7 @@ class _Serving:
         names = [track.name for track in config.tracks]
         yield scrub(plant.keeping, config.state_directory, names, config.mirror.scrub, look.set)
         yield self._look_when_asked(plant)
+        yield self._mind_the_clock()
 
     async def _until_stopped(self) -> None:
         await self._signals.stop.wait()
@@ -224,6 +226,13 @@ class _Serving:
                 mirror.look_now()
             for outgoing in plant.outgoing:
                 outgoing.look_now()
+
+    async def _mind_the_clock(self) -> None:
+        """A clock that is set right after the start may have been far ahead."""
+        while True:
+            await self._clock.sleep(_CLOCK_REST)
+            with suppress(StorageError):  # a full disk is told by the passes
+                self._index.upkeep.mend_times(self._clock.now())
 
     async def _stay_alive(self) -> None:
         while True:

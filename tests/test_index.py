@@ -7,7 +7,7 @@ import pytest
 
 from attachsync.index import Index, Stored, Wanted
 from attachsync.index.database import FILE
-from attachsync.model import Attachment, Digest, Page
+from attachsync.model import Attachment, Digest, Draft, Page, State
 
 QUESTIONS: dict[str, Callable[[Index], object]] = {
     "counts": lambda index: index.tracks.counts(["ledger/all"]),
@@ -52,6 +52,24 @@ def test_a_first_start_that_is_under_way_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / FILE).touch()
     index = Index.peek(tmp_path)
     assert index.reports.totals() == (0, 0)
+    index.close()
+
+
+def test_what_a_clock_that_was_ahead_put_off_is_due(tmp_path: Path) -> None:
+    """Nothing waits for longer than a day; what is to wait for less than that still does."""
+    index, now, year = Index.open(tmp_path), 1_700_000_000.0, 365 * 86400.0
+    items = tuple(Attachment("t", key, "1", (f"{key}.txt",)) for key in ("late", "soon"))
+    index.attachments.take("a", "t", Page(items), now + year)
+    late, soon = index.attachments.work("a", Wanted(["t"], 1, once=False, now=None, busy=(), limit=9))
+    for entry, at in ((late, now + year), (soon, now + 600)):
+        index.attachments.settled(entry, State.FAILED, "HTTP 500", at)
+    draft = Draft("key", "a.txt", "text/plain", 1, Digest("0" * 64))
+    sent = index.uploads.begin("box", "a.txt", draft, now + year)
+    index.uploads.postpone(sent, "", now + year + 60, now + year, state="retry")
+    index.upkeep.mend_times(now)
+    due = index.attachments.work("a", Wanted(["t"], 1, once=False, now=now, busy=(), limit=9))
+    assert [entry.attachment.key for entry in due] == ["late"]
+    assert index.uploads.next_retry("box", 0) == now
     index.close()
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from attachsync.index.database import Database
 from attachsync.model import Digest
+from attachsync.retry import DAY
 
+_LONGEST = 2 * DAY
+"""Nothing is put off for longer than a day."""
 REBUILT = "rebuilt"
 """The note of an index that was made anew: when, why, and where the old one is (JSON)."""
 
@@ -93,6 +96,19 @@ class Upkeep:
     def doubt(self, digest: str) -> None:
         """The service is to be asked about what has these bytes: it states others."""
         self._db.run("UPDATE attachment SET check_at = 0 WHERE digest = ?", digest)
+
+    # --- what waits -------------------------------------------------------------------------------------------------
+
+    def mend_times(self, now: float) -> None:
+        """What is put off for longer than anything ever is, was so by a clock that was ahead: it is due now."""
+        latest = now + _LONGEST
+        with self._db.transaction():
+            sql = "UPDATE attachment SET retry_at = ? WHERE digest IS NULL AND kept AND retry_at > ?"
+            self._db.run(sql, now, latest)
+            self._db.run("UPDATE attachment SET check_at = ? WHERE digest IS NOT NULL AND check_at > ?", now, latest)
+            self._db.run(
+                "UPDATE upload SET retry_at = ? WHERE state IN ('retry', 'posting') AND retry_at > ?", now, latest
+            )
 
     # --- what is to be removed --------------------------------------------------------------------------------------
 
