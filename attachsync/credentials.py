@@ -1,5 +1,6 @@
 """Secret files: who may read them, what they hold, and when they changed (contract 2). Values stay in memory only."""
 
+import dataclasses
 import math
 import os
 import shlex
@@ -83,3 +84,11 @@ class Secret:
             raise AuthFailedError(f"secret file {self.path} is empty")
         self._look_at = time.monotonic() + _GLANCE
         return self._value
+
+
+def secret_files(options: object) -> list[Path]:
+    """The secret files that an account's own keys name."""
+    if not dataclasses.is_dataclass(options):
+        return []
+    values = (getattr(options, field.name) for field in dataclasses.fields(options))
+    return [value.path for value in values if isinstance(value, Secret)]

@@ -13,6 +13,7 @@ from attachsync.bulk import Bulk
 from attachsync.clock import Clock
 from attachsync.completeness import Completeness
 from attachsync.courier import Couriers
+from attachsync.credentials import secret_files
 from attachsync.durable import make_folder
 from attachsync.errors import StorageError
 from attachsync.hooks import Hooks
@@ -219,8 +220,8 @@ def _outgoing(
 
     sender, uploads = push.sender(http, box.options), keeping.index.uploads
     queued = partial(keeping.observer.queued, account.name, str(box.directory))
-    width = account.concurrency
-    outgoing = Outgoing(box, sender, uploads, keeping.clock, width=width, notify=notify, queued=queued)
+    width, secrets = account.concurrency, secret_files(account.options)
+    outgoing = Outgoing(box, sender, uploads, keeping.clock, width=width, secrets=secrets, notify=notify, queued=queued)
     outgoing.open()
     try:
         yield outgoing

@@ -11,6 +11,7 @@ from typing import Any
 
 from attachsync import retention, retry
 from attachsync.bulk import Bulk, Picked
+from attachsync.credentials import secret_files
 from attachsync.errors import LISTING_ERRORS, AccountError, AttachsyncError, NotReadyError, StorageError, first_of
 from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Taken, Wanted
@@ -19,7 +20,7 @@ from attachsync.lane import Lane
 from attachsync.model import Account, Source, Track
 from attachsync.rhythm import Rhythm
 from attachsync.sources.service import Pull
-from attachsync.stamps import stamps
+from attachsync.stamps import stamps, waited
 from attachsync.trouble import Trouble
 from attachsync.turn import Turn
 from attachsync.unforeseen import malformed
@@ -38,8 +39,6 @@ _TOGETHER = 25
 """So many tracks are listed one after the other when many are spread over the interval: each by itself takes longer."""
 _TRACK_REST = 60.0
 """A track whose attachments are not available is left alone for this long (seconds) by a daemon."""
-_GLANCE = 1.0
-"""Lists of sessions or keys are looked at this often (seconds): an appended line is picked up at once."""
 _LONGEST_REST = 60.0
 """The index is looked at this often (seconds) for rows whose time has come, whatever else happens."""
 
@@ -66,6 +65,7 @@ class Mirror:
         self._pull = pull
         self._bulk = bulk
         self._keep = keeping
+        self._secrets = secret_files(account.options)
         self._skew = skew
         self._fetcher = Fetcher(source, self.tracks, keeping)
         self._more = asyncio.Event()
@@ -147,10 +147,9 @@ class Mirror:
             lister = functools.partial(self._list_forever, interval, turn)
             await self._session(turn, tracks, lister, self._feed_forever)
             failures = failures + 1 if clock.monotonic() - began < retry.DAY / 24 else 1
-            asked = turn.account_error.retry_after if turn.account_error else None
-            cap = 60.0 if turn.storage_error else 600.0  # a person makes room, and waits for it to be seen
             self._more.clear()
-            await clock.wait(self._more, asked or retry.delay(failures, base=10.0, cap=cap))
+            end, seen = clock.monotonic() + turn.rest(failures), stamps(self._secrets)
+            await waited(clock, self._more, end, self._secrets, seen)
 
     def look_now(self) -> None:
         """Start a pass over all tracks now, whatever the retry times of their attachments."""
@@ -173,14 +172,14 @@ class Mirror:
         while True:
             async with gate:
                 look.clear()
-                seen, began = stamps(self._pull.watched(track.options)), clock.monotonic()
+                files = list(self._pull.watched(track.options))
+                seen, began = stamps(files), clock.monotonic()
                 after = await self._list(track, turn, thorough=asked)
             due = began + rhythm.span(news=turn.seen[track.name].has_news)
             due = due if after is None else min(due, clock.monotonic() + max(after, 1.0))
-            while (rest := due - clock.monotonic()) > 0:
-                asked = await clock.wait(look, min(rest, _GLANCE) if seen else rest)
-                if asked or stamps(self._pull.watched(track.options)) != seen:
-                    break
+            if track.name in turn.errors:  # other credentials may mend that
+                files, seen = files + self._secrets, seen + stamps(self._secrets)
+            asked = await waited(clock, look, due, files, seen)
 
     # --- listing ------------------------------------------------------------------------------------------------
 

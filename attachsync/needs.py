@@ -1,11 +1,10 @@
 """What a person is needed for, and what to do about it (`status`). Pure."""
 
-import dataclasses
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from attachsync.credentials import Secret
+from attachsync.credentials import secret_files
 from attachsync.model import JSON, NEEDS_A_PERSON, Account, State
 
 Report = Mapping[str, JSON]
@@ -127,15 +126,6 @@ def _remedy(error: str, account: Account | None) -> str:
         if any(sign in error for sign in signs):
             return do
     if "HTTP 401" in error:
-        files = " or ".join(str(file) for file in secret_files(account))
+        files = " or ".join(map(str, secret_files(account.options if account else None)))
         return f"put new credentials into {files or 'its secret file'}: it is read again by itself"
     return _OTHERWISE
-
-
-def secret_files(account: Account | None) -> list[str]:
-    """Where an account's own secrets are kept."""
-    options = account.options if account else None
-    if not dataclasses.is_dataclass(options):
-        return []
-    values = (getattr(options, field.name) for field in dataclasses.fields(options))
-    return [str(value.path) for value in values if isinstance(value, Secret)]

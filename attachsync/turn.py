@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from attachsync import retry
 from attachsync.errors import AccountError, StorageError
 from attachsync.index import Taken
 
@@ -20,3 +21,9 @@ class Turn:
     """Track -> what its listing brought so far."""
     account_error: AccountError | None = None
     storage_error: StorageError | None = None
+
+    def rest(self, failures: int) -> float:
+        """How long the account is left alone (seconds) after so many in a row that broke off."""
+        asked = self.account_error.retry_after if self.account_error else None
+        cap = 60.0 if self.storage_error else 600.0  # a person makes room, and waits for it to be seen
+        return asked or retry.delay(failures, base=10.0, cap=cap)

@@ -14,7 +14,7 @@ import structlog
 
 from attachsync import receipts, units
 from attachsync.clock import Clock
-from attachsync.credentials import Secret
+from attachsync.credentials import Secret, secret_files
 from attachsync.http import Http
 from attachsync.index import Index, Upload
 from attachsync.model import Account, Digest, Draft, Outbox
@@ -61,6 +61,13 @@ class Eventful(Leaping):
             self.events.pop()()
 
 
+class Slow(Clock):
+    """A clock on which time hardly passes: what waits for a time waits for longer than any test."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() / 1000
+
+
 class Hurried(Clock):
     """A clock on which a minute takes a second."""
 
@@ -105,7 +112,8 @@ class Rig:
         config = dataclasses.replace(self.config, options=options, **ours)
         assert SERVICE.push is not None
         sender = SERVICE.push.sender(self.http, options)
-        return Outgoing(config, sender, self.index.uploads, self.clock, width=width, notify=self.notices.append)
+        uploads, secrets = self.index.uploads, secret_files(self.account.options)
+        return Outgoing(config, sender, uploads, self.clock, width=width, secrets=secrets, notify=self.notices.append)
 
     async def flush(self, **changes: Any) -> Outcome:
         return await self.outgoing(**changes).flush()

@@ -6,7 +6,7 @@ import pytest
 
 from attachsync.clock import Clock
 from attachsync.sandbox import Fault
-from tests.outboxes import UPLOAD, Hurried, Leaping, rig, until
+from tests.outboxes import UPLOAD, Hurried, Leaping, Slow, rig, until
 
 # --- unknown outcomes -----------------------------------------------------------------------------------------------
 
@@ -145,6 +145,22 @@ async def test_a_wrong_secret_is_read_again_once_it_is_right(tmp_path):
         assert one.box.count("POST", UPLOAD) == 1
         secret.write_text("s3cr3t")
         assert (await one.flush()).sent == 1
+
+
+async def test_the_daemon_does_not_wait_once_the_secret_is_another(tmp_path):
+    """Its pause would go on for long."""
+    async with rig(tmp_path, Slow()) as one, asyncio.TaskGroup() as group:
+        secret = tmp_path / "secret"
+        secret.write_text("wrong")
+        one.drop()
+        outgoing = one.outgoing(settle=0)
+        keeping = group.create_task(outgoing.keep())
+        await until(lambda: one.said("account_down"))
+        secret.write_text("s3cr3t")
+        await until((one.root / "sent/report.txt").exists)
+        assert one.box.count("POST", UPLOAD) == 2
+        outgoing.finish()
+        await keeping
 
 
 async def test_a_service_that_cannot_be_reached_costs_nothing(tmp_path):

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attachsync.clock import Clock
@@ -12,6 +13,7 @@ from attachsync.index.uploads import Uploads
 from attachsync.model import Outbox, Sender
 from attachsync.outbox.crew import Crew, Job
 from attachsync.outbox.deletions import Deletions
+from attachsync.outbox.either import either
 from attachsync.outbox.journey import Ending, Journey, NoMore, Notice
 from attachsync.outbox.outcome import Outcome
 from attachsync.outbox.pacing import Once, Pace, Pause, Steady
@@ -38,7 +40,8 @@ _DELETIONS_APART = 10.0
 class Outgoing:
     """One outbox. `notify` is told of each file that was sent or failed, `queued` how many there are to send.
 
-    `width`: uploads at once; one where each is also a message, so that messages keep their order.
+    `width`: uploads at once; one where each is also a message, so that messages keep their order. `secrets`: the
+    account's secret files.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Outgoing:
         clock: Clock,
         *,
         width: int = 8,
+        secrets: Sequence[Path] = (),
         notify: Callable[[Notice], None] = lambda _notice: None,
         queued: Callable[[int], None] = lambda _count: None,
         log: "FilteringBoundLogger | None" = None,
@@ -66,7 +70,7 @@ class Outgoing:
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
         """A job came to an end that may bring the next look forward."""
-        self._pause = Pause(clock)
+        self._pause = Pause(clock, secrets)
         self._pace: Pace = Steady(clock)
         self._outcome = Outcome()
         self._width = 1 if sender.posts() else width
@@ -232,13 +236,14 @@ class Outgoing:
             wait = min(end, self._next_time()) - self._clock.monotonic()
             if wait <= 0 or self._round is None or not self._round.spool.is_current():
                 return
-            await _first(self._clock.sleep(min(wait, _ROOT_REST)), _waited(self._wake), _waited(self._ended))
+            await either(self._clock.sleep(min(wait, _ROOT_REST)), self._wake, self._ended)
 
     def _next_time(self) -> float:
         """The moment (monotonic) at which there may be something to do without a hint.
 
         What has come up since the last look began counts, even if its time is over by now.
         """
+        self._pause.look()
         now, wall = self._clock.monotonic(), self._clock.now()
         times = [self._deletions_at] if self._deletions_wait else []
         if self._pause.until > self._looked_at:
@@ -335,16 +340,3 @@ class Outgoing:
 
     def _trouble(self, error: Exception, file: str = "") -> None:
         self._outcome.trouble = self._telling.disk(error, file)
-
-
-async def _waited(event: asyncio.Event) -> None:
-    await event.wait()
-
-
-async def _first(*ends: Coroutine[object, object, None]) -> None:
-    """Wait for the first of these."""
-    async with asyncio.TaskGroup() as group:
-        tasks = {group.create_task(end) for end in ends}
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()

@@ -2,12 +2,15 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from attachsync import retry
 from attachsync.clock import Clock
 from attachsync.index import Upload
 from attachsync.outbox.reactions import PausedError
+from attachsync.stamps import Stamp, stamps
 
 _LONGEST_PAUSE = 300.0
 _TRIES_IN_PLACE = 3
@@ -80,10 +83,15 @@ def _short(tries: int) -> float:
 
 
 class Pause:
-    """Whether the outbox waits, and since when; says so once on the way down and once when it is back."""
+    """Whether the outbox waits, and since when; says so once on the way down and once when it is back.
 
-    def __init__(self, clock: Clock) -> None:
+    `secrets`: the account's secret files.
+    """
+
+    def __init__(self, clock: Clock, secrets: Sequence[Path]) -> None:
         self._clock = clock
+        self._secrets = secrets
+        self._seen: Sequence[Stamp] = ()
         self.error: PausedError | None = None
         self._since = 0.0
         self._until = 0.0
@@ -95,9 +103,14 @@ class Pause:
         if not self.left():  # several requests may find out together
             self._failures += 1
             self._since = self._clock.monotonic()
-        self.error = error
+        self.error, self._seen = error, stamps(self._secrets)
         self._until = max(self._until, self._clock.monotonic() + pace.pause(error, self._failures))
         return news
+
+    def look(self) -> None:
+        """End it now if a person is needed, and has changed a secret file."""
+        if self.error is not None and not self.error.passing and (found := stamps(self._secrets)) != self._seen:
+            self._until, self._seen = min(self._until, self._clock.monotonic()), found
 
     def left(self) -> float:
         """Seconds that are left of it."""
