@@ -28,6 +28,7 @@ from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State, Track
 from attachsync.observer import Filed, Observer
 from attachsync.outbox import Notice, Outgoing
 from attachsync.outbox import Outcome as Sent
+from attachsync.pace import Limited
 from attachsync.patience import Patience
 from attachsync.reader import Config
 from attachsync.services import SERVICES
@@ -40,6 +41,9 @@ from attachsync.views import Views
 log = structlog.get_logger()
 
 _PATIENCE = Patience()
+
+Limits = dict[tuple[str, str], Limited]
+"""Of accounts, by name and base_url."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +124,11 @@ async def equipped(
     outboxes: bool = True,
     patience: Patience = _PATIENCE,
     couriers: Couriers | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Plant]:
     """Open all that a config names, around an index that is held already. Raises StorageError, MirrorHeldError.
 
-    `couriers`: those that were made for it, by whoever closes them.
+    `couriers`: those that were made for it, by whoever closes them. `limits`: what is asked of accounts already.
     """
     settings = config.mirror
     lock.recognised(
@@ -155,7 +160,7 @@ async def equipped(
         stack.push_async_callback(hooks.close)
         mirrors, outgoing = {}, []
         for account in config.accounts.values():
-            http = Http(account, SERVICES[account.service].credentials(account), clock, patience=patience)
+            http = _client(account, clock, patience, {} if limits is None else limits)
             stack.push_async_callback(http.close)
             mirror = _mirror(config, account, http, keeping)
             if mirror:
@@ -170,6 +175,12 @@ async def equipped(
         if outboxes:
             rebuilding.journal_is_made_good(index)
         yield Plant(config, index, store, views, mirrors, outgoing, adopter, hooks, keeping)
+
+
+def _client(account: Account, clock: Clock, patience: Patience, limits: Limits) -> Http:
+    credentials = SERVICES[account.service].credentials(account)
+    limited = limits.setdefault((account.name, account.base_url), Limited())
+    return Http(account, credentials, clock, patience=patience, limited=limited)
 
 
 def _store(config: Config) -> Store:

@@ -28,7 +28,7 @@ from attachsync.errors import (
 from attachsync.line import Direct, Refusal
 from attachsync.model import Account, Body, Held
 from attachsync.origins import Boundary, origin
-from attachsync.pace import Pace
+from attachsync.pace import Limited, Pace
 from attachsync.patience import Patience
 from attachsync.reading import Answers, reason
 from attachsync.redirects import STATUSES, elsewhere, next_hop
@@ -66,7 +66,13 @@ class Http:
     """One account's client. Made and closed inside a running event loop."""
 
     def __init__(
-        self, account: Account, credentials: Credentials, clock: Clock, *, patience: Patience = _PATIENCE
+        self,
+        account: Account,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        patience: Patience = _PATIENCE,
+        limited: Limited | None = None,
     ) -> None:
         self.account = account
         self.boundary = Boundary(account.base_url, account.media_hosts, account.proxy)
@@ -75,7 +81,7 @@ class Http:
         self._patience = patience
         self._limits = Deadlines(patience.glance)
         self._answers = Answers(patience, self._limits)
-        self._pace = Pace(account.name, account.rate, clock)
+        self._pace = Pace(account.name, account.rate, clock, limited or Limited())
         self.skew: float | None = None
         """By how much our clock was ahead of the service's (seconds) when it answered last; None: it did not say."""
         self._date: str | None = None
@@ -112,10 +118,7 @@ class Http:
         return await repeated(once, self._patience.pause)
 
     async def post(self, url: URL, content: Content = dict, *, signed: bool = True, repeat: bool = False) -> Reply:
-        """POST once (twice after a 401, which did nothing), or, where that harms nothing, as GET is repeated.
-
-        Redirects are refused.
-        """
+        """POST once (twice after a 401, which did nothing), or as GET, if to `repeat` it does no harm. No redirects."""
 
         async def once() -> Reply:
             response = await self._send("POST", url, content, signed=signed, patient=repeat)
@@ -138,7 +141,6 @@ class Http:
         `headers` go with it wherever it leads. Raises NotModifiedError where `If-None-Match` among them was met. The
         body is the rest of what is `held` if its `start` says so.
         """
-
         body = await self.open(url, signed=signed, signature=signature, headers=headers, held=held)
         try:
             yield body
@@ -300,8 +302,7 @@ class Http:
         extra = {"headers": _NOTHING, **content()}
         if signature:
             extra["headers"] = {**extra["headers"], **signature}
-        patience, carried = self._patience, extra.get("data")
-        span = patience.whole
+        patience, carried, span = self._patience, extra.get("data"), self._patience.whole
         if target.scheme == "https" or self.account.proxy:
             extra["ssl"] = self._trust.context
         if isinstance(carried, aiohttp.payload.Payload):  # an upload; it watches itself that it moves

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from attachsync.clock import Clock
-from attachsync.daemon import Plant, equipped, holding
+from attachsync.daemon import Limits, Plant, equipped, holding
 from attachsync.difference import differences
 from attachsync.errors import ConfigError, MirrorHeldError, StorageError
 from attachsync.index import Index
@@ -77,6 +77,7 @@ class _Serving:
         self._signals = signals
         self._metrics = metrics
         self._index = index
+        self._limits: Limits = {}
         self._faults: tuple[str, ...] = ()
         """Of the saved config, which is refused for them."""
         self._unopened = False
@@ -106,7 +107,7 @@ class _Serving:
         for config in (wanted,) if before is None else (wanted, before):
             try:
                 plant = await stack.enter_async_context(
-                    equipped(config, self._index, self._clock, self._metrics.observer)
+                    equipped(config, self._index, self._clock, self._metrics.observer, limits=self._limits)
                 )
             except (StorageError, MirrorHeldError) as error:
                 if before is None:
