@@ -27,6 +27,7 @@ from attachsync.threads import in_thread
 
 log = structlog.get_logger()
 
+_SOCKET = "unix:"
 _EVERY = 15.0
 """The text file is written this often (seconds)."""
 
@@ -142,13 +143,17 @@ class Metrics:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
+            served = False
             try:
                 await _site(runner, place).start()
+                served = True
             except OSError as error:
                 log.error("metrics_not_served", place=place, error=os.strerror(error.errno or 0) or str(error))
             yield
         finally:
             await runner.cleanup()
+            if served and place.startswith(_SOCKET):
+                Path(place.removeprefix(_SOCKET)).unlink(missing_ok=True)  # nobody listens there any more
 
     async def _answer_metrics(self, _request: web.Request) -> web.Response:
         text = await in_thread(generate_latest, self.registry)
@@ -193,8 +198,8 @@ class Metrics:
 
 
 def _site(runner: web.AppRunner, place: str) -> web.BaseSite:
-    if place.startswith("unix:"):
-        return web.UnixSite(runner, place.removeprefix("unix:"))
+    if place.startswith(_SOCKET):
+        return web.UnixSite(runner, place.removeprefix(_SOCKET))
     host, _, port = place.rpartition(":")
     return web.TCPSite(runner, host.strip("[]"), int(port))
 

@@ -51,9 +51,15 @@ def needs(
     damage: Mapping[str, object],
     *,
     running: bool,
+    disks: Sequence[str] = (),
 ) -> list[Need]:
-    """Everything that needs a person, what reaches furthest first; `running`: whether a daemon runs."""
+    """Everything that needs a person, what reaches furthest first; `running`: whether a daemon runs.
+
+    `disks`: what is wrong with those of the mirror; a pass that failed for it has told it already.
+    """
     found = list(_failing(accounts, tracks))
+    told = {need.do for need in found}
+    found = [Need(said, do) for said in disks if (do := _remedy(said, None)) not in told] + found
     for track in tracks:
         found += _doubtful(track, running=running)
     for track in tracks:

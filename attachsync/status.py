@@ -2,11 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from attachsync import lock
 from attachsync.completeness import Completeness, together
+from attachsync.errors import StorageError
 from attachsync.index import Index
 from attachsync.index.health import damage_found, progress
 from attachsync.index.upkeep import REBUILT
@@ -14,7 +16,11 @@ from attachsync.model import JSON, Account, Outbox, State, Track
 from attachsync.needs import Need, needs
 from attachsync.outbox import key, waiting
 from attachsync.reader import Config
-from attachsync.units import rfc3339
+from attachsync.rebuilding import MARK
+from attachsync.units import human_size, rfc3339
+
+_INDEX_NEEDS = 64 * 1024
+"""With less room than this (bytes) the index cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ def gathered(config: Config, index: Index, holder: lock.Holder | None, now: floa
     ]
     outboxes = [_outbox(box, index) for box in config.outboxes]
     accounts = [_account(account, tracks, outboxes) for account in config.accounts.values()]
-    found = needs(config.accounts, tracks, outboxes, damage_found(index), running=running)
+    disks = list(_wrong_with_disks(config, index))
+    found = needs(config.accounts, tracks, outboxes, damage_found(index), running=running, disks=disks)
     whole = together(complete.values())
     return Status(holder, accounts, tracks, outboxes, _store(config, index), whole, found)
 
@@ -161,17 +168,35 @@ def _outbox(box: Outbox, index: Index) -> dict[str, JSON]:
     }
 
 
-def _store(config: Config, index: Index) -> dict[str, JSON]:
-    objects, total = index.reports.totals()
-    directory = config.mirror.directory
+def _wrong_with_disks(config: Config, index: Index) -> Iterator[str]:
+    """What keeps passes from noting even that they fail, or would if there was anything new."""
+    directory, state, least = config.mirror.directory, config.state_directory, config.mirror.min_free
+    try:
+        lock.recognised(directory, index.database.noted(MARK))
+    except StorageError as error:
+        yield str(error)
+        return
+    if (free := _free(directory)) < max(least, 1):
+        yield f"{directory}: the disk is full: {human_size(free)} are free; min_free is {human_size(least)}"
+    elif _free(state) < _INDEX_NEEDS:
+        yield f"{state}: the disk is full: nothing can be noted"
+
+
+def _free(directory: Path) -> int:
+    """Bytes free for this user where a folder is, or would be."""
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
     found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def _store(config: Config, index: Index) -> dict[str, JSON]:
+    objects, total = index.reports.totals()
     return {
         "directory": str(config.mirror.directory),
         "objects": objects,
         "bytes": total,
-        "free": found.f_bavail * found.f_frsize,
+        "free": _free(config.mirror.directory),
         "link": config.mirror.link,
         "link_fallback": index.database.noted("link_fallback"),
         "last_scrub": rfc3339(progress(index)[0] or None),

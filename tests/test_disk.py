@@ -142,6 +142,8 @@ def until_room(scene: Stage, what: str, *, urge: bool) -> None:
         troubles = ("outbox_trouble",) if what == "filing" else ("track_failed",)
         until(lambda: [row for event in troubles for row in lines(scene, event) if complaint in row["error"]])
         assert running.poll() is None
+        if what != "filing":
+            assert inside(scene, running.pid, "status", "--check").code == 1
         shutil.rmtree(ballast)
         if urge:
             running.send_signal(signal.SIGUSR1)
@@ -285,11 +287,32 @@ def test_a_mirror_that_is_moved_away_under_the_daemon_is_not_made_anew(scene: St
         running.send_signal(signal.SIGUSR1)
         until(lambda: [row for row in lines(scene, "track_failed") if "is its disk mounted?" in row["error"]])
         assert not scene.mirror.exists()
+        assert scene.run("status", "--check").code == 1
         away.rename(scene.mirror)
         running.send_signal(signal.SIGUSR1)
         until(lambda: [row for row in lines(scene, "mirrored") if row["path"].endswith("news.bin")])
         assert stop(running) == 0
     assert "Traceback" not in log(scene)
+
+
+def test_a_disk_with_less_than_min_free_needs_a_person(scene: Stage) -> None:
+    """Also when there is nothing to mirror for now."""
+    assert scene.run("sync").code == 0
+    assert scene.run("status", "--check").code == 0
+    scene.edit("min_free = 0", 'min_free = "900000000GiB"')
+    shown = scene.run("status", "--check")
+    assert (shown.code, "min_free is" in shown.out, "make room" in shown.out) == (1, True, True)
+
+
+def test_a_mirror_that_is_not_there_needs_a_person(scene: Stage) -> None:
+    """As the index knows that there was one; nor is another folder in its place the mirror."""
+    assert scene.run("status", "--check").code == 0
+    assert scene.run("sync").code == 0
+    shutil.rmtree(scene.mirror)
+    for _ in range(2):
+        shown = scene.run("status", "--check")
+        assert (shown.code, "is its disk mounted?" in shown.out, "mount the disk" in shown.out) == (1, True, True)
+        scene.mirror.mkdir(exist_ok=True)
 
 
 def test_room_on_a_disk_that_is_gone(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def test_healthz_fails_when_data_is_stale(scene: Stage) -> None:
         assert not any(name.startswith("support") for name in stale)
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(5) == 0
+    assert not socket_path.exists()
 
 
 def test_a_place_that_is_taken_stops_nothing(scene: Stage) -> None:
