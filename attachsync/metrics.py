@@ -103,28 +103,28 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment (blocking)."""
         yield _gauge("attachsync_build_info", "Version of attachsync", ("version",), [((__version__,), 1.0)])
-        found = self._status()
+        found = self._status(self.config)
         yield from _of_tracks(found)
         yield from _of_outboxes(found)
         yield from _of_store(found.store)
         needs = [((), float(len(found.needs_a_person)))]
         yield _gauge("attachsync_needs_a_person", "Things that `attachsync status` says need a person", (), needs)
 
-    def _status(self) -> Status:
-        index = Index.peek(self.config.state_directory)
+    def _status(self, config: Config) -> Status:
+        index = Index.peek(config.state_directory)
         try:
-            return gathered(self.config, index, lock.holder(self.config.state_directory), self._clock.now())
+            return gathered(config, index, lock.holder(config.state_directory), self._clock.now())
         finally:
             index.close()
 
     def stale(self) -> list[str]:
         """Tracks without a whole pass for longer than `stale_after`, since we run at least (blocking)."""
-        now, found = self._clock.now(), []
-        tracks = {track.name: track for track in self.config.tracks}
-        for row in self._status().tracks:
-            interval = tracks[str(row["name"])].interval or self.config.daemon.interval
+        now, config, found = self._clock.now(), self.config, []  # one config: another may be taken over meanwhile
+        tracks = {track.name: track for track in config.tracks}
+        for row in self._status(config).tracks:
+            interval = tracks[str(row["name"])].interval or config.daemon.interval
             complete = _time(row["last_complete"]) or 0.0
-            if now - max(complete, self._started) > max(self.config.daemon.stale_after, interval):
+            if now - max(complete, self._started) > max(config.daemon.stale_after, interval):
                 found.append(str(row["name"]))
         return found
 

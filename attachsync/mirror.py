@@ -168,9 +168,10 @@ class Mirror:
                 group.create_task(self._keep_listing(track, rhythm, gate, turn))
 
     async def _keep_listing(self, track: Track, rhythm: Rhythm, gate: asyncio.Semaphore, turn: Turn) -> None:
-        clock, look, asked = self._keep.clock, self._looks[track.name], False
+        clock, look = self._keep.clock, self._looks[track.name]
         while True:
             async with gate:
+                asked = look.is_set()  # also while it was being listed, or nothing could be
                 look.clear()
                 files = list(self._pull.watched(track.options))
                 seen, began = stamps(files), clock.monotonic()
@@ -179,7 +180,7 @@ class Mirror:
             due = due if after is None else min(due, clock.monotonic() + max(after, 1.0))
             if track.name in turn.errors:  # other credentials may mend that
                 files, seen = files + self._secrets, seen + stamps(self._secrets)
-            asked = await waited(clock, look, due, files, seen)
+            await waited(clock, look, due, files, seen)
 
     # --- listing ------------------------------------------------------------------------------------------------
 

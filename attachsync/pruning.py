@@ -175,6 +175,8 @@ def _plan(
 
 def strays_of(store: Store, index: Index) -> Iterator[Stray]:
     """Files of the store and of quarantine that nothing accounts for. What is in `files/` may be somebody's."""
+    if not os.path.isdir(store.objects.folder):
+        return  # there is no mirror yet
     fetched = index.upkeep.just_fetched()
     for path in store.digests():
         is_object = is_digest(path.name) and path.parent.name == path.name[:2]

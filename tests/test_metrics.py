@@ -10,10 +10,15 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from attachsync import config as configs
+from attachsync.clock import Clock
+from attachsync.metrics import Metrics
+from attachsync.observer import Observer
 from tests.commands import Stage, stage, until
 
 
@@ -81,6 +86,27 @@ def test_what_a_daemon_exposes(scene: Stage) -> None:
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(5) == 0
     assert asked(f"{base}/healthz")[0] == 0
+
+
+def test_what_is_stale_is_so_by_one_config(scene: Stage) -> None:
+    """Another one may be taken over while it is looked up, in its thread."""
+    before = configs.load(scene.config, {})
+    patient = replace(before, daemon=replace(before.daemon, stale_after=1e9), tracks=before.tracks[:1])
+
+    class Reloading(Clock):
+        """At its third look at the time the daemon has another config."""
+
+        looks = 0
+
+        def now(self) -> float:
+            self.looks += 1
+            if self.looks == 3:
+                metrics.config = patient
+            return self.looks * 1e6
+
+    metrics = Metrics(before, Observer(), Reloading())
+    assert metrics.stale() == [track.name for track in before.tracks]
+    assert metrics.stale() == []
 
 
 def test_healthz_fails_when_data_is_stale(scene: Stage) -> None:

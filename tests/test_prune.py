@@ -12,7 +12,7 @@ import pytest
 from attachsync import lock, pruning
 from attachsync.daemon import equipped, holding
 from attachsync.observer import Observer
-from tests.commands import Done, Stage, stage, until
+from tests.commands import Done, Stage, attachsync, stage, until
 from tests.ledgers import Ledgers
 
 WEEK = 7 * 86400
@@ -94,6 +94,14 @@ def test_what_is_named_goes_for_good(scene: Stage, how: str) -> None:
         assert "it is gone: removed by `prune`" in scene.run("explain", known).out
         assert scene.run("show", "--json", known).documents[0]["key"] == row["key"]
     assert scene.run("prune", "--yes", row["path"]).code == 1
+
+
+def test_where_nothing_was_mirrored_yet_nothing_is_untracked(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[mirror]\ndirectory = "mirror"\n')
+    done = attachsync("--config", config, "prune", "--untracked", "--dry-run", home=tmp_path)
+    assert (done.code, done.out, done.err) == (0, "would remove nothing, 0 B\n", "")
+    assert os.listdir(tmp_path) == ["config.toml"]
 
 
 def test_it_asks_and_a_dry_run_changes_nothing(scene: Stage) -> None:

@@ -5,25 +5,19 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from attachsync import answers
-from attachsync.bulk import Bulk
 from attachsync.canonical import canonical, compact
-from attachsync.daemon import equipped, holding
 from attachsync.errors import MalformedError
-from attachsync.http import Http
-from attachsync.mirror import Mirror
-from attachsync.model import JSON, Attachment, Body, Cursors, Facts, Page, State, Track
+from attachsync.model import Attachment, State
 from attachsync.sandbox import Fault
-from attachsync.sources.datatrails import SERVICE
-from attachsync.sources.datatrails.credentials import Anonymous
 from attachsync.unforeseen import malformed
 from tests.identities import RESULTS, SESSION, Ids
-from tests.ledgers import Ledgers, Recorder
+from tests.ledgers import Ledgers
+from tests.scripted import Scripted, mirroring
 
 ASSET, ODD, PLAIN = (f"5640486d-aa68-80d6-67b7-6c958820361{digit}" for digit in "abc")
 LISTED = "/datatrails/archivist/v2/assets"
@@ -158,36 +152,6 @@ def test_what_is_kept_can_be_read_again() -> None:
             compact(value)
 
 
-@dataclass
-class Odd:
-    """A source that says what no service should, of what nobody thought."""
-
-    items: Mapping[str, Attachment]
-    refusals: Mapping[str, Exception]
-
-    async def pages(self, track: Track, cursors: Cursors) -> AsyncIterator[Page]:
-        yield Page((self.items[track.name],))
-
-    async def inspect(self, track: Track, attachment: Attachment, record: Mapping[str, JSON]) -> Facts:
-        return Facts()
-
-    @contextlib.asynccontextmanager
-    async def read(self, track: Track, attachment: Attachment, facts: Facts) -> AsyncIterator[Body]:
-        if track.name in self.refusals:
-            raise self.refusals[track.name]
-
-        async def chunks() -> AsyncIterator[bytes]:
-            yield b"bytes"
-
-        yield Body(chunks())
-
-    def repeatable(self, track: Track) -> bool:
-        return True
-
-    async def probe(self, track: Track | None) -> str:
-        return ""
-
-
 async def test_what_nobody_thought_of(ledger: Ledgers) -> None:
     """A page with a number that cannot be kept, and bytes that cannot be asked for: the other tracks are mirrored."""
     asset = ledger.box.datatrails.add_asset({})
@@ -195,7 +159,6 @@ async def test_what_nobody_thought_of(ledger: Ledgers) -> None:
     ledger.tracks = "".join(
         f'[[track]]\naccount = "ledger"\nasset = "{asset.uuid}"\nname = "{name}"\n' for name in names
     )
-    config, recorder = ledger.config(), Recorder()
     items = {name: Attachment(name, name, "1", ("odd", f"{name}.bin")) for name in names}
     items["page"] = items["page"]._replace(size=10**19)
     refusals = {
@@ -203,18 +166,8 @@ async def test_what_nobody_thought_of(ledger: Ledgers) -> None:
         "unicode": UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"),
         "depth": RecursionError("maximum recursion depth"),
     }
-    async with (
-        holding(config, "sync", ledger.clock) as index,
-        equipped(config, index, ledger.clock, recorder) as plant,
-    ):
-        account = config.accounts["ledger"]
-        http = Http(account, Anonymous(), ledger.clock)
-        assert SERVICE.pull is not None
-        bulk = Bulk(http, SERVICE.pull.errand, plant.keeping)
-        source = Odd(items, refusals)
-        mirror = Mirror(account, source, config.tracks, SERVICE.pull, bulk, plant.keeping, lambda: 0.0)
-        turn = await mirror.turn(config.tracks)
-        await http.close()
+    async with mirroring(ledger, Scripted(items, refusals)) as mirror:
+        turn = await mirror.turn(list(mirror.tracks.values()))
     assert list(turn.errors) == ["page"]
     assert "OverflowError" in turn.errors["page"]
     states = {str(row["track"]): str(row["state"]) for row in ledger.rows()}
@@ -223,4 +176,4 @@ async def test_what_nobody_thought_of(ledger: Ledgers) -> None:
 
 def test_other_mistakes_are_our_own() -> None:
     with pytest.raises(KeyError), malformed():
-        {}["a"]
+        dict[str, str]()["a"]
