@@ -58,9 +58,8 @@ class Adopter:
             return
         try:
             with storage_errors(file), os.fdopen(os.open(file, _FLAGS), "rb", buffering=0) as sent:
-                if (
-                    await in_strides(digesting(sent.fileno())) != stated
-                ):  # else the store would set it aside as evidence
+                found = await in_strides(digesting(sent.fileno()))
+                if found != stated:  # else the store would set it aside as evidence
                     raise StorageError(f"{file} is not what was sent any more")
                 expected = Expected(frozenset({stated}), size)
                 await self._store.add(_chunks(sent.fileno()), expected, self._max_size, Pin())

@@ -131,9 +131,7 @@ async def equipped(
     `couriers`: those that were made for it, by whoever closes them. `limits`: what is asked of accounts already.
     """
     settings = config.mirror
-    lock.recognised(
-        settings.directory, index.database.noted(rebuilding.MARK)
-    )  # its disk may have gone since it is held
+    lock.recognised(settings.directory, index.database.noted(rebuilding.MARK))  # its disk may have gone meanwhile
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(_store(config)))
         await store.run(store.prepare)

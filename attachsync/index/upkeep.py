@@ -105,7 +105,9 @@ class Upkeep:
         with self._db.transaction():
             sql = "UPDATE attachment SET retry_at = ? WHERE digest IS NULL AND kept AND retry_at > ?"
             self._db.run(sql, now, latest)
-            self._db.run("UPDATE attachment SET check_at = ? WHERE digest IS NOT NULL AND check_at > ?", now, latest)
+            sql = """UPDATE attachment SET check_at = ? WHERE digest IS NOT NULL AND check_at > ?
+                     AND account IN (SELECT account FROM track)"""  # by the index, which has the account first
+            self._db.run(sql, now, latest)
             self._db.run(
                 "UPDATE upload SET retry_at = ? WHERE state IN ('retry', 'posting') AND retry_at > ?", now, latest
             )
