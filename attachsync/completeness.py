@@ -43,16 +43,6 @@ class Completeness:
         kept = (self.stored, self.to_fetch, self.not_ready, sum(self.refused.values()), self.gone, self.failed)
         return dict(zip(PLACES, (*kept, self.removed, self.ended), strict=True))
 
-    @property
-    def adds_up(self) -> bool:
-        """Whether all that was listed is accounted for."""
-        return self.listed == sum(self.places().values())
-
-    @property
-    def missing(self) -> bool:
-        """Whether something could not be mirrored: what makes a pass exit 1."""
-        return bool(sum(self.refused.values()) or self.gone or self.failed)
-
     def sentence(self) -> str:
         """The sum for people: `82 listed = 80 stored + 1 not ready + 1 refused (max_size)`."""
         parts = [f"{count:,} {place}{self._why(place)}" for place, count in self.places().items() if count]

@@ -152,6 +152,11 @@ def make_folders(folder: str, mode: int, root: str) -> list[str]:
     return [os.path.dirname(folder)]
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file, new ones for nobody else (an `opener`)."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 def write_out(descriptor: int, start: int, size: int) -> None:
     """Have a range of a file written to the disk soon: what is left for the sync at its end is less."""
     library = ctypes.CDLL(None)

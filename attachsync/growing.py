@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-from attachsync.durable import fsync_folder
+from attachsync.durable import fsync_folder, private
 from attachsync.writers import is_open_elsewhere
 
 _BLOCK = 1024 * 1024
@@ -49,7 +49,7 @@ class Growing:
         self._known.clear()
         temporary = self._temporary()
         try:
-            with open(temporary, "xb", opener=_private) as file:
+            with open(temporary, "xb", opener=private) as file:
                 file.writelines(line.encode() for line in lines)
                 self._finish(file)
             os.rename(temporary, self.path)
@@ -123,7 +123,7 @@ class Growing:
         """A new spare, of the file's own contents."""
         temporary = self._temporary()
         try:
-            with open(temporary, "xb", opener=_private) as copy, open(self.path, "rb") as file:
+            with open(temporary, "xb", opener=private) as copy, open(self.path, "rb") as file:
                 shutil.copyfileobj(file, copy, _BLOCK)
             os.rename(temporary, self._spare)
         finally:
@@ -142,7 +142,3 @@ def _begin_alike(one: IO[bytes], other: IO[bytes], size: int) -> bool:
         if one.read(length) != other.read(length):
             return False
     return True
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

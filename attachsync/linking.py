@@ -14,7 +14,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from attachsync.durable import Syncing, make_folders, synced
+from attachsync.durable import Syncing, make_folders, private, synced
 from attachsync.model import Digest
 from attachsync.objects import Landing, Objects
 
@@ -181,7 +181,7 @@ def _same(target: str, source: str) -> bool:
 
 def _duplicate(source: str, temporary: str, mode: int, *, clone: bool) -> None:
     """Copy bytes durably, sharing their blocks if `clone`."""
-    with open(source, "rb") as read, open(temporary, "xb", opener=_private) as written:
+    with open(source, "rb") as read, open(temporary, "xb", opener=private) as written:
         if clone:
             fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
         else:
@@ -189,7 +189,3 @@ def _duplicate(source: str, temporary: str, mode: int, *, clone: bool) -> None:
         written.flush()
         os.fchmod(written.fileno(), mode)
         os.fsync(written.fileno())
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

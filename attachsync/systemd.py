@@ -32,10 +32,6 @@ class Notifier:
         """Stopping begins."""
         self._send("STOPPING=1")
 
-    def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
-        self._send(f"STATUS={text}")
-
     def alive(self) -> None:
         """Feed the watchdog."""
         self._send("WATCHDOG=1")

@@ -429,7 +429,7 @@ async def test_lost_bytes_are_fetched_whatever_their_etag(signing: Signing) -> N
     signing.box.auco.finish(package)
     await signing.sync()
     index = Index.open(signing.root / "mirror/.attachsync")
-    index.attachments.forget(hashlib.sha256(b"x").hexdigest())
+    index.upkeep.lost(hashlib.sha256(b"x").hexdigest(), "its bytes were lost")
     index.close()
     summary, _ = await signing.sync()
     assert not summary.incomplete

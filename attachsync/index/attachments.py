@@ -308,12 +308,6 @@ class Attachments:
         """The row's entry has left `files/`."""
         self._db.run("UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0 WHERE id = ?", entry.id)
 
-    def forget(self, digest: str) -> int:
-        """The bytes of a digest are lost: its rows are work again; how many."""
-        sql = """UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0,
-                 reason = 'its bytes were lost; to be fetched again' WHERE digest = ?"""
-        return self._db.run(sql, digest)
-
     def shows(self, path: str, digest: Digest, besides: int) -> tuple[bool, bool]:
         """(another row in good standing shows `path`, another one shows the same bytes)."""
         sql = "SELECT 1 FROM attachment WHERE {} = ? AND id != ? AND state = 'stored'"

@@ -8,7 +8,6 @@ from attachsync.index.database import Database
 from attachsync.model import JSON
 from attachsync.units import rfc3339
 
-EVENTS = ("mirrored", "changed", "quarantined", "gone", "sent", "failed")
 _EPOCH = "epoch"
 _MOST = 1_000_000
 """So many changes are kept."""
