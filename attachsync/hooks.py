@@ -1,7 +1,7 @@
 """Hooks: a command that is run, or a URL that is posted to, for each change of the feed (contract 2, `[[hook]]`).
 
 At least once: each hook has a cursor of its own in the index, which moves when what is before it was delivered or,
-after many tries, given up. Hooks never hold the mirror up.
+after many tries, given up. Hooks do not hold the mirror up; `sync` waits for them at its end.
 """
 
 import asyncio

@@ -16,24 +16,41 @@ from attachsync.services import SERVICES
 
 _KEY = re.compile(r"^(# )?([a-z_]+) = (.*)$")
 _MORE = re.compile(r"^#\s{9,}# (.*)$")
+_DEFAULT = re.compile(r"(?:[;.] )?[Dd]efault:? (.+?)(\. |$)")
 _EXAMPLE_ONLY = {"default: unset. ": "", "; or:": "", "files/ledger": "files/NAME"}
 """What a comment says of the example rather than of its key, and what it is here."""
+_TOGETHER = {
+    ("[accounts.NAME]", "datatrails"): "`token_file`, or `client_id` with `client_secret_file`, or none of them.",
+    ("[[track]]", "sunshine"): "Exactly one of `conversation`, `user` and `external_user`.",
+    ("[[track]]", "auco"): "Exactly one of `package` and `code`.",
+    (
+        "[[track]]",
+        "trinsic",
+    ): "Exactly one of `session` with `results_key_file`, `sessions_file` and `access_keys_file`.",
+    ("[[outbox]]", "sunshine"): "`send` needs `conversation`.",
+    ("[[hook]]", ""): "Exactly one of `command` and `url`; `secret_file` goes with `url`, which needs it.",
+}
+"""What the keys of a table have to do with each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a table: `default` and `example` are TOML, as a config would have them; None where there is none."""
+    """One key of a table: `default` and `example` are TOML, as a config would have them; None where there is none.
+
+    `unset`: what holds where it is unset, in words.
+    """
 
     name: str
     text: str
     required: bool
     default: str | None
     example: str | None
+    unset: str = ""
 
     @property
     def otherwise(self) -> str:
         """What holds where a config does not have the key."""
-        return "required" if self.required else f"default {self.default}" if self.default else "unset"
+        return "required" if self.required else f"default {self.default}" if self.default else self.unset or "unset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,11 @@ class Table:
     title: str
     of: tuple[str, ...]
     keys: tuple[Key, ...]
+
+    @property
+    def note(self) -> str:
+        """Which keys go together; empty where each is for itself."""
+        return _TOGETHER.get((self.title, self.of[0] if self.of else ""), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +112,24 @@ def _key(name: str, field: "dataclasses.Field[Any]", shown: _Shown | None) -> Ke
     required = field.default is dataclasses.MISSING
     if shown is None:
         return Key(name, said, required, None, None)
-    comment = "" if "…" in (shown.comment[:1], shown.comment[-1:]) else shown.comment
-    words = set(said.split())
-    if not comment.startswith("or ") and 2 * len(words & set(comment.split())) >= len(words):
-        said = comment  # it says the same, and more
+    comment, unset = "" if "…" in (shown.comment[:1], shown.comment[-1:]) else shown.comment, ""
+    is_default = not required and _means(field.default, tomllib.loads(f"v = {shown.value}")["v"])
+    if not (required or is_default) and (holds := _DEFAULT.search(comment)):
+        comment, unset = _DEFAULT.sub(r"\2", comment), holds[1]
+    if comment and not comment.startswith("or ") and _says_the_same(said, comment):
+        said = max(comment, said, key=lambda text: len(_words(text)))
     elif comment:
         said = f"{said}; {comment}"
-    is_default = not required and _means(field.default, tomllib.loads(f"v = {shown.value}")["v"])
-    return Key(name, said, required, shown.value if is_default else None, None if is_default else shown.value)
+    return Key(name, said, required, shown.value if is_default else None, None if is_default else shown.value, unset)
+
+
+def _says_the_same(one: str, other: str) -> bool:
+    words = _words(one), _words(other)
+    return 2 * len(words[0] & words[1]) >= min(map(len, words))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def _means(default: object, value: object) -> bool:

@@ -43,6 +43,7 @@ def _lines() -> Iterator[str]:
             for name in table.of:
                 yield f"`base_url` of {name} is `{SERVICES[name].base_url}` by default."
             yield from [""] * bool(table.of)
+        yield from [table.note, ""] if table.note else []
         yield "| key | without it | what it does |"
         yield "|---|---|---|"
         yield from map(_row, table.keys)

@@ -172,6 +172,20 @@ def test_the_example_and_the_reference_have_every_key() -> None:
     assert shown == wanted
 
 
+def test_the_reference_says_nothing_twice() -> None:
+    """Neither what a default is in words, nor which keys go together, is left out; nothing is there two times."""
+    tables = {(table.title, *table.of): table for table in reference(example())}
+    found = {(key.name, key.text): key for table in tables.values() for key in table.keys}
+    assert found["state_directory", "index and lock; a local disk, when the mirror is not on one"].unset == (
+        "<directory>/.attachsync"
+    )
+    assert found["name", "unique name"].otherwise == "the account and its folder under files/"
+    assert ("token_file", "file with a token: bare, 'Bearer …', or a whole 'Authorization: Bearer …' line") in found
+    assert tables["[[track]]", "auco"].note == "Exactly one of `package` and `code`."
+    named = {name for table in tables.values() for name in re.findall(r"`(\w+)`", table.note)}
+    assert named <= {name for name, _ in found}
+
+
 def test_the_reference_knows_a_default_from_an_example() -> None:
     """A default that the code has is said; a key without one is unset, whatever the example shows."""
     by_title: dict[str, list[Any]] = {}

@@ -31,9 +31,9 @@ def _cursor(_context: click.Context, _option: click.Parameter, value: str | None
 def follow(context: click.Context, since: str | None, once: bool, as_json: bool) -> None:
     """Show what changes, as it happens: the change feed.
 
-    Changes are: mirrored, changed, quarantined, gone, sent, failed. Begins with the oldest one that is kept (of the
-    last million), and goes on until Ctrl-C. Each has a cursor: to go on where you stopped, give it to --since. Whoever
-    keeps the last cursor misses nothing, whatever restarts in between.
+    Changes are: mirrored, changed, quarantined, gone, sent, failed. Begins with the oldest one that is kept (each start
+    of attachsync keeps the last million), and goes on until Ctrl-C. Each has a cursor: to go on where you stopped, give
+    it to --since. Whoever keeps the last cursor misses nothing, whatever restarts in between.
     """
     for change in _changes(config_of(context), since, wait=not once):
         if as_json:

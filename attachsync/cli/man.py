@@ -100,6 +100,7 @@ def _config() -> Iterator[str]:
     for table in reference(example()):
         services = f" for {' and '.join(table.of)}" if table.of else ""
         yield from _section(f"{table.title}{services}")
+        yield from _paragraphs(table.note) if table.note else ()
         for key in table.keys:
             yield from _key(key)
     yield from _section("SEE ALSO")
