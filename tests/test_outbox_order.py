@@ -82,6 +82,19 @@ async def test_a_single_pass_waits_as_long_as_it_was_asked_to(tmp_path, path, as
         assert (outcome.sent, outcome.complete) == (sent, bool(sent))
         assert (clock.ahead >= asked) is bool(sent)
         assert one.box.count("POST", path) == 1 + sent
+        [said] = one.said("send_unknown") + one.said("post_unknown")
+        assert said["retry_in"] == asked
+
+
+async def test_a_single_pass_says_when_it_tries_again(tmp_path):
+    """It does not wait for the journal's own times; but what it leaves has those."""
+    async with rig(tmp_path, clock := Leaping()) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=500))
+        one.drop()
+        assert (await one.flush()).later
+        *soon, last = [entry["retry_in"] for entry in one.said("send_unknown")]
+        assert (len(soon), sum(soon) < clock.ahead + 1) == (3, True)
+        assert last > max(soon)
 
 
 async def test_a_name_used_again_during_its_upload(tmp_path):

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 NoMore = Callable[[], None]
 """To be called when a file makes no more requests: another one may begin while it is filed. It need not be."""
 
+Later = Callable[[str, float, float], float]
+"""Told of a file that is left for later, the seconds that the service asked for, and those that are journaled: in how
+many it is tried again."""
+
 _STRIKES = 5
 """Attempts of unknown outcome before a file is held for a person."""
 
@@ -74,6 +78,7 @@ class Journey:
         clock: Clock,
         log: "FilteringBoundLogger",
         notify: Callable[[Notice], None],
+        later: Later,
     ) -> None:
         self._config = config
         self._outbox = str(config.directory)
@@ -85,9 +90,8 @@ class Journey:
         self._clock = clock
         self._log = log
         self._notify = notify
+        self._later = later
         self._stowing = Stowing(config, Filing(opened.descriptor), uploads, self._journal, clock, log)
-        self.asked: dict[str, float] = {}
-        """How long the service asked to be left alone with a file that is left for later, in seconds."""
 
     # --- from the start -----------------------------------------------------------------------------------------
 
@@ -229,8 +233,9 @@ class Journey:
             self._uploads.postpone(upload, error, 0, now, state="held", unknown=True, strike=True)
             return self._held(upload, error)
         wait = 0.0 if at_once else max(asked or 0.0, retry.delay(strikes))
-        self.asked[upload.name] = asked or 0.0
         self._uploads.postpone(upload, error, now + wait, now, state="retry", unknown=True, strike=True)
+        if not at_once:
+            wait = self._later(upload.name, asked or 0.0, wait)
         self._log.warning("send_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 
@@ -258,7 +263,7 @@ class Journey:
         self._uploads.postpone(upload, error, 0 if held else now + wait, now, state=state, strike=True)
         if held:
             return self._held(upload, error)
-        self.asked[upload.name] = asked or 0.0
+        wait = self._later(upload.name, asked or 0.0, wait)
         self._log.warning("post_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 

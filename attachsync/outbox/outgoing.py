@@ -98,7 +98,7 @@ class Outgoing:
         except OSError as error:
             raise StorageError(f"outbox {config.directory}: {error.strerror}") from error
         self._made = True
-        journey = Journey(config, spool, self._sender, self._uploads, self._clock, self._log, self._notify)
+        journey = Journey(config, spool, self._sender, self._uploads, self._clock, self._log, self._notify, self._later)
         deletions = Deletions(config, spool, self._sender, self._uploads, self._clock, self._log)
         self._round = Round(config, spool, journey, deletions, self._uploads, self._clock)
 
@@ -289,6 +289,9 @@ class Outgoing:
             return 0
         return self._width if self._pause.error is None else 1
 
+    def _later(self, name: str, asked: float, journaled: float) -> float:
+        return self._pace.tried(name, asked, journaled)
+
     def _left(self, name: str) -> None:
         self._outcome.later.add(name)
 
@@ -304,11 +307,11 @@ class Outgoing:
         except (OSError, StorageError) as error:
             self._outcome.later.add(job.name)
             self._pace.tried(job.name)
-            self._round.tried(job, None, self._pace)
+            self._round.tried(job, None)
             self._trouble(error, job.name)
         else:
             self._outcome.note(job.name, ending)
-            self._round.tried(job, ending, self._pace)
+            self._round.tried(job, ending)
             if ending is Ending.SENT and self._pause.lift(began):
                 self._log.info("account_up", down_for=round(self._clock.monotonic() - self._down_at, 1))
         if self._round.overtaken(job) or self._round.hungry(len(self._crew)):

@@ -23,8 +23,8 @@ class Pace(Protocol):
     def due(self, name: str, upload: Upload) -> bool:
         """Whether a file that was tried before may be tried now."""
 
-    def tried(self, name: str, asked: float = 0.0) -> None:
-        """A file was tried, and is to be tried again; after so many seconds, if the service asked for them."""
+    def tried(self, name: str, asked: float = 0.0, journaled: float = 0.0) -> float:
+        """A file was tried; in how many seconds it is tried again. The service `asked` for so many at least."""
 
     def pause(self, error: PausedError, failures: int) -> float:
         """How long the outbox waits after so many failures in a row, in seconds."""
@@ -40,8 +40,9 @@ class Steady(Pace):
         """Whether its retry time has come."""
         return upload.retry_at <= self._clock.now()
 
-    def tried(self, name: str, asked: float = 0.0) -> None:
+    def tried(self, name: str, asked: float = 0.0, journaled: float = 0.0) -> float:
         """The journal knows."""
+        return journaled
 
     def pause(self, error: PausedError, failures: int) -> float:
         """What the service asked for, or doubling up to five minutes."""
@@ -64,10 +65,12 @@ class Once(Pace):
         """Whether a file has turns left in this pass."""
         return self._tries[name] <= _TRIES_IN_PLACE
 
-    def tried(self, name: str, asked: float = 0.0) -> None:
+    def tried(self, name: str, asked: float = 0.0, journaled: float = 0.0) -> float:
         """Count a try, and set the time of the next one; there is none where that is too long to wait."""
         self._tries[name] += 1 if asked <= _LONGEST_WAIT_IN_PLACE else _TRIES_IN_PLACE + 1
-        self._at[name] = self._clock.monotonic() + max(asked, _short(self._tries[name]))
+        wait = max(asked, _short(self._tries[name]))
+        self._at[name] = self._clock.monotonic() + wait
+        return wait if self.hopeful(name) else journaled
 
     def next_at(self, names: set[str]) -> float | None:
         """When (monotonic) the next turn of these files is; None if none has any left."""

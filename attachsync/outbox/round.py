@@ -140,10 +140,8 @@ class Round:
             return last != stamp  # to see whether the bytes are still those that are held
         return row.state == "retry" and (pace.due(row.name, row) or (last is not None and last != stamp))
 
-    def tried(self, job: Job, ending: Ending | None, pace: Pace) -> None:
+    def tried(self, job: Job, ending: Ending | None) -> None:
         """Remember how a try ended; None: the disk was in the way."""
-        if ending is Ending.LATER:
-            pace.tried(job.name, self._journey.asked.pop(job.name, 0.0))
         self.more |= ending is Ending.DROPPED  # another file may have its name
         if ending in (Ending.LATER, Ending.HELD) and job.stamp is not None:
             self._last[job.name] = job.stamp
