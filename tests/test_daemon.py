@@ -191,6 +191,25 @@ def test_a_saved_config_is_taken_over_and_a_wrong_one_is_not(scene: Stage) -> No
         assert stop(running) == 0
 
 
+def test_no_config_that_is_saved_ends_it(scene: Stage) -> None:
+    """Not even one of which Python itself has enough."""
+    good, loop = scene.config.read_text(), scene.home / "loop"
+    loop.symlink_to(loop)
+    odd = {
+        "too many digits": f"x = {'9' * 5000}\n{good}",
+        "nested too deep": f"x = {'[' * 5000}{']' * 5000}\n{good}",
+        "is not a folder": good.replace(str(scene.outbox), str(loop)),
+        "an http or https URL": good.replace("[accounts.ledger]", '[accounts.ledger]\nproxy = "http://p:99999"'),
+        "is no file": good.replace("[accounts.ledger]", '[daemon]\nmetrics_textfile = "/"\n[accounts.ledger]'),
+    }
+    with daemon(scene) as running:
+        for fault, text in odd.items():
+            scene.config.write_text(text)
+            running.send_signal(signal.SIGHUP)
+            until(lambda fault=fault: fault in str(events(scene, "config_refused")))
+        assert stop(running) == 0
+
+
 def test_sighup_re_reads_the_config(scene: Stage) -> None:
     """Also one that the watcher would not see; what needs a restart is said and stays."""
     with daemon(scene) as running:
