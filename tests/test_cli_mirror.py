@@ -164,6 +164,9 @@ def test_a_mismatch_exits_1_and_all_the_rest_is_done(scene: Stage) -> None:
     checked = scene.run("status", "--check")
     assert checked.code == 1
     assert "\nstate     2 things need a person, see below\n" in f"\n{checked.out}"
+    event = scene.first("--state", "mismatch", "--track", LIGHT)["key"].partition("events/")[2].partition("#")[0]
+    why = scene.run("explain", scene.mirror / "files" / LIGHT / "events" / event / "x.txt").out
+    assert "what came is not what the service states" in why
     told = checked.out.partition("needs a person:\n")[2].splitlines()
     assert told[::2] == ["  ledger/assets/*: 1 mismatch", f"  {LIGHT}: 1 mismatch"]
     assert told[1].endswith("; which: attachsync ls --state mismatch --track 'ledger/assets/*'")

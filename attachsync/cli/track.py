@@ -67,7 +67,7 @@ def _pair(text: str) -> tuple[str, object]:
         return key.strip(), value
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{key}: not TOML: {error}") from None
 
 
