@@ -82,7 +82,7 @@ class Secret:
             raise AuthFailedError(f"secret file {self.path} cannot be read: {type(error).__name__}") from None
         if not self._value:
             raise AuthFailedError(f"secret file {self.path} is empty")
-        self._look_at = time.monotonic() + _GLANCE
+        self._look_at = time.monotonic() + (0.0 if fresh else _GLANCE)  # one that was refused may be put right soon
         return self._value
 
 

@@ -93,14 +93,14 @@ async def holding(config: Config, command: str, clock: Clock) -> AsyncIterator[I
         index = rebuilding.opened(directory, config.state_directory, clock.now())
         stack.callback(rebuilding.closed, config.state_directory)
         stack.callback(index.close)
-        lock.marked(directory, index.database.noted(rebuilding.MARK), partial(_remember, index))
+        lock.marked(directory, index.database.noted(lock.MARK), partial(_remember, index))
         index.changes.begin()
         yield index
 
 
 def _remember(index: Index, mirror: str) -> None:
     with index.database.transaction(durable=True):
-        index.database.note(rebuilding.MARK, mirror)
+        index.database.note(lock.MARK, mirror)
 
 
 def _remembered(state: Path) -> str | None:
@@ -108,7 +108,7 @@ def _remembered(state: Path) -> str | None:
     with suppress(StorageError):
         index = Index.peek(state)
         try:
-            return index.database.noted(rebuilding.MARK)
+            return index.database.noted(lock.MARK)
         finally:
             index.close()
     return None
@@ -131,7 +131,7 @@ async def equipped(
     `couriers`: those that were made for it, by whoever closes them. `limits`: what is asked of accounts already.
     """
     settings = config.mirror
-    lock.recognised(settings.directory, index.database.noted(rebuilding.MARK))  # its disk may have gone meanwhile
+    lock.recognised(settings.directory, index.database.noted(lock.MARK))  # its disk may have gone meanwhile
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(_store(config)))
         await store.run(store.prepare)

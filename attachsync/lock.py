@@ -24,6 +24,8 @@ from attachsync.units import rfc3339
 
 LOCK = "lock"
 MARKER = "marker"
+MARK = "mirror"
+"""The index remembers the mirror's marker by this name; one that does not was never held."""
 _COMING = "marker.new"
 
 

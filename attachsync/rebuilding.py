@@ -31,8 +31,6 @@ from attachsync.store import Store, storage_errors
 
 log = structlog.get_logger()
 
-MARK = "mirror"
-"""The index remembers the mirror's marker by this name; one that does not was never held."""
 _TO_SURVEY = "to_survey"
 _JOURNAL_LOST = "journal_lost"
 _CLOSED = "index.closed"
@@ -50,7 +48,7 @@ def opened(mirror: Path, state: Path, now: float) -> Index:
         empty = not path.exists() or path.stat().st_size == 0
         if not empty or not _was_used(mirror):
             index = Index.open(state, check=not _is_as_it_was_closed(state))
-            if index.database.noted(MARK) or not _was_used(mirror):
+            if index.database.noted(lock.MARK) or not _was_used(mirror):
                 return index
             index.close()  # somebody made a new one who does not hold the mirror
             empty = True

@@ -16,7 +16,6 @@ from attachsync.model import JSON, Account, Outbox, State, Track
 from attachsync.needs import Need, needs
 from attachsync.outbox import key, waiting
 from attachsync.reader import Config
-from attachsync.rebuilding import MARK
 from attachsync.units import human_size, rfc3339
 
 _INDEX_NEEDS = 64 * 1024
@@ -172,7 +171,7 @@ def _wrong_with_disks(config: Config, index: Index) -> Iterator[str]:
     """What keeps passes from noting even that they fail, or would if there was anything new."""
     directory, state, least = config.mirror.directory, config.state_directory, config.mirror.min_free
     try:
-        lock.recognised(directory, index.database.noted(MARK))
+        lock.recognised(directory, index.database.noted(lock.MARK))
     except StorageError as error:
         yield str(error)
         return

@@ -397,7 +397,8 @@ async def test_a_large_upload_may_be_examined_for_longer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"), [("reset", "Connection reset by peer"), ("lost", "closed the connection|reset by peer")]
+    ("kind", "words"),
+    [("reset", "reset by peer|the connection broke"), ("lost", "closed the connection|reset by peer")],
 )
 async def test_a_connection_that_breaks_is_told_in_words(tmp_path, kind, words):
     """Not by the name of an error's class."""
