@@ -135,7 +135,8 @@ async def equipped(
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(_store(config)))
         await store.run(store.prepare)
-        modes = {name: account.dir_mode for name, account in config.accounts.items() if account.dir_mode is not None}
+        own = {name: account.dir_mode for name, account in config.accounts.items()}
+        modes = {name: settings.dir_mode if mode is None else mode for name, mode in own.items()}
         views = Views(store, settings.link, Modes(settings.file_mode, settings.dir_mode, modes), _fallbacks(index))
         await store.run(views.prepare)
         gate = asyncio.Semaphore(config.daemon.concurrency)

@@ -129,8 +129,16 @@ def make_folder(folder: Path, mode: int, root: Path) -> None:
 
 
 def give_mode(folder: str, mode: int) -> None:
-    """Give a folder another mode, and before it all folders below: who is broken off begins anew."""
-    if stat.S_IMODE(os.stat(folder).st_mode) != mode:
+    """Give a folder another mode, and before it all folders below: who is broken off begins anew.
+
+    On a disk that keeps no modes there is nothing to be done.
+    """
+    before = stat.S_IMODE(os.stat(folder).st_mode)
+    if before == mode:
+        return
+    os.chmod(folder, mode)
+    if stat.S_IMODE(os.stat(folder).st_mode) == mode:
+        os.chmod(folder, before | 0o700)
         for below, _, _ in os.walk(folder, topdown=False):
             os.chmod(below, mode)
 

@@ -28,7 +28,7 @@ _FICLONE = 0x40049409
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """Permission bits: of copies, of the folders below `files/`, and of the folders of accounts that have their own."""
+    """Permission bits: of copies, of `files/`, and of the folders of each account."""
 
     file: int = 0o440
     folder: int = 0o750
@@ -78,18 +78,21 @@ class Linker:
             error = None if entry.landing is None else next(landed)
             try:
                 if error is None:
-                    no_link(f"{self.objects.root}/{entry.path}".rpartition("/")[0], f"{self.objects.root}/files", known)
-                    self._show(entry, folders, shown.fell_back)
+                    self._show(entry, folders, known, shown.fell_back)
             except OSError as befell:
                 error = befell
                 folders = set(filter(os.path.isdir, folders))  # `hide` may have taken away what was made for it
             shown.errors.append(error)
         yield folders
 
-    def _show(self, entry: Placing, folders: set[str], fell_back: dict[str, str]) -> None:
-        """Show one entry; what is to be synced joins `folders`, also what was made for one that fails."""
+    def _show(self, entry: Placing, folders: set[str], known: set[str], fell_back: dict[str, str]) -> None:
+        """Show one entry; what is to be synced joins `folders`, also what was made for one that fails.
+
+        `known` are folders that are no links.
+        """
         target = f"{self.objects.root}/{entry.path}"
         folder = target.rpartition("/")[0]
+        no_link(folder, f"{self.objects.root}/files", known)
         if entry.landing and self._is_linked and folder not in folders:  # what is new is often the first in its folder
             folders.update(self._make_folders(folder, entry.path))
         for last_try in (False, False, True):

@@ -29,9 +29,10 @@ _REMEDIES = (
     (("HTTP 429",), "nothing: the service limits requests, and is waited for; `rate` lowers them"),
     (("min_free", "No space", "disk is full"), "make room; it goes on by itself"),
     (("deleted upstream",), "it is tried again by itself; else put the file back into sent/, or take its receipt away"),
+    (("in its place",), "move that away; it goes on by itself"),
+    (("mounted",), "mount the disk; it goes on by itself"),
     (("Not a directory", "symbolic links"), "move what has that name out of the outbox; it goes on by itself"),
     (("No such file or directory",), "make it, or mount its disk; it goes on by itself"),
-    (("mounted",), "mount the disk; it goes on by itself"),
 )
 _OTHERWISE = "nothing, if it passes: it is tried again by itself; else: attachsync check --online"
 

@@ -75,19 +75,20 @@ def _literal(host: str) -> Address | None:
 
 def base_url_fault(value: str) -> str | None:
     """Why a `base_url` is not acceptable, or None. What may be a secret is not repeated."""
-    fault = hook_url_fault(value)
-    if fault is None and URL(value).query_string:
-        return "must hold no user, password, query or fragment"
-    return fault
+    return _fault(value, ("user", "password", "query", "fragment"))
 
 
 def hook_url_fault(value: str) -> str | None:
     """The same of what a hook posts to, which may have a query."""
+    return _fault(value, ("user", "password", "fragment"))
+
+
+def _fault(value: str, without: tuple[str, ...]) -> str | None:
     url = _web_url(value)
     if url is None:
         return f"must be an https URL{_unless_secret(value)}"
-    if url.user or url.password or url.fragment:
-        return "must hold no user, password, query or fragment"
+    if any(getattr(url, part) for part in without):
+        return f"must hold no {', '.join(without[:-1])} or {without[-1]}"
     if url.scheme == "http" and not is_loopback(url.host):
         return f"must be https; plain http is for loopback addresses only: not for {url.host}"
     return None

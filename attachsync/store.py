@@ -44,18 +44,17 @@ _GLANCE = 0.2
 _AMPLE = 1024 * 1024 * 1024
 """and there is if so many bytes would be left besides."""
 
-
+_IN_ITS_PLACE = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP})
+"""Refusals of the disk because something else has the name."""
 _HINTS = {
     errno.ENOSPC: "; make room",
     errno.EDQUOT: "; make room",
     errno.EROFS: "; mount its disk for writing",
     errno.EACCES: "; is it another user's? chown it to the one that runs attachsync",
     errno.ENOENT: "; is its disk mounted?",
+    **dict.fromkeys(_IN_ITS_PLACE, ": something else is in its place, move that away"),
 }
 """What to do about a refusal of the disk."""
-_IN_ITS_PLACE = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP})
-"""Refusals because something else has the name."""
-_HINTS.update(dict.fromkeys(_IN_ITS_PLACE, ": something else is in its place, move that away"))
 
 
 def storage_error(error: OSError, place: Path) -> StorageError | NoRoomError:

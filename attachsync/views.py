@@ -1,7 +1,6 @@
 """Readable names for stored bytes: the only writer of `files/`."""
 
 import errno
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 from attachsync.durable import fsync_folder, give_mode, make_folder
@@ -29,9 +28,9 @@ class Views:
         root = self._mirror / "files"
         make_folder(root, self._modes.folder, root)
         root.chmod(self._modes.folder)
-        for account in os.scandir(root):
-            if account.is_dir(follow_symlinks=False):
-                give_mode(account.path, self._modes.accounts.get(account.name, self._modes.folder))
+        for account, mode in self._modes.accounts.items():  # what nobody names any more stays as closed as it was
+            if (root / account).is_dir() and not (root / account).is_symlink():
+                give_mode(str(root / account), mode)
 
     def show(self, path: str, digest: Digest) -> None:
         """Show stored bytes at `path` (relative to the mirror), replacing what it showed; durable when it returns."""

@@ -315,3 +315,15 @@ async def test_it_is_noted_as_current_only_when_nothing_is_under_way(tmp_path: P
                 assert not is_current(index)
             await made.publish()
             assert is_current(index)
+
+
+async def test_an_index_that_is_taken_away_empties_no_list(tmp_path: Path) -> None:
+    """What it knew is found again at the next start."""
+    with manifest(tmp_path, Leaping()) as (made, show):
+        show(1)
+        await made.publish()
+        (tmp_path / "SHA256SUMS").unlink()
+        (tmp_path / "SHA256SUMS").write_text("of somebody\n")
+        (tmp_path / ".attachsync/index.sqlite3").unlink()
+        await made.publish()
+        assert (tmp_path / "SHA256SUMS").read_text() == "of somebody\n"

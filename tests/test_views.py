@@ -1,15 +1,19 @@
 """`files/`: what somebody else put there stays theirs, keeps nothing else back, and leads nowhere (contract 3)."""
 
+import contextlib
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from attachsync.errors import StorageError
 from attachsync.sandbox.content import Held
+from attachsync.store import Store
 from tests.commands import LIGHT, Stage, stage
 
 
@@ -115,6 +119,30 @@ def test_modes_that_the_config_changes_are_given_to_what_is_there(lit: Stage) ->
         assert stat.S_IMODE((lit.mirror / "files").stat().st_mode) == int(files, 8)
         assert modes(lit.mirror / "files/ledger") == {int(account, 8)}
         lit.config.write_text(before)
+
+
+def test_the_folders_of_an_account_that_nobody_names_any_more_stay_closed(lit: Stage) -> None:
+    """Identity documents, say, whose account was taken out of the config."""
+    ours = lit.mirror / "files/ledger"
+    closed = '[accounts.ledger]\ndir_mode = "0700"'
+    lit.edit("[accounts.ledger]", closed)
+    assert lit.run("sync", LIGHT).code == 0
+    text = lit.config.read_text()
+    lit.config.write_text(text[: text.index("[accounts.ledger]")] + text[text.index("[accounts.archive]") :])
+    tables = [table for table in lit.config.read_text().split("\n\n") if 'account = "ledger"' not in table]
+    lit.config.write_text("\n\n".join(tables))
+    lit.run("sync")
+    assert modes(ours) == {0o700}
+
+
+def test_a_part_of_the_mirror_on_another_disk_is_named(tmp_path: Path) -> None:
+    """Nothing can be renamed into it."""
+    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second disk")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere, contextlib.closing(Store(tmp_path)) as store:
+        (tmp_path / "files").symlink_to(elsewhere)
+        with pytest.raises(StorageError, match="files is on another disk"):
+            store.prepare()
 
 
 def test_what_somebody_left_among_temporary_files_is_swept(lit: Stage) -> None:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from attachsync import extensions, names
 from attachsync.canonical import compact
@@ -77,7 +77,7 @@ class Attachments:
                  meta, listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?)"""
         self._db.many(sql, [(id, account, item.track, item.key, *_described(item), now) for id, item in numbered])
         self._db.many(_SAY, [(id, compact(item.meta)) for id, item in numbered])
-        held, claim = self._held(account, items), self._claim_anew if self._is_made_anew() else self._claim
+        held, claim = self._held(account, items), self._claimer()
         for item in items:
             wanted = _path(item.path)
             if (item.key, wanted) not in held:
@@ -121,8 +121,7 @@ class Attachments:
         held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
         if held is None:
             folder, leaf = names.place(account, item.path)
-            claim = self._claim_anew if self._is_made_anew() else self._claim
-            return claim(owner, wanted, folder, names.extended(leaf, media_type))
+            return self._claimer()(owner, wanted, folder, names.extended(leaf, media_type))
         folder, _, leaf = str(held["path"]).rpartition("/")
         has_its_own = names.split(names.safe(item.path[-1]))[1]
         stem = leaf if has_its_own else names.split(leaf)[0]
@@ -174,9 +173,9 @@ class Attachments:
             candidate = names.distinct(leaf, owner, attempt)
             attempt += 1
 
-    def _is_made_anew(self) -> bool:
-        """Whether the index was lost, and not all that was shown has come up again."""
-        return self._db.row("SELECT 1 FROM found") is not None
+    def _claimer(self) -> Callable[[str, str, str, str], str]:
+        """How names are claimed: in another way while not all has come up again that a lost index knew."""
+        return self._claim if self._db.row("SELECT 1 FROM found") is None else self._claim_anew
 
     def _claim_anew(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
         """The name with its owner's digits, if it had that before the index was lost: it had given way to another."""

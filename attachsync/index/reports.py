@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from attachsync import names
+from attachsync import media, names
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED
 from attachsync.index.schema import TALLIED
@@ -26,8 +26,7 @@ class Filter:
 
 def _matches(media_type: str, pattern: str) -> bool:
     """With its parameters, as `ls` shows it, or without."""
-    whole = media_type.lower()
-    return any(fnmatch.fnmatchcase(one, pattern) for one in (whole, whole.partition(";")[0].strip()))
+    return any(fnmatch.fnmatchcase(one, pattern) for one in (media_type.lower(), media.bare(media_type)))
 
 
 class Reports:
