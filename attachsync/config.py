@@ -2,8 +2,9 @@
 
 import codecs
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,8 @@ __all__ = ["Config", "files", "load", "search", "user_file"]
 
 _DEEPEST = 20
 _TOO_DEEP = "tables or lists are nested too deep"
+_LONG = re.compile("[0-9][0-9_]{4299}")
+"""So many digits Python reads into no number."""
 
 
 def search(given: Path | None, environment: Mapping[str, str]) -> Path:
@@ -73,38 +76,53 @@ def _parse(file: Path, faults: list[str]) -> Mapping[str, object] | None:
     try:
         data = file.read_bytes()
         if data.startswith(codecs.BOM_UTF8):
-            faults.append(f"{file}: not TOML: it begins with a byte order mark: save it as UTF-8 without BOM")
+            faults.append(f"{file}: not TOML: it begins with a byte order mark{_at('')}: save it as UTF-8 without BOM")
             return None
         text = data.decode()
-        document = tomllib.loads(text)
-        odd = [f"{file}: {fault}" for fault in _odd(document)]
-        faults += odd
-        return None if odd else document
+        odd: list[str] = []
+        document = {key: value for key, value in tomllib.loads(text).items() if _is_plain(key, value, 1, odd)}
+        faults += [f"{file}: {fault}" for fault in odd]
+        return document
     except tomllib.TOMLDecodeError as error:
         lines = text.split("\n")
         end = f"at the end of the file: line {len(lines)}, column {len(lines[-1]) + 1}"
         faults.append(f"{file}: not TOML: {str(error).replace('at end of document', end)}")
     except UnicodeDecodeError as error:
-        *lines, last = data[: error.start].decode().split("\n")
-        faults.append(f"{file}: not TOML: not UTF-8 text (at line {len(lines) + 1}, column {len(last) + 1})")
-    except (ValueError, RecursionError) as error:  # what Python's reader of TOML cannot read, but does not say so
-        trouble = "a number has too many digits" if isinstance(error, ValueError) else _TOO_DEEP
-        faults.append(f"{file}: not TOML that can be read: {trouble}")
+        faults.append(f"{file}: not TOML: not UTF-8 text{_at(data[: error.start].decode())}")
+    except RecursionError:  # what Python's reader of TOML cannot read, but does not say so
+        faults.append(f"{file}: not TOML that can be read: {_TOO_DEEP}")
+    except ValueError:  # the same
+        long = _LONG.search(text)
+        where = _at(text[: long.start()]) if long else ""
+        faults.append(f"{file}: not TOML that can be read: a number has too many digits{where}")
     except OSError as error:
         faults.append(f"{file}: cannot be read: {error.strerror}")
     return None
 
 
-def _odd(document: Mapping[str, object]) -> Iterator[str]:
-    """Where a document holds what no config does, and what cannot even be shown: numbers beyond TOML's, deep nests."""
-    waiting: list[tuple[str, object, int]] = [("", document, 0)]
-    while waiting:
-        where, value, depth = waiting.pop()
-        if depth > _DEEPEST:
-            yield f"{where}: {_TOO_DEEP}"
-        elif isinstance(value, Mapping):
-            waiting += [(f"{where}.{key}".lstrip("."), inner, depth + 1) for key, inner in value.items()]
-        elif isinstance(value, list):
-            waiting += [(f"{where}[{number}]", inner, depth + 1) for number, inner in enumerate(value, 1)]
-        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            yield f"{where}: must be a number of at most 64 bits"
+def _at(before: str) -> str:
+    """Where a file goes on after this part of it."""
+    *lines, last = before.split("\n")
+    return f" (at line {len(lines) + 1}, column {len(last) + 1})"
+
+
+def _is_plain(where: str, value: object, depth: int, faults: list[str]) -> bool:
+    """Whether a value is one that a config may hold and that can be shown; if it is not, there is a fault.
+
+    Numbers beyond TOML's own, and deep nests, are not; what holds one does without it.
+    """
+    if depth > _DEEPEST:
+        faults.append(f"{where}: {_TOO_DEEP}")
+        return False
+    if isinstance(value, dict):
+        odd = [key for key, inner in value.items() if not _is_plain(f"{where}.{key}", inner, depth + 1, faults)]
+        for key in odd:
+            del value[key]
+    elif isinstance(value, list):
+        value[:] = [
+            inner for number, inner in enumerate(value, 1) if _is_plain(f"{where}[{number}]", inner, depth + 1, faults)
+        ]
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        faults.append(f"{where}: must be a number of at most 64 bits")
+        return False
+    return True

@@ -131,16 +131,27 @@ def make_folder(folder: Path, mode: int, root: Path) -> None:
 def give_mode(folder: str, mode: int) -> None:
     """Give a folder another mode, and before it all folders below: who is broken off begins anew.
 
-    On a disk that keeps no modes there is nothing to be done.
+    Those of somebody else stay as they are, and so do the set-group-ID and sticky bits of all. On a disk that keeps no
+    modes there is nothing to be done.
     """
-    before = stat.S_IMODE(os.stat(folder).st_mode)
+    before = _permissions(folder)
     if before == mode:
         return
-    os.chmod(folder, mode)
-    if stat.S_IMODE(os.stat(folder).st_mode) == mode:
-        os.chmod(folder, before | 0o700)
+    set_mode(folder, mode)
+    if _permissions(folder) == mode:
+        set_mode(folder, before | 0o700)
         for below, _, _ in os.walk(folder, topdown=False):
-            os.chmod(below, mode)
+            with contextlib.suppress(PermissionError):
+                set_mode(below, mode)
+
+
+def set_mode(folder: str, mode: int) -> None:
+    """Set who may do what in a folder; what is made in it belongs to the group that it did."""
+    os.chmod(folder, os.stat(folder).st_mode & 0o7000 | mode)
+
+
+def _permissions(folder: str) -> int:
+    return os.stat(folder).st_mode & 0o777
 
 
 def make_folders(folder: str, mode: int, root: str) -> list[str]:

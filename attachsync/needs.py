@@ -25,7 +25,7 @@ _BOXES = {
 }
 _REMEDIES = (
     (("chmod", "chown", "secret file"), "do what it says; it is tried again by itself"),
-    (("HTTP 403", "HTTP 402"), "ask the account's owner for the right to read this, or take the track out"),
+    (("HTTP 403", "HTTP 402"), "ask the account's owner for the right to do this, or take it out of the config"),
     (("HTTP 429",), "nothing: the service limits requests, and is waited for; `rate` lowers them"),
     (("min_free", "No space", "disk is full"), "make room; it goes on by itself"),
     (("deleted upstream",), "it is tried again by itself; else put the file back into sent/, or take its receipt away"),

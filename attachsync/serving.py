@@ -29,8 +29,8 @@ _REFUSED_REST = 2.0
 """A config with faults is read again this often (seconds): what it lacks, a secret file say, may come later than it."""
 _CLOSED_REST = 5.0
 """When not even the old config can be opened, it is tried again this often (seconds)."""
-_UPLOADS_REST = 30.0
-"""Uploads under way may take so long (seconds) to end before another config takes over."""
+_UPLOADS_REST = 0.5
+"""Uploads under way may take so long (seconds) to end before another config takes over, within a second of its save."""
 _CLOCK_REST = 300.0
 
 
@@ -180,6 +180,7 @@ class _Serving:
     async def _rested(self) -> None:
         """Wait before what could not be opened is tried again; SIGUSR1 has it tried at once."""
         await self._clock.wait(self._signals.look, _CLOSED_REST)
+        self._signals.look.clear()
         raise _Stop
 
     async def _until_reloaded(self, current: Config, found: list[Config], outgoing: Sequence[Outgoing]) -> None:
@@ -242,7 +243,7 @@ class _Serving:
 
 
 async def _finished(outgoing: Sequence[Outgoing], fresh: Config) -> None:
-    """Let uploads under way end, for a while: nobody would know what came of one that is cut."""
+    """Let uploads under way end, for a moment: what came of one that is cut would have to be found out."""
     for one in outgoing:
         one.finish()
     if under_way := sum(one.under_way for one in outgoing):

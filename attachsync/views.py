@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable, Mapping, Sequence
 
-from attachsync.durable import fsync_folder, give_mode, make_folder
+from attachsync.durable import fsync_folder, give_mode, make_folder, set_mode
 from attachsync.linking import Linker, Modes, Placing, no_link
 from attachsync.model import Digest
 from attachsync.store import Store
@@ -27,7 +27,7 @@ class Views:
         """Make `files/`; where the mode of an account's folders is another one now, they get it."""
         root = self._mirror / "files"
         make_folder(root, self._modes.folder, root)
-        root.chmod(self._modes.folder)
+        set_mode(str(root), self._modes.folder)
         for account, mode in self._modes.accounts.items():  # what nobody names any more stays as closed as it was
             if (root / account).is_dir() and not (root / account).is_symlink():
                 give_mode(str(root / account), mode)

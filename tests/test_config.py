@@ -180,9 +180,12 @@ def test_each_fault_is_named_with_its_key_and_what_would_be_right(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (f"x = {'9' * 5000}\n", "not TOML that can be read: a number has too many digits"),
+        (f"x = {'9' * 5000}\n", "not TOML that can be read: a number has too many digits (at line 1, column 5)"),
         (f"x = {'[' * 5000}{']' * 5000}\n", "not TOML that can be read: tables or lists are nested too deep"),
-        ("\ufeff" + MIRROR, "not TOML: it begins with a byte order mark: save it as UTF-8 without BOM"),
+        (
+            "\ufeff" + MIRROR,
+            "not TOML: it begins with a byte order mark (at line 1, column 1): save it as UTF-8 without BOM",
+        ),
     ],
 )
 def test_what_no_reader_of_toml_takes_is_a_fault(folder: Path, text: str, expected: str) -> None:

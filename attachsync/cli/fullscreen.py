@@ -10,10 +10,11 @@ from types import FrameType
 
 import click
 
+from attachsync.cli import TERMINATED
+
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 """The other screen, without a cursor; what is too long is cut, not folded."""
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-TERMINATED = 143
 
 
 class Screen:

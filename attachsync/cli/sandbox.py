@@ -1,14 +1,13 @@
 """`sandbox`: the services, emulated, to try a config without an account."""
 
 import asyncio
-import contextlib
-import hashlib
 import itertools
 import os
 import signal
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -71,20 +70,31 @@ def _outbox_for(home: Path) -> Path:
     It is not below `home`, which only has a link to it: whoever saves the printed config there, or beside it, would
     find it refused (contract 2).
     """
-    link = home / "outbox"
-    if link.is_symlink() and _is_ours(link.resolve().parent):
-        return link.resolve()
-    name = f"attachsync-outbox-{os.getuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
-    for number in itertools.count(1):
-        parent = _elsewhere(home) / (name if number == 1 else f"{name}-{number}")
-        with contextlib.suppress(FileExistsError):
-            parent.mkdir(mode=0o700)
-        outbox = parent / "outbox"
-        if _is_ours(parent) and not (outbox.is_dir() and any(outbox.iterdir())):
-            with contextlib.suppress(FileExistsError):  # `demo` has a folder of that name
-                link.symlink_to(outbox)
-            return outbox
-    raise AssertionError("there is always a further number")
+    link = next(one for one in map(home.joinpath, _links()) if _leads_to_one(one) or not os.path.lexists(one))
+    if not link.is_symlink():
+        parent = Path(tempfile.mkdtemp(prefix=f"{_prefix()}-", dir=_elsewhere(home)))
+        link.symlink_to(parent / "outbox")
+    return link.resolve()
+
+
+def _links() -> Iterator[str]:
+    """Names of the link to it; `demo` has a folder of the first name, and so may others."""
+    return itertools.chain(["outbox"], (f"outbox-{number}" for number in itertools.count(2)))
+
+
+def _leads_to_one(link: Path) -> bool:
+    """Whether it is a link to an outbox of a sandbox of this user; one that was swept away leaves none."""
+    parent = link.resolve().parent
+    if not link.is_symlink() or not parent.name.startswith(f"{_prefix()}-"):
+        return False
+    if os.path.lexists(parent):
+        return _is_ours(parent)
+    link.unlink()
+    return False
+
+
+def _prefix() -> str:
+    return f"attachsync-outbox-{os.getuid()}"
 
 
 def _is_ours(folder: Path) -> bool:

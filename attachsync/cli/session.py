@@ -13,7 +13,7 @@ import click
 
 from attachsync import config as configs
 from attachsync import ownership
-from attachsync.cli import nobody_reads
+from attachsync.cli import TERMINATED, nobody_reads
 from attachsync.index import Index
 from attachsync.reader import Config
 from attachsync.units import counted, printable
@@ -34,8 +34,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-_TERMINATED = 143
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -95,7 +93,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return in_loop(under_signals())
     except asyncio.CancelledError:
         if terminated:
-            raise click.exceptions.Exit(_TERMINATED) from None
+            raise click.exceptions.Exit(TERMINATED) from None
         raise
     finally:
         signal.signal(signal.SIGTERM, before)  # the loop leaves the system's own way of ending behind

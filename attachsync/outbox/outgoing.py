@@ -314,7 +314,8 @@ class Outgoing:
             self._round.tried(job, ending)
             if ending is Ending.SENT and self._pause.lift(began):
                 self._log.info("account_up", down_for=round(self._clock.monotonic() - self._down_at, 1))
-        if self._round.overtaken(job) or self._round.hungry(len(self._crew)):
+        in_trouble = self._telling.told and not self._round.in_trouble
+        if in_trouble or self._round.overtaken(job) or self._round.hungry(len(self._crew)):
             self._wake.set()
         if ending not in (Ending.SENT, Ending.FAILED):
             self._ended.set()

@@ -20,6 +20,11 @@ class Telling:
         self._log = log
         self._told: set[str] = set()
 
+    @property
+    def told(self) -> bool:
+        """Whether there is trouble with files that has not been said to be over."""
+        return bool(self._told)
+
     def begin(self, *, deletes: bool) -> None:
         """A pass, or a daemon, begins: nothing is known of the files. Deletions come later, or not at all."""
         self._keep("files", "")

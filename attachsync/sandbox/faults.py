@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from types import NoneType
 from typing import Any, Literal, get_args
 
 Kind = Literal[
@@ -26,6 +27,17 @@ Kind = Literal[
     "lost",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("path", "kind", "method", "query", "location"), str),
+    **dict.fromkeys(("depth", "after", "extra", "size", "skip"), int),
+    "status": (int, NoneType),
+    "times": (int, NoneType),
+    "every": (int, float),
+    "headers": Mapping,
+    "body": (str, bytes, NoneType),
+    "carry_out": bool,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +73,11 @@ class Fault:
     carry_out: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a kind that does not exist, and what no answer can have."""
+        """Refuse a kind that does not exist, and what no answer can have. Raises ValueError."""
+        for name, kind in _TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) or (isinstance(value, bool) and name != "carry_out"):
+                raise ValueError(f"{name}: cannot be {value!r}")
         if self.kind not in KINDS:
             raise ValueError(f"no fault of kind {self.kind!r}; there are {', '.join(KINDS)}")
         if self.status is not None and not 200 <= self.status <= 599:
