@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,6 +91,26 @@ def test_while_the_mirror_is_away_nothing_is_made_in_its_place(scene: Stage) -> 
     assert not scene.mirror.exists()
 
 
+def test_a_call_to_look_while_nothing_can_be_opened_is_one_try(scene: Stage) -> None:  # noqa: F811
+    """Each try is told to systemd; the next one comes after a rest."""
+    scene.edit("[mirror]", f'[mirror]\nstate_directory = "{scene.home / "state"}"')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(scene.home / "notify"))
+        channel.settimeout(10)
+        with daemon(scene, NOTIFY_SOCKET=str(scene.home / "notify")) as running:
+            scene.mirror.rename(scene.home / "away")
+            scene.mirror.mkdir()
+            scene.edit('settle = "50ms"', 'settle = "60ms"')
+            tries = (said for said in iter(lambda: channel.recv(4096), b"") if b"STATUS=waits: " in said)
+            next(tries)
+            running.send_signal(signal.SIGUSR1)
+            next(tries)
+            channel.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                next(tries)
+            assert stop(running) == 0
+
+
 # --- what has faults ----------------------------------------------------------------------------------------------
 
 
@@ -123,7 +144,7 @@ def test_an_upload_that_does_not_end_keeps_no_saved_config_waiting(scene: Stage)
         until(lambda: scene.box.requests.arrived("POST", "/sunshine/*/attachments"))
         scene.edit("[[outbox]]", third(scene) + "[[outbox]]")
         until(lambda: mirrored(scene, "card"))
-        until(lambda: (scene.outbox / "sent" / "report.txt.toml").exists())
+        until((scene.outbox / "sent" / "report.txt.toml").exists)
         assert stop(running) == 0
     assert events(scene, "config_waits")
     receipt = tomllib.loads((scene.outbox / "sent" / "report.txt.toml").read_text())
