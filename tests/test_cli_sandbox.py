@@ -24,7 +24,11 @@ def _printed(running: subprocess.Popen[str]) -> str:
 
 def test_the_printed_config_works_wherever_it_is_saved(tmp_path: Path) -> None:
     """It is complete, flushed once listening, and passes `check --online` and `sync` beside and inside DIR."""
-    folder = tmp_path / "sb"
+    folder, documents = tmp_path / "sb", tmp_path / "documents"
+    for place in (folder, documents):
+        place.mkdir()
+    (documents / "thesis.txt").write_text("of the user's own")
+    (folder / "outbox").symlink_to(documents)
     with process("sandbox", "--directory", folder, home=tmp_path) as running:
         text = _printed(running)
         outbox = Path(tomllib.loads(text)["outbox"][0]["directory"])
@@ -36,6 +40,7 @@ def test_the_printed_config_works_wherever_it_is_saved(tmp_path: Path) -> None:
             done = attachsync("--config", config, "sync", home=tmp_path)
             assert (done.code, done.err) == (0, "")
         assert (outbox / "sent" / "hello.txt.toml").exists()
+        assert [path.name for path in documents.iterdir()] == ["thesis.txt"]
         secrets = sorted((folder / "secrets").iterdir())
         assert secrets
         assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
@@ -45,22 +50,26 @@ def test_the_printed_config_works_wherever_it_is_saved(tmp_path: Path) -> None:
 
 
 def test_the_printed_config_works_in_the_folder_for_temporary_files(tmp_path: Path) -> None:
-    """Saved where DIR is by default; and a new DIR of an earlier one's name has nothing of what was dropped then."""
-    outboxes = []
-    for name in ("dropped.txt", "again.txt"):
+    """Saved where DIR is by default; and a new DIR of an earlier one's name has nothing of what was dropped then.
+
+    Where DIR has a folder `outbox`, as `demo` makes, the outbox is the same at each start, too.
+    """
+    outboxes: list[Path] = []
+    for name in ("dropped.txt", "again.txt", "anew.txt"):
+        (tmp_path / "sb" / "outbox").mkdir(parents=True, exist_ok=True)
         with process("sandbox", "--directory", tmp_path / "sb", home=tmp_path, TMPDIR=str(tmp_path)) as running:
             config = tmp_path / "sandbox.toml"
             config.write_text(_printed(running))
             outbox = Path(tomllib.loads(config.read_text())["outbox"][0]["directory"])
             outboxes.append(outbox)
-            assert list(outbox.iterdir()) == []
-            assert (tmp_path / "sb" / "outbox").resolve() == outbox
+            assert [path.name for path in outbox.iterdir()] == (["dropped.txt"] if name == "again.txt" else [])
             (outbox / name).write_text(name)
             assert attachsync("--config", config, "check", home=tmp_path).code == 0
             assert stop(running) == 0
-        shutil.rmtree(tmp_path / "sb")
-    assert outboxes[0] != outboxes[1]
-    for outbox in outboxes:
+        if name == "again.txt":
+            shutil.rmtree(tmp_path / "sb")
+    assert outboxes[0] == outboxes[1] != outboxes[2]
+    for outbox in outboxes[1:]:
         shutil.rmtree(outbox.parent)
 
 

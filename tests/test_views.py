@@ -119,6 +119,9 @@ def test_modes_that_the_config_changes_are_given_to_what_is_there(lit: Stage) ->
         assert stat.S_IMODE((lit.mirror / "files").stat().st_mode) == int(files, 8)
         assert modes(lit.mirror / "files/ledger") == {int(account, 8)}
         lit.config.write_text(before)
+    (lit.mirror / "files/ledger").chmod(0o755 | stat.S_ISGID)
+    assert lit.run("sync", LIGHT).code == 0
+    assert stat.S_IMODE((lit.mirror / "files/ledger").stat().st_mode) == 0o750 | stat.S_ISGID
 
 
 def test_the_folders_of_an_account_that_nobody_names_any_more_stay_closed(lit: Stage) -> None:

@@ -59,7 +59,10 @@ async def test_faults_over_http(box: Sandbox, client: Client) -> None:
     wrong = await client.call("POST", "/_sandbox/faults", json={"path": ASSETS, "kind": "no"})
     assert wrong.status == 400
     assert "no fault of kind" in wrong.json["error"]
-    for impossible in ({"status": 99}, {"status": "x"}, {"size": 0}, {"headers": {"X": 1}}, {"headers": {"X": "a\nb"}}):
+    for impossible in (
+        *({"status": 99}, {"status": "x"}, {"size": 0}, {"headers": {"X": 1}}, {"headers": {"X": "a\nb"}}),
+        *({"times": "x"}, {"method": None}, {"query": 1}, {"body": 5}, {"path": 5}, {"size": 1e10}, {"after": True}),
+    ):
         fault = {"path": ASSETS, "kind": "drip", **impossible}
         assert (await client.call("POST", "/_sandbox/faults", json=fault)).status == 400
     assert (await client.get(ASSETS)).status == 200
