@@ -18,6 +18,8 @@ from attachsync.units import human_size
 _DOWNLOADS = 3
 """So often a body that breaks off is begun anew within one try."""
 _PAGE = re.compile(rb"\s*(<\?xml.*?>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html)", re.IGNORECASE | re.DOTALL)
+_RESERVE = 8 * 1024 * 1024
+"""What can be had only once, and is of no known size, is not asked for where there is not so much room (bytes)."""
 _GRACE = 4.0
 """When stopped, what can be had only once gets so many seconds to come."""
 
@@ -80,7 +82,9 @@ class Downloader:
                     pass
                 facts = dataclasses.replace(facts, held=part.held)
             is_here = facts.held.size if facts.held else 0
-            with store.room(max((expected.size or 0) - is_here, 0)) as room:
+            only_once = not self._source.repeatable(track)
+            size = _RESERVE if only_once and expected.size is None else max((expected.size or 0) - is_here, 0)
+            with store.room(size, only_once=only_once) as room:
                 async with self._source.read(track, attachment, facts) as body:
                     if body.size is not None and body.size > self._keep.max_size:
                         raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")

@@ -4,10 +4,12 @@ from attachsync.incoming import Incoming
 
 
 class Room:
-    """Room for one body of `size` more bytes, as far as that is known."""
+    """Room for one body of `size` more bytes, as far as that is known. One that can be had `only_once` is not given up
+    once it has begun."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, only_once: bool = False) -> None:
         self.size = size
+        self.only_once = only_once
         self._incoming: Incoming | None = None
         self._began_at = 0
 

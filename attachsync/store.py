@@ -156,10 +156,10 @@ class Store:
         return self.free() - sum(room.coming for room in self._rooms)
 
     @contextlib.contextmanager
-    def room(self, size: int) -> Iterator[Room]:
+    def room(self, size: int, *, only_once: bool = False) -> Iterator[Room]:
         """Room for a body of so many more bytes, kept for it within. Raises as `check_room` does."""
         self.check_room(size)
-        room = Room(size)
+        room = Room(size, only_once=only_once)
         self._rooms.add(room)
         try:
             yield room
@@ -168,8 +168,8 @@ class Store:
 
     def widen(self, room: Room, size: int) -> None:
         """A body that is about to begin turned out to be of so many bytes. Raises as `check_room` does."""
-        self.check_room(max(size - room.size, 0))
-        room.size = max(size, room.size)
+        self.check_room(max(size - room.size, 0), room)
+        room.size = size
 
     # --- bodies -------------------------------------------------------------------------------------------------
 
@@ -318,7 +318,7 @@ class Store:
 
     def check_room(self, size: int, room: Room | None = None) -> None:
         """Raise StorageError when the disk is too full for anything, NoRoomError when it is for `size` more bytes, or
-        would not be if what has taken `room` were not there."""
+        would not be if what has taken `room` were not there; neither where that can be had only once, and has come."""
         self._ample -= size
         if self._ample > 0 and time.monotonic() < self._look_again_at:
             return
@@ -328,6 +328,8 @@ class Store:
                 self.partials.sweep(0)  # they are in nobody's way
             free = self._left()
         self._ample, self._look_again_at = free - size - self._min_free - _AMPLE, time.monotonic() + _GLANCE
+        if room and room.only_once:
+            return
         words = f"less than min_free ({human_size(self._min_free)}) would be left; make room, or lower min_free"
         taken = room.coming + room.taken if room else 0
         if free + taken < self._min_free:

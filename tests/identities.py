@@ -58,7 +58,7 @@ class Ids(Ledgers):
         self.secret("token", TOKEN)
         path = self.root / "config.toml"
         path.write_text(
-            f'[mirror]\ndirectory = "mirror"\nmin_free = 0\n{self.mirror_keys}\n'
+            f'[mirror]\ndirectory = "mirror"\nmin_free = {self.min_free}\n{self.mirror_keys}\n'
             f'[accounts.ids]\nservice = "trinsic"\nbase_url = "http://127.0.0.1:{self.port}/trinsic"\n'
             f'token_file = "token"\n{self.account}\n{self.tracks}'
         )

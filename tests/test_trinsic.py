@@ -37,6 +37,7 @@ from attachsync.sources.trinsic.decoder import ContentDecoder
 from attachsync.views import Views
 from tests.identities import CANARY, EXCHANGE, PNG, RESULTS, SESSION, TOKEN, Ids, fingerprint, sha256
 from tests.ledgers import Recorder
+from tests.namespaces import other_disk
 
 OTHER = "9b2d7c3e-0a51-4a0e-8f1d-5d7a4f0c2b11"
 DONE: JSON = {"id": SESSION, "done": True, "success": True}
@@ -760,6 +761,25 @@ async def test_a_one_use_key_is_exchanged_once_whatever_fails_after(ids: Ids, mo
     assert not summary.incomplete
     assert ids.shown() == ["access-keys/front.jpg"]
     assert trinsic.exchanged(key) == 1
+
+
+async def test_a_one_use_key_is_not_exchanged_where_its_bytes_may_not_fit(ids: Ids) -> None:
+    """Once it is, they are stored, be they so many that less than min_free is left."""
+    content = Grown(16 << 20)
+    key = ids.box.trinsic.add_access_key(content, uses=1)
+    ids.box.trinsic.exchange.reply = "raw"
+    with other_disk(ids.mirror):
+        await ids.sync()
+        found = os.statvfs(ids.mirror)
+        free = found.f_bavail * found.f_frsize
+        ids.track_list("access_keys_file", key.key)
+        for short, exchanged in ((6 << 20, 0), (12 << 20, 1)):
+            ids.min_free = f'"{free - short}B"'
+            summary, _ = await ids.sync()
+            assert ids.box.trinsic.exchanged(key) == exchanged
+            assert summary.incomplete == (not exchanged)
+            assert ("less than min_free" in ids.reasons()) == (not exchanged)
+        assert ids.stored() == {content.sha256}
 
 
 async def test_an_exchange_that_has_begun_is_not_broken_off(ids: Ids) -> None:
