@@ -8,6 +8,7 @@ inherited by a child process, which would hold the mirror beyond its holder's de
 import fcntl
 import json
 import os
+import shlex
 import socket
 import stat
 import time
@@ -143,9 +144,10 @@ def recognised(mirror: Path, known: str | None) -> str | None:
     path = mirror / ".attachsync" / MARKER
     found = _read(path)
     if known is not None and known not in (found, _read(path.with_name(_COMING))):
+        hint = f"; if only that is gone: echo {known} > {shlex.quote(str(path))}"
         raise StorageError(
             f"{mirror} is not the folder this index belongs to ({path} {'differs' if found else 'is missing'}): "
-            "is its disk mounted? Nothing was written"
+            f"is its disk mounted? Nothing was written{'' if found or not path.parent.is_dir() else hint}"
         )
     return known or found
 

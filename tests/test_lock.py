@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,22 @@ def test_with_its_state_elsewhere_both_are_held(tmp_path: Path) -> None:
             take(tmp_path / "other", state)
         assert lock.holder(state) is not None
     take(mirror, state)
+
+
+def test_a_marker_that_is_lost_is_made_again_by_what_is_said(tmp_path: Path) -> None:
+    """Not so in an empty folder, as a mount point is."""
+    mirror, known = tmp_path / "a mirror", list[str]()
+    own = mirror / ".attachsync"
+    own.mkdir(parents=True)
+    lock.marked(mirror, None, known.append)
+    (own / "marker").unlink()
+    with pytest.raises(StorageError, match="is its disk mounted") as caught:
+        lock.recognised(mirror, known[0])
+    subprocess.run(["sh", "-c", str(caught.value).partition("if only that is gone: ")[2]], check=True)
+    assert lock.recognised(mirror, known[0]) == known[0]
+    shutil.rmtree(own)
+    with pytest.raises(StorageError, match=r"Nothing was written$"):
+        lock.recognised(mirror, known[0])
 
 
 def test_who_only_looks_keeps_nobody_out(tmp_path: Path) -> None:
