@@ -4,13 +4,14 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from attachsync.errors import MismatchError, NoRoomError, RefusedError
+from attachsync.errors import MismatchError, NoRoomError, RefusedError, StorageError
 from attachsync.hashing import BLOCK, hashed
 from attachsync.incoming import Expected
 from attachsync.keeping import Keeping
+from attachsync.linking import Placing
 from attachsync.model import Digest
 from attachsync.pins import Pin
-from attachsync.store import storage_errors
+from attachsync.store import item_error, storage_errors
 from attachsync.threads import in_thread
 
 
@@ -36,8 +37,11 @@ async def _mended(keep: Keeping, digest: Digest) -> bool:
     paths = keep.index.upkeep.entries(digest)
     for path in paths:
         if await _stored_from(keep, keep.store.mirror / path, digest):
-            for shown in paths:
-                await keep.store.run(keep.views.show, shown, digest)
+            placings = [Placing(path, digest) for path in paths]
+            for error in filter(None, await keep.store.run(keep.views.show_all, placings)):
+                befell = item_error(error, keep.store.mirror)
+                if isinstance(befell, StorageError):  # else something is in the way of this one only
+                    raise befell
             return True
     return False
 

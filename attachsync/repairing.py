@@ -1,7 +1,6 @@
 """Making damage work again: what `verify --repair` does before a pass fetches what is missing (contract 4)."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from attachsync import damage, manifest
 from attachsync.clock import Clock
@@ -13,14 +12,14 @@ from attachsync.reader import Config
 from attachsync.verifying import Finding
 
 
-async def prepare(config: Config, findings: Sequence[Finding]) -> None:
+async def prepare(config: Config, findings: Sequence[Finding]) -> list[str]:
     """Set damaged objects aside in quarantine, and show again what is stored but not shown rightly.
 
     Attachments whose bytes are lost become work, so that the next pass fetches them. What the service contradicts is
     asked about in that pass, and SHA256SUMS is written anew by it. Strays stay: they harm nothing, and may be
-    somebody's; so does what is in the way of an entry. Raises MirrorHeldError, StorageError.
+    somebody's; so does what is in the way of an entry: it is told what that is. Raises MirrorHeldError, StorageError.
     """
-    clock = Clock()
+    clock, hindrances = Clock(), list[str]()
     async with (
         holding(config, "verify --repair", clock) as index,
         equipped(config, index, clock, Observer(), outboxes=False) as plant,
@@ -36,5 +35,8 @@ async def prepare(config: Config, findings: Sequence[Finding]) -> None:
             elif finding.kind == "contradicted":
                 index.upkeep.doubt(digest)
             elif plant.store.has(digest) and index.upkeep.is_shown(finding.path, digest):  # absent or edited
-                with suppress(StorageError):  # it is found once more
+                try:
                     await plant.store.run(plant.views.show, finding.path, Digest(digest))
+                except StorageError as error:
+                    hindrances.append(str(error))
+    return hindrances

@@ -1,6 +1,7 @@
 """`files/`: what somebody else put there stays theirs, keeps nothing else back, and leads nowhere (contract 3)."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import stat
@@ -44,8 +45,12 @@ def entry_of(scene: Stage, name: str) -> Path:
 
 
 def test_a_folder_in_the_place_of_an_entry_keeps_nothing_else_back(lit: Stage) -> None:
-    """It is named, and only what it stands in the way of waits for it to be moved; `--repair` goes on as well."""
+    """It is named, and only what it stands in the way of waits for it to be moved; `--repair` goes on as well.
+
+    Also where bytes that are lost are shown elsewhere.
+    """
     attach(lit, "old")
+    attach(lit, "old", "same")
     assert lit.run("sync", LIGHT).code == 0
     entry = entry_of(lit, "news.txt")
     entry.unlink()
@@ -59,7 +64,13 @@ def test_a_folder_in_the_place_of_an_entry_keeps_nothing_else_back(lit: Stage) -
     assert f"{entry}: Is a directory: something else is in its place" in done.out
     assert ".attachsync/tmp" not in done.out + done.err
     assert shown(lit, "more.txt")
-    assert lit.run("verify", "--repair").code == 1
+    digest = hashlib.sha256(b"old").hexdigest()
+    lost = lit.mirror / "sha256" / digest[:2] / digest
+    lost.unlink()
+    done = lit.run("verify", "--repair")
+    assert done.code == 1
+    assert f"{entry}: Is a directory: something else is in its place, move that away" in done.err
+    assert lost.exists()
     assert cat.exists()
     assert (entry / "mine").is_dir()
     shutil.rmtree(entry)

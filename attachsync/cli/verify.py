@@ -181,9 +181,11 @@ def _is_repaired(config: Config, found: list[Finding], *, as_json: bool) -> bool
 
     What was sound just now is not hashed again.
     """
-    run(prepare(config, found))
+    hindrances = run(prepare(config, found))
+    for hindrance in hindrances:
+        click.echo(printable(f"attachsync: {hindrance}"), err=True)
     with JsonLines() if as_json else Lines() as observer:
         summary = run(synced(config, [track.name for track in config.tracks], observer))
     suspects = {finding.digest for finding in found}
     left = _verified(config, None, lambda digest: digest in suspects, 0.0, as_json=as_json)
-    return not left and not summary.incomplete
+    return not hindrances and not left and not summary.incomplete
