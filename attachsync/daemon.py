@@ -22,7 +22,7 @@ from attachsync.index import Index
 from attachsync.keeping import Keeping
 from attachsync.linking import Modes
 from attachsync.logger import structlog
-from attachsync.manifest import Manifest
+from attachsync.manifest import Manifest, in_the_way
 from attachsync.mirror import Mirror
 from attachsync.model import NEEDS_A_PERSON, Account, Outbox, State, Track
 from attachsync.observer import Filed, Observer
@@ -71,13 +71,15 @@ class Summary:
     errors: dict[str, str] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
     """By the outbox's folder."""
+    hindrance: str = ""
+    """What is in the way of SHA256SUMS, if anything is."""
 
     @property
     def incomplete(self) -> bool:
         """Whether something could not be mirrored or sent (exit 1)."""
         states = {state for counts in self.counts.values() for state, count in counts.items() if count}
         stuck = any(State(state) in NEEDS_A_PERSON for state in states)
-        return bool(self.errors) or stuck or not all(sent.complete for sent in self.sent.values())
+        return bool(self.errors or self.hindrance) or stuck or not all(sent.complete for sent in self.sent.values())
 
 
 @asynccontextmanager
@@ -140,7 +142,7 @@ async def equipped(
         views = Views(store, settings.link, Modes(settings.file_mode, settings.dir_mode, modes), _fallbacks(index))
         await store.run(views.prepare)
         gate = asyncio.Semaphore(config.daemon.concurrency)
-        manifest = Manifest(store, index, config.state_directory, clock)
+        manifest = Manifest(store, index, config.state_directory, clock, _hindered)
         names = [track.name for track in config.tracks]
         salvage = await rebuilding.salvage(store, index, config.state_directory, names)
         showing = Showing(index, store, views, manifest, clock)
@@ -239,6 +241,10 @@ def _outgoing(
         outgoing.close()
 
 
+def _hindered(what: str) -> None:
+    log.error("manifest_in_the_way", error=what)
+
+
 def _fallbacks(index: Index) -> Callable[[str, str, str], None]:
     """Says, in the log and for `status`, that files/ is made of other links than the config asks for.
 
@@ -281,7 +287,13 @@ async def one_pass(plant: Plant, names: Sequence[str] | None) -> Summary:
         for outgoing in plant.outgoing:
             group.create_task(send(outgoing))
     await plant.hooks.drain()
-    summary = Summary(listed, index.tracks.counts(listed), index.tracks.completeness(listed), sent=sent)
+    summary = Summary(
+        listed,
+        index.tracks.counts(listed),
+        index.tracks.completeness(listed),
+        sent=sent,
+        hindrance=in_the_way(config.mirror.directory),
+    )
     for turn in turns:
         summary.errors.update(turn.errors)
     return summary

@@ -172,8 +172,9 @@ def make_folders(folder: str, mode: int, root: str) -> list[str]:
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file, new ones for nobody else (an `opener`)."""
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    """Open a file, new ones for nobody else (an `opener`); no link is followed, and nobody at a pipe's other end waited
+    for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
 def write_out(descriptor: int, start: int, size: int) -> None:

@@ -1,6 +1,8 @@
 """`SHA256SUMS` at the top of the mirror: what `sha256sum -c` needs to check files/ (contract 3)."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -8,7 +10,7 @@ from typing import Self
 from attachsync.clock import Clock
 from attachsync.growing import Growing
 from attachsync.index import Index
-from attachsync.store import Store
+from attachsync.store import Store, storage_error
 
 NAME = "SHA256SUMS"
 _NOTE = "manifest"
@@ -51,13 +53,15 @@ class Change:
 
 class Manifest:
     """Keeps the list: new entries are added, and it is written anew when others changed or left. `state` is the
-    index's folder.
+    index's folder. `report` hears, once, of what is in its way.
 
     That it is outdated is noted before what outdates it, so that a crash in between is made good; and it stays so while
     anything is still changing, which the list may lack. One that looks other than it was left is written anew.
     """
 
-    def __init__(self, store: Store, index: Index, state: Path, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, index: Index, state: Path, clock: Clock, report: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._store = store
         self._index = index
         self._state = state
@@ -72,6 +76,8 @@ class Manifest:
         self._is_wrong = self._left is None
         """Whether it takes more than adding lines."""
         self._written_at = clock.monotonic()
+        self._report = report
+        self._hindrance = ""
 
     def outdated(self, entries: int = 1) -> Change:
         """Something under `files/`, and its row, are about to change within; so many, if it is told of each."""
@@ -90,11 +96,13 @@ class Manifest:
             self._lines.append(line)
 
     async def publish(self) -> None:
-        """Bring the list up to date, if it is not. Raises StorageError."""
+        """Bring the list up to date, if it is not, and nothing is in its way. Raises StorageError."""
         async with self._lock:
             if self._file.look() != self._left:
                 self._is_wrong = True
             elif not self._is_outdated:
+                return
+            if self._is_hindered():
                 return
             try:
                 await self._write()
@@ -105,6 +113,13 @@ class Manifest:
             self._is_outdated = self._changing > 0 or self._is_wrong or bool(self._lines)
             if not self._is_outdated:
                 self._index.database.note(_NOTE, _CURRENT + self._left)
+
+    def _is_hindered(self) -> bool:
+        """Whether something is in the list's way; told once. All of it is written when that is gone."""
+        before, self._hindrance = self._hindrance, in_the_way(self._store.mirror)
+        if self._hindrance and not before:
+            self._report(self._hindrance)
+        return bool(self._hindrance)
 
     async def keep_up(self) -> None:
         """Bring the list up to date in the midst of work, if it is worth it. Raises StorageError."""
@@ -136,9 +151,21 @@ def line(path: str, digest: str) -> str:
     return f"{digest}  {path}\n"
 
 
-def is_current(index: Index) -> bool:
-    """Whether the list has all that is shown, as far as we know."""
-    return (index.database.noted(_NOTE) or "").startswith(_CURRENT)
+def current(index: Index) -> str:
+    """What is noted of a list that has all that is shown, as far as we know: another word whenever it was written.
+
+    Empty where it lacks something.
+    """
+    noted = index.database.noted(_NOTE) or ""
+    return noted if noted.startswith(_CURRENT) else ""
+
+
+def in_the_way(mirror: Path) -> str:
+    """What is in the list's place, which keeps it back and nothing else, and what to do; empty where nothing is."""
+    place = mirror / NAME
+    if place.is_symlink() or not place.is_dir():
+        return ""  # anything else is replaced
+    return str(storage_error(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place)), place))
 
 
 def doubt(index: Index) -> None:

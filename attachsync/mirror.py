@@ -109,8 +109,9 @@ class Mirror:
             turn.account_error = first_of(errors)
         except* StorageError as errors:
             turn.storage_error = first_of(errors)
-        with suppress(StorageError):  # of what broke off, too
-            await self._keep.manifest.publish()
+        if turn.account_error or turn.storage_error:
+            with suppress(StorageError):  # it was told
+                await self._keep.manifest.publish()
         self._tell_broken(turn, tracks)
 
     async def _tidy(self, tracks: Iterable[Track]) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attachsync import retention
-from attachsync.errors import AttachsyncError
+from attachsync.errors import AttachsyncError, StorageError
 from attachsync.index import Index, Kept
 from attachsync.keeping import Keeping
+from attachsync.manifest import in_the_way
 from attachsync.model import is_digest
 from attachsync.store import Store
 
@@ -240,3 +241,5 @@ async def remove(keep: Keeping, plan: Plan) -> None:
             await keep.store.run(remover, path)
         await retention.finish(keep)
     await keep.manifest.publish()
+    if hindrance := in_the_way(keep.store.mirror):
+        raise StorageError(hindrance)

@@ -12,6 +12,7 @@ from attachsync.errors import StorageError
 from attachsync.index import Index
 from attachsync.index.health import damage_found, progress
 from attachsync.index.upkeep import REBUILT
+from attachsync.manifest import in_the_way
 from attachsync.model import JSON, Account, Outbox, State, Track
 from attachsync.needs import Need, needs
 from attachsync.outbox import key, waiting
@@ -179,6 +180,8 @@ def _wrong_with_disks(config: Config, index: Index) -> Iterator[str]:
         yield f"{directory}: the disk is full: {human_size(free)} are free; min_free is {human_size(least)}"
     elif _free(state) < _INDEX_NEEDS:
         yield f"{state}: the disk is full: nothing can be noted"
+    if hindrance := in_the_way(directory):
+        yield hindrance
 
 
 def _free(directory: Path) -> int:

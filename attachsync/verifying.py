@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attachsync import manifest
+from attachsync.durable import private
 from attachsync.hashing import Hashing
 from attachsync.index import Index
 from attachsync.model import is_digest
@@ -159,18 +160,23 @@ class Verifier:
 
     def _summed(self) -> Iterator[Finding]:
         """Whether SHA256SUMS has a line for each entry and no other, in whatever order."""
-        if not manifest.is_current(self._index):
+        if hindrance := manifest.in_the_way(self._store.mirror):
+            yield Finding("edited", manifest.NAME, detail=hindrance)
+            return
+        current = manifest.current(self._index)
+        if not current:
             return  # work is under way, or was broken off: it is written in a moment, or by the next pass
         known = _sum(manifest.line(*one).encode() for one in self._index.attachments.shown())
         try:
-            with open(self._store.mirror / manifest.NAME, "rb", opener=_no_link) as file:
-                listed = _sum(file)
+            with open(self._store.mirror / manifest.NAME, "rb", opener=private) as file:
+                listed = _sum(file) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
         except OSError as error:
             kind = "absent" if isinstance(error, FileNotFoundError) else "edited"
             yield Finding(kind, manifest.NAME, detail=os.strerror(error.errno or 0))
             return
-        if listed != known and manifest.is_current(self._index):
-            yield Finding("edited", manifest.NAME, detail="it does not list what files/ shows")
+        if listed != known and manifest.current(self._index) == current:  # else it was written meanwhile
+            detail = "not a file" if listed is None else "it does not list what files/ shows"
+            yield Finding("edited", manifest.NAME, detail=detail)
 
     def _hash(self, path: Path) -> str:
         try:
@@ -188,7 +194,3 @@ def _sum(lines: Iterable[bytes]) -> tuple[int, int]:
     for line in lines:
         count, total = count + 1, total + hash(line)
     return count, total
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)

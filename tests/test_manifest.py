@@ -9,16 +9,18 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from attachsync.daemon import equipped, holding
 from attachsync.growing import Growing
 from attachsync.index import Index, Stored, Wanted
-from attachsync.manifest import Manifest, is_current
+from attachsync.manifest import NAME, Manifest, current, in_the_way
 from attachsync.model import Attachment, Digest, Page
 from attachsync.observer import Observer
 from attachsync.store import Store
+from attachsync.verifying import Verifier
 from tests.crashes import Leaping
 from tests.ledgers import Ledgers, ledgers
 
@@ -308,13 +310,69 @@ async def test_it_is_noted_as_current_only_when_nothing_is_under_way(tmp_path: P
     with manifest(tmp_path, Leaping()) as (made, _):
         await made.publish()
         with contextlib.closing(Index.peek(tmp_path / ".attachsync")) as index:
-            assert is_current(index)
+            assert current(index)
             with made.outdated():
-                assert not is_current(index)
+                assert not current(index)
                 await made.publish()
-                assert not is_current(index)
+                assert not current(index)
             await made.publish()
-            assert is_current(index)
+            assert current(index)
+
+
+class Meanwhile:
+    """An index of which `happens` comes to pass each time when all that is shown was read."""
+
+    def __init__(self, index: Index, happens: Callable[[], None]) -> None:
+        self._index = index
+        self._happens = happens
+
+    def __getattr__(self, name: str) -> object:
+        return self if name == "attachments" else getattr(self._index, name)
+
+    def shown(self) -> Iterator[tuple[str, str]]:
+        yield from self._index.attachments.shown()
+        self._happens()
+
+
+def said_of_the_list(folder: Path, happens: Callable[[], None] = lambda: None) -> list[str]:
+    """What `verify` says of it."""
+    with contextlib.closing(Store(folder)) as store, contextlib.closing(Index.peek(folder / ".attachsync")) as index:
+        verifier = Verifier(store, cast(Index, Meanwhile(index, happens)))
+        return [one.detail for one in verifier.findings(beside_daemon=True, now=0.0) if one.path == NAME]
+
+
+def test_a_list_that_is_written_while_it_is_verified_is_not_told(tmp_path: Path) -> None:
+    """All of that fits between what is shown and the look at the list."""
+    numbers = itertools.count()
+    with manifest(tmp_path, Leaping()) as (made, show):
+
+        def happens() -> None:
+            show(next(numbers))
+            asyncio.run(made.publish())
+
+        happens()
+        assert said_of_the_list(tmp_path, happens) == []
+        assert len(paths(tmp_path)) > 1
+        assert said_of_the_list(tmp_path) == []
+
+
+@pytest.mark.parametrize(("make", "told"), [(os.mkfifo, "not a file"), (os.mkdir, "something else is in its place")])
+def test_what_is_no_file_in_the_place_of_the_list(tmp_path: Path, make: Callable[[Path], None], told: str) -> None:
+    """`verify` does not wait for it, and only what cannot be replaced is in the way."""
+    with manifest(tmp_path, Leaping()) as (made, show):
+        show(1)
+        asyncio.run(made.publish())
+        (tmp_path / NAME).unlink()
+        make(tmp_path / NAME)
+        (said,) = said_of_the_list(tmp_path)
+        assert told in said
+        asyncio.run(made.publish())
+        if make is os.mkdir:
+            assert told in in_the_way(tmp_path)
+            (tmp_path / NAME).rmdir()
+            asyncio.run(made.publish())
+        assert paths(tmp_path) == ["files/1"]
+        assert said_of_the_list(tmp_path) == []
 
 
 async def test_an_index_that_is_taken_away_empties_no_list(tmp_path: Path) -> None:

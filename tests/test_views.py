@@ -191,6 +191,28 @@ def _removed(sums: Path) -> None:
     sums.unlink()
 
 
+def test_a_folder_in_the_place_of_the_list_keeps_nothing_else_back(lit: Stage) -> None:
+    """It is told once, whatever is listed, until it is moved away."""
+    sums = lit.mirror / "SHA256SUMS"
+    sums.unlink()
+    sums.mkdir()
+    attach(lit, "new")
+    done = lit.run("sync", LIGHT)
+    told = f"{sums}: Is a directory: something else is in its place, move that away"
+    assert (done.code, done.err.count(told)) == (1, 1)
+    assert shown(lit, "news.txt")
+    status = lit.run("status", "--check", "--json")
+    assert status.code == 1
+    assert [need["what"] for need in status.documents[0]["what_to_do"]] == [told]
+    assert {track["last_error"] for track in status.documents[0]["tracks"]} == {None}
+    done = lit.run("prune", f"files/{LIGHT}/news.txt", "--yes")
+    assert (done.code, told in done.err, entry_of(lit, "news.txt").exists()) == (1, True, False)
+    assert lit.run("verify", "--repair").code == 1
+    sums.rmdir()
+    assert lit.run("sync", LIGHT).code == 0
+    assert lit.run("verify").code == 0
+
+
 @pytest.mark.parametrize("news", [False, True])
 @pytest.mark.parametrize("damage", [_cut, _added, _linked, _removed])
 def test_a_list_that_somebody_changed_is_written_anew(lit: Stage, damage: Any, news: bool) -> None:
