@@ -163,7 +163,7 @@ def current(index: Index) -> str:
 def in_the_way(mirror: Path) -> str:
     """What is in the list's place, which keeps it back and nothing else, and what to do; empty where nothing is."""
     place = mirror / NAME
-    if place.is_symlink() or not place.is_dir():
+    if os.path.islink(place) or not os.path.isdir(place):
         return ""  # anything else is replaced
     return str(storage_error(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place)), place))
 
