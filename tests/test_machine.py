@@ -269,7 +269,7 @@ def tell(examples: int, steps: int, *, random: bool) -> None:
 @pytest.mark.timeout(600)
 def test_whatever_happens() -> None:
     """A few stories, the same each time."""
-    tell(12, 20, random=False)
+    tell(8, 20, random=False)
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def test_temporary_names_are_never_given_twice(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with ThreadPoolExecutor(8) as pool:
         found = [
-            name for many in pool.map(lambda _: [store.temporary() for _ in range(20_000)], range(8)) for name in many
+            name for many in pool.map(lambda _: [store.temporary() for _ in range(2_000)], range(8)) for name in many
         ]
     assert len(set(found)) == len(found)
 
