@@ -10,11 +10,15 @@ from tests.namespaces import other_disk
 from tests.outboxes import MESSAGES, UPLOAD, Eventful, journaled, rig, uploaded
 
 
-async def test_killed_while_sending(tmp_path):
-    """A row left in `sending` is an unknown outcome: sent again, with a possible orphan; or held."""
+@pytest.mark.parametrize("kills", [1, 5])
+async def test_killed_while_sending(tmp_path, kills):
+    """A row left in `sending` is an unknown outcome: sent again, with a possible orphan; at once, if not too often."""
     async with rig(tmp_path) as one:
-        journaled(one, one.drop(), "sending")
+        row = journaled(one, one.drop(), "sending")
+        for _ in range(kills - 1):
+            one.index.uploads.postpone(row, "", 0, one.clock.now(), state="sending", unknown=True, strike=True)
         assert (await one.flush()).sent == 1
+        assert (one.said("send_unknown")[0]["retry_in"] == 0) is (kills == 1)
         said = one.document("sent/report.txt")
         assert (said["possible_orphan"], said["attempts"]) == (True, 2)
 

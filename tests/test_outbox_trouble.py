@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from attachsync.clock import Clock
+from attachsync.retry import DAY
 from attachsync.sandbox import Fault
 from tests.outboxes import UPLOAD, Hurried, Leaping, Slow, rig, until
 
@@ -51,17 +52,39 @@ async def test_on_unknown_hold_holds(tmp_path):
         assert one.document("sent/report.txt")["possible_orphan"] is True
 
 
-async def test_five_strikes_and_it_is_held(tmp_path):
-    """A file whose outcome is unknown again and again is left to a person, not sent for ever."""
-    async with rig(tmp_path) as one:
-        one.box.faults.add(Fault(path=UPLOAD, kind="lost"))
+async def test_five_strikes_in_a_day_and_it_is_held(tmp_path):
+    """A file whose outcome is unknown again and again is left to a person, not sent for ever.
+
+    A storm of an hour is not enough, nor is one try in a day; who lets it go on gives it another day.
+    """
+    clock = Leaping()
+    async with rig(tmp_path, clock) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=503))
         one.drop()
-        first = await one.flush()
-        assert (first.later, first.held, first.complete) == ({"report.txt"}, 0, False)
-        assert one.box.count("POST", UPLOAD) == 4
+        for ahead, tries in ((0, 4), (3600, 8)):
+            clock.ahead += ahead
+            outcome = await one.flush()
+            assert (outcome.later, outcome.held, outcome.complete) == ({"report.txt"}, 0, False)
+            assert one.box.count("POST", UPLOAD) == tries
+        clock.ahead += DAY
         assert (await one.flush()).held == 1
-        assert one.box.count("POST", UPLOAD) == 5
-        assert one.states() == ["held"]
+        assert (one.states(), one.box.count("POST", UPLOAD)) == (["held"], 9)
+        assert one.index.uploads.release(str(one.root), "report.txt", clock.now())
+        assert [(await one.flush()).held for _ in range(2)] == [0, 0]
+        one.box.faults.clear()
+        assert (await one.flush()).sent == 1
+        assert one.index.database.rows("SELECT * FROM doubt") == []
+
+
+async def test_few_tries_in_many_days_hold_nothing(tmp_path):
+    """It takes five of unknown outcome, however far apart they are."""
+    clock = Leaping()
+    async with rig(tmp_path, clock) as one:
+        one.box.faults.add(Fault(path=UPLOAD, kind="status", status=503, headers={"Retry-After": "3600"}))
+        one.drop()
+        for held in (0, 0, 0, 0, 1):
+            assert (await one.flush()).held == held
+            clock.ahead += DAY
 
 
 async def test_a_held_file_that_is_replaced_is_a_new_file(tmp_path):

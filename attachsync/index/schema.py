@@ -120,6 +120,8 @@ LATER = {
     "leaving": "(digest TEXT PRIMARY KEY) WITHOUT ROWID",
     # Which rule keeps an attachment out, for as long as its state says that one does.
     "refused": "(attachment INTEGER PRIMARY KEY, rule TEXT NOT NULL)",
+    # When the first of an upload's `strikes` was.
+    "doubt": "(upload INTEGER PRIMARY KEY, since REAL NOT NULL)",
     # What files/ showed when a lost index was made anew. `digest` is NULL where only the bytes themselves can tell.
     "found": "(path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID",
     # How many attachments there are, and how much of different content they show: kept by triggers, as counting takes

@@ -173,11 +173,22 @@ class Uploads:
         with self._db.transaction(durable=True):
             found = self.open(upload.outbox, upload.name) or upload  # a person may have said `outbox retry` meanwhile
             counts = {"unknown": found.unknown + unknown, "strikes": found.strikes + strike}
+            if strike:
+                verb = "INSERT OR IGNORE" if found.strikes else "INSERT OR REPLACE"
+                self._db.run(f"{verb} INTO doubt VALUES (?, ?)", upload.id, now)
             return self._set(upload, now, {"state": state, "error": error, "retry_at": retry_at, **counts})
+
+    def doubted_since(self, upload: Upload) -> float | None:
+        """When (Unix time) the first of its strikes was, since a person last looked at it; None if it has none."""
+        row = self._db.row("SELECT since FROM doubt WHERE upload = ?", upload.id) if upload.strikes else None
+        return None if row is None else float(row["since"])
 
     def end(self, upload: Upload, state: str, now: float, error: str = "") -> None:
         """The upload ended: sent, failed or dropped. Should power loss undo it, filing again changes nothing."""
-        self._set(upload, now, {"state": state, "error": error, "retry_at": 0.0}, durable=False)
+        with self._db.transaction():
+            self._set(upload, now, {"state": state, "error": error, "retry_at": 0.0}, durable=False)
+            if upload.strikes:
+                self._db.run("DELETE FROM doubt WHERE upload = ?", upload.id)
 
     def release(self, outbox: str, name: str, now: float) -> bool:
         """`outbox retry`: a held or waiting upload may go on at once, one that was uploaded with its message."""

@@ -39,7 +39,7 @@ Later = Callable[[str, float, float], float]
 many it is tried again."""
 
 _STRIKES = 5
-"""Attempts of unknown outcome before a file is held for a person."""
+"""A file is held for a person after so many attempts of unknown outcome, a day or more after the first of them."""
 
 
 class Ending(enum.Enum):
@@ -229,15 +229,20 @@ class Journey:
     def _unknown(self, upload: Upload, error: str, *, asked: float | None = None, at_once: bool = False) -> Ending:
         now = self._clock.now()
         strikes = upload.strikes + 1
-        if self._config.on_unknown == "hold" or strikes >= _STRIKES:
+        if self._config.on_unknown == "hold" or self._is_hopeless(upload, now):
             self._uploads.postpone(upload, error, 0, now, state="held", unknown=True, strike=True)
             return self._held(upload, error)
-        wait = 0.0 if at_once else max(asked or 0.0, retry.delay(strikes))
+        wait = 0.0 if at_once and strikes < _STRIKES else max(asked or 0.0, retry.delay(strikes))
         self._uploads.postpone(upload, error, now + wait, now, state="retry", unknown=True, strike=True)
         if not at_once:
             wait = self._later(upload.name, asked or 0.0, wait)
         self._log.warning("send_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
+
+    def _is_hopeless(self, upload: Upload, now: float) -> bool:
+        """Whether a person is to look after another attempt of unknown outcome: trouble of an hour is not enough."""
+        since = self._uploads.doubted_since(upload)
+        return upload.strikes + 1 >= _STRIKES and since is not None and now - since >= retry.DAY
 
     async def _not_delivered(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
         """The upload is done, its message is not, or nobody knows: the next try looks for it first.
@@ -256,9 +261,8 @@ class Journey:
 
     def _post_later(self, upload: Upload, error: str, asked: float | None) -> Ending:
         now = self._clock.now()
-        strikes = upload.strikes + 1
-        held = strikes >= _STRIKES
-        wait = max(asked or 0.0, retry.delay(strikes))
+        held = self._is_hopeless(upload, now)
+        wait = max(asked or 0.0, retry.delay(upload.strikes + 1))
         state = "held" if held else "posting"
         self._uploads.postpone(upload, error, 0 if held else now + wait, now, state=state, strike=True)
         if held:
