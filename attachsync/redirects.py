@@ -2,10 +2,11 @@
 
 from yarl import URL
 
-from attachsync.errors import MalformedError, RejectedError
+from attachsync.errors import AttachsyncError, MalformedError, RejectedError
 from attachsync.origins import origin, sound
 
 STATUSES = (301, 302, 303, 307, 308)
+_AFTERWARDS = (301, 302, 303)
 _MOST = 5
 
 
@@ -19,6 +20,11 @@ def next_hop(where: str, method: str, hops: int, *, url: URL, status: int, locat
         return sound(url.join(URL(location, encoded=True)).with_fragment(None))
     except ValueError:
         raise MalformedError(f"{where}: redirected (HTTP {status}) to what is no URL") from None
+
+
+def may_be_done(error: AttachsyncError) -> bool:
+    """Whether it stands for a redirect that may be the answer to a POST that was carried out (307, 308 never are)."""
+    return isinstance(error, RejectedError) and error.status in _AFTERWARDS
 
 
 def elsewhere(url: URL, target: URL, *, signed: bool) -> str:

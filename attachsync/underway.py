@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from attachsync.clock import Clock
 from attachsync.errors import AccountError, RejectedError, UnavailableError
+from attachsync.redirects import may_be_done
 
 
 class UnderWay:
@@ -23,10 +24,8 @@ class UnderWay:
         self._ended[ticket] = None
         try:
             yield
-        except (AccountError, RejectedError):
-            raise
         except BaseException as error:
-            if not isinstance(error, UnavailableError) or error.sent:
+            if not _did_nothing(error):
                 self._ended[ticket] = self._clock.monotonic()
             raise
         del self._ended[ticket]
@@ -41,3 +40,9 @@ class UnderWay:
             await self._clock.sleep(max(ended + self._span - self._clock.monotonic(), 0.0))
         self._ended.pop(ticket, None)
         return ended is not None
+
+
+def _did_nothing(error: BaseException) -> bool:
+    if isinstance(error, UnavailableError):
+        return not error.sent
+    return isinstance(error, AccountError | RejectedError) and not may_be_done(error)

@@ -171,7 +171,7 @@ class Mirrored:
                 assert said["sha256"] == digest(path.read_bytes()), f"{name} has another file's receipt"
 
     def release_held(self) -> None:
-        """A file of which five tries in a row had no known end is held for a person: here is one."""
+        """A file of which five tries, in a day or more, had no known end is held for a person: here is one."""
         with contextlib.closing(Index.open(self.mirror / ".attachsync")) as index:
             for row in index.database.rows("SELECT outbox, name, strikes FROM upload WHERE state = 'held'"):
                 assert row["strikes"] >= 5, f"{row['name']} is held too soon"

@@ -153,8 +153,8 @@ MUTANTS = (
     Mutant(
         "unknown outcome not told",
         "outbox/journey.py",
-        'state="retry", unknown=True, strike=True)',
-        'state="retry", unknown=False, strike=True)',
+        "unknown=not is_sent, strike=True)",
+        "unknown=False, strike=True)",
         "tests/test_outbox_recovery.py::test_killed_while_sending",
     ),
     Mutant(

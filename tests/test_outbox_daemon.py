@@ -105,15 +105,19 @@ async def test_a_post_that_was_refused_is_posted_again_without_a_look(tmp_path, 
         assert one.box.count("GET", MESSAGES) == 0
 
 
-@pytest.mark.parametrize("status", [500, 503, 504])
+@pytest.mark.parametrize("status", [500, 503, 504, 301, 302, 303])
 async def test_a_post_may_be_under_way_whatever_error_is_answered(tmp_path, status):
-    """It is not looked for before it must be there: who answers 5xx may be a proxy."""
+    """It is not looked for before it must be there: who answers 5xx, or elsewhere, may be a proxy."""
     clock = Leaping()
     async with rig(tmp_path, clock) as one:
         conversation = one.box.sunshine.add_conversation()
-        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=status, carry_out=True, times=1))
+        kind = "status" if status >= 400 else "redirect"
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind=kind, status=status, carry_out=True, times=1))
         one.drop()
-        assert (await one.flush(conversation=conversation.id, send=True)).sent == 1
+        outgoing = one.outgoing(conversation=conversation.id, send=True)
+        if kind == "redirect":
+            assert (await outgoing.flush()).sent == 0
+        assert (await outgoing.flush()).sent == 1
         assert len(conversation.messages) == 1
         assert one.box.count("GET", MESSAGES) == 1
         assert clock.ahead > 19

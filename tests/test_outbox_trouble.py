@@ -203,14 +203,26 @@ async def test_a_service_that_cannot_be_reached_costs_nothing(tmp_path):
         assert one.document("sent/report.txt")["possible_orphan"] is False
 
 
-async def test_a_redirect_is_not_the_files_fault(tmp_path):
-    """A captive portal answers every POST with a redirect: nothing goes to failed/."""
+@pytest.mark.parametrize("on_unknown", ["retry", "hold"])
+@pytest.mark.parametrize(("status", "unknown"), [(301, True), (302, True), (303, True), (307, False), (308, False)])
+async def test_a_redirect_is_not_the_files_fault(tmp_path, status, unknown, on_unknown):
+    """A captive portal answers every POST with a redirect: nothing goes to failed/, and the whole outbox waits.
+
+    A service may answer so, too, once it has done what it was asked, but for 307 and 308: these ask for it elsewhere.
+    """
+    fault = Fault(path=UPLOAD, kind="redirect", location="https://portal.example/", status=status, carry_out=unknown)
     async with rig(tmp_path) as one:
-        one.box.faults.add(Fault(path=UPLOAD, kind="redirect", location="https://portal.example/"))
+        one.box.faults.add(fault)
         one.drop()
-        outcome = await one.flush()
-        assert (outcome.failed, outcome.complete) == (0, False)
+        outcome = await one.outgoing(on_unknown=on_unknown).flush()
+        is_held = unknown and on_unknown == "hold"
+        assert (outcome.failed, outcome.held, str(status) in outcome.trouble) == (0, is_held, True)
         assert one.tree() == ["report.txt"]
+        assert one.box.count("POST", UPLOAD) == 1
+        one.box.faults.clear()
+        assert (await one.flush(on_unknown=on_unknown)).sent == (not is_held)
+        if not is_held:
+            assert one.document("sent/report.txt")["possible_orphan"] is unknown
 
 
 async def test_a_silent_service_is_given_up(tmp_path):

@@ -24,6 +24,7 @@ from attachsync.outbox.journal import Journal
 from attachsync.outbox.reactions import Reaction
 from attachsync.outbox.requests import Requests
 from attachsync.outbox.stowing import Stowing
+from attachsync.redirects import may_be_done
 from attachsync.settle import Stamp, arrival
 from attachsync.spool import Spool
 from attachsync.threads import Steps, in_strides, in_thread
@@ -222,21 +223,25 @@ class Journey:
             case Reaction.UNKNOWN:
                 return self._unknown(upload, str(error), asked=reactions.asked(error))
             case Reaction.PAUSE:
-                now = self._clock.now()
-                self._uploads.postpone(upload, str(error), now, now, state="retry")
+                perhaps, now = may_be_done(error), self._clock.now()
+                state = "held" if perhaps and self._config.on_unknown == "hold" else "retry"
+                self._uploads.postpone(upload, str(error), now, now, state=state, unknown=perhaps)
                 raise reactions.pause(error)
 
     def _unknown(self, upload: Upload, error: str, *, asked: float | None = None, at_once: bool = False) -> Ending:
-        now = self._clock.now()
-        strikes = upload.strikes + 1
-        if self._config.on_unknown == "hold" or self._is_hopeless(upload, now):
-            self._uploads.postpone(upload, error, 0, now, state="held", unknown=True, strike=True)
-            return self._held(upload, error)
-        wait = 0.0 if at_once and strikes < _STRIKES else max(asked or 0.0, retry.delay(strikes))
-        self._uploads.postpone(upload, error, now + wait, now, state="retry", unknown=True, strike=True)
+        """Nobody knows whether it was sent, or, if that is known, its message."""
+        is_sent, strikes, now = bool(upload.receipt), upload.strikes + 1, self._clock.now()
+        held = self._is_hopeless(upload, now) or (self._config.on_unknown == "hold" and not is_sent)
+        state = "held" if held else "posting" if is_sent else "retry"
+        wait = 0.0 if held or (at_once and strikes < _STRIKES) else max(asked or 0.0, retry.delay(strikes))
+        self._uploads.postpone(upload, error, now + wait, now, state=state, unknown=not is_sent, strike=True)
+        if held:
+            self._log.error("send_held", file=upload.name, error=error)
+            return Ending.HELD
         if not at_once:
             wait = self._later(upload.name, asked or 0.0, wait)
-        self._log.warning("send_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
+        event = "post_unknown" if is_sent else "send_unknown"
+        self._log.warning(event, file=upload.name, error=error, retry_in=round(wait, 1))
         return Ending.LATER
 
     def _is_hopeless(self, upload: Upload, now: float) -> bool:
@@ -253,32 +258,16 @@ class Journey:
             case Reaction.FAIL:
                 return await self._fail(upload, file, error)
             case Reaction.PAUSE:
-                now = self._clock.now()
-                self._uploads.postpone(upload, str(error), now, now, state=upload.state)
+                state, now = "posting" if may_be_done(error) else upload.state, self._clock.now()
+                self._uploads.postpone(upload, str(error), now, now, state=state)
                 raise reactions.pause(error)
             case Reaction.UNKNOWN:
-                return self._post_later(upload, str(error), reactions.asked(error))
-
-    def _post_later(self, upload: Upload, error: str, asked: float | None) -> Ending:
-        now = self._clock.now()
-        held = self._is_hopeless(upload, now)
-        wait = max(asked or 0.0, retry.delay(upload.strikes + 1))
-        state = "held" if held else "posting"
-        self._uploads.postpone(upload, error, 0 if held else now + wait, now, state=state, strike=True)
-        if held:
-            return self._held(upload, error)
-        wait = self._later(upload.name, asked or 0.0, wait)
-        self._log.warning("post_unknown", file=upload.name, error=error, retry_in=round(wait, 1))
-        return Ending.LATER
+                return self._unknown(upload, str(error), asked=reactions.asked(error))
 
     async def _fail(self, upload: Upload, file: BinaryIO, error: AttachsyncError) -> Ending:
         code, status = reactions.code_of(error)
         said = receipts.refused(upload.receipt, error=str(error), code=code, at=self._clock.now(), status=status)
         return await self._file(await self._stowing.placed(upload, FAILED, said), file)
-
-    def _held(self, upload: Upload, error: str) -> Ending:
-        self._log.error("send_held", file=upload.name, error=error)
-        return Ending.HELD
 
     def _drop(self, upload: Upload, why: str, *, orphan: bool | None = None) -> None:
         possible = upload.possible_orphan or upload.state == "sending" if orphan is None else orphan

@@ -26,7 +26,8 @@ class Reaction(enum.Enum):
     UNKNOWN = "unknown"
     """It may or may not have been done: `on_unknown` decides."""
     PAUSE = "pause"
-    """Nothing was done, and the next file would fare no better: the whole outbox waits, all files stay."""
+    """The next file would fare no better: the whole outbox waits, all files stay. Nothing was done, unless the answer
+    is a redirect that may follow what was (`redirects.may_be_done`)."""
 
 
 class PausedError(AttachsyncError):
