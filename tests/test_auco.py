@@ -875,3 +875,28 @@ async def test_a_file_that_cannot_be_read_again_makes_the_pass_incomplete(signin
     assert summary.incomplete
     assert "could not be read again" in next(iter(summary.errors.values()))
     assert list(signing.shown().values()) == [b"first"]
+
+
+@pytest.mark.parametrize(("over", "shape"), [(False, "message"), (True, "message"), (True, "empty")])
+async def test_a_signer_who_left_after_a_file_could_not_be_read_again(
+    signing: Signing, over: bool, shape: ErrorShape
+) -> None:
+    """That is nobody's failure, and removes nothing: a 400 is no word on the file."""
+    auco = signing.box.auco
+    package, (one, two) = signing.process("01", "02")
+    for signer in (one, two):
+        auco.upload(auco.add_file(signer, "cedula"), signer.user_id.encode(), "application/pdf")
+    signing.track += '\non_gone = "delete"'
+    await signing.sync()
+    if over:
+        auco.finish(package)
+    signing.box.faults.add(Fault(path=LINK, kind="status", status=503, headers=NOW))
+    assert (await signing.sync())[0].incomplete
+    signing.box.faults.clear()
+    auco.error_shape = shape
+    auco.remove_signer(two)
+    for _ in range(2):
+        summary, _ = await signing.sync()
+        assert not summary.incomplete
+        assert signing.status().needs == []
+    assert sorted(signing.shown().values()) == [b"01", b"02"]

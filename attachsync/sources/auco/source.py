@@ -224,7 +224,8 @@ class AucoSource:
     async def _link(self, track: Track, attachment: Attachment, refused: str | None = None) -> str:
         """An attachment's link, asked for if there is no fresh one besides `refused`.
 
-        Raises NotReadyError where it is not uploaded any more, or GoneError if that is for good.
+        Raises NotReadyError where it is not uploaded any more, or GoneError if that is for good. One who was taken out
+        of the process has nothing that could be read; what was mirrored stays.
         """
         user, slot = records.subject(attachment.key)
         target, place = self._target(track), attachment.meta.get("place")
@@ -232,7 +233,10 @@ class AucoSource:
         async with self._fresh.lock(whose):
             seen = self._fresh.get(whose)
             if seen is None or not self._fresh.is_good(seen) or (refused and seen.link(slot, place) == refused):
-                _, seen = await self._signer(track, user, seen.places if seen else None)
+                try:
+                    _, seen = await self._signer(track, user, seen.places if seen else None)
+                except RejectedError as error:
+                    raise NotReadyError(f"no such signer: {error}") if rest.is_unknown(error) else error from None
         link = seen.link(slot, place)
         if link is not None:
             return link
