@@ -150,16 +150,16 @@ class Filing:
                 return about
         return name
 
-    def bring_back(self, name: str) -> bool:
-        """Move failed/NAME back into the outbox and remove its record; False if there is no such file."""
-        parts, base = folders.split(name)
+    def bring_back(self, name: str, to: str) -> bool:
+        """Move failed/NAME back into the outbox as `to` and remove its record; False if there is no such file."""
+        (parts, base), (above, new) = folders.split(name), folders.split(to)
         try:
             with folders.below(self._root, [FAILED.encode(), *parts]) as failed:
-                if folders.identity_at(failed, base) is None:
+                if not stat.S_ISREG(os.stat(base, dir_fd=failed, follow_symlinks=False).st_mode):
                     return False
-                folders.make(self._root, parts, 0o700 | (_mode(self._root) & 0o755))
-                with folders.below(self._root, parts) as outbox:
-                    folders.rename_new(failed, base, outbox, base)
+                folders.make(self._root, above, 0o700 | (_mode(self._root) & 0o755))
+                with folders.below(self._root, above) as outbox:
+                    folders.rename_new(failed, base, outbox, new)
                     os.fsync(outbox)
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(base + receipts.SUFFIX.encode(), dir_fd=failed)

@@ -211,6 +211,24 @@ async def test_retry_brings_a_failed_file_back(tmp_path):
         assert (await one.flush()).sent == 1
 
 
+async def test_retry_brings_a_file_back_by_the_name_it_had(tmp_path):
+    """Not by the one that it got in failed/, unless another file took its own; of a folder nothing is brought back."""
+    async with rig(tmp_path) as one:
+        for data in (b"1", b"2", b"3"):
+            one.drop("a/x.exe", data)
+            await one.flush()
+        (one.root / "a").rmdir()
+        now, before = one.clock.now(), one.tree()
+        assert "failed/a/x-3.exe" in before
+        for folder in ("a", "failed/a"):
+            assert retry(one.config, one.index.uploads, folder, now) is False
+        assert one.tree() == before
+        for name in ("a/x-2.exe", "a/x-3.exe"):
+            assert retry(one.config, one.index.uploads, name, now) is True
+        assert one.tree() == ["a/x-3.exe", "a/x.exe", "failed/a/x.exe", "failed/a/x.exe.toml"]
+        assert (one.root / "a/x.exe").read_bytes() == b"2"
+
+
 async def test_retry_of_a_record_is_of_its_file(tmp_path):
     """A record is never sent itself; a document of one's own whose name is like a record's is a file."""
     async with rig(tmp_path) as one:

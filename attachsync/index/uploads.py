@@ -106,6 +106,12 @@ class Uploads:
                  AND (name = ?2 OR filed_as = 'failed/' || ?2) ORDER BY id"""
         return [_upload(row) for row in self._db.rows(sql, outbox, name, sha256)]
 
+    def dropped_as(self, outbox: str, place: str) -> str | None:
+        """The name that the file had which was last filed as `place` below failed/."""
+        sql = "SELECT name FROM upload WHERE outbox = ? AND state = 'failed' AND filed_as = ? ORDER BY id DESC LIMIT 1"
+        row = self._db.row(sql, outbox, place)
+        return None if row is None else str(row["name"])
+
     def refuse(
         self, outbox: str, name: str, draft: Draft, now: float, *, receipt: Mapping[str, str], filed_as: str
     ) -> Upload:

@@ -76,7 +76,7 @@ def _failed(filing: Filing) -> Iterator[dict[str, object]]:
 def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
     """`outbox retry`: bring failed/NAME back into the outbox, or let a held or waiting file go on; False: no such file.
 
-    RefusedError (`exists`) when the outbox has another file of that name; StorageError.
+    It comes back by the name it had there, if that is free, else by the one in failed/. RefusedError (`exists`) when the outbox has another file of that name; StorageError.
     """
     if not name or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
         return False
@@ -89,12 +89,10 @@ def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
             return True
         filing = Filing(spool.descriptor)
         bare = filing.failed(bare)
-        try:
-            return filing.bring_back(bare)
-        except FileExistsError:
-            raise RefusedError(
-                f"{config.directory} already has another {bare}: rename it first", code="exists"
-            ) from None
+        for to in (uploads.dropped_as(key(config), f"{FAILED}/{bare}") or bare, bare):
+            with contextlib.suppress(FileExistsError):
+                return filing.bring_back(bare, to)
+        raise RefusedError(f"{config.directory} already has another {bare}: rename it first", code="exists")
 
 
 def confirm(config: Outbox, uploads: Uploads) -> int:
