@@ -26,7 +26,7 @@ async def test_a_message_is_posted_with_its_file(tmp_path):
 
 
 async def test_a_full_conversation_fails_the_file_but_keeps_the_address(tmp_path):
-    """423 to the post: failed/, and the record says where the upload is. Tried again, there may be two of it."""
+    """423 to the post: failed/, and the record says where the upload is. Tried again, it is posted from there."""
     async with rig(tmp_path) as one:
         conversation = one.box.sunshine.add_conversation()
         one.box.sunshine.message_limit = 0
@@ -37,10 +37,12 @@ async def test_a_full_conversation_fails_the_file_but_keeps_the_address(tmp_path
         assert said["media_url"].endswith("/report.txt")
         one.box.sunshine.message_limit = 1
         assert retry(one.config, one.index.uploads, "report.txt", one.clock.now())
-        for orphan, place in ((True, "sent/report.txt"), (False, "sent/report-2.txt")):
-            await one.flush(conversation=conversation.id, send=orphan)
-            assert one.document(place)["possible_orphan"] is orphan
+        for send, place, is_same in ((True, "sent/report.txt", True), (False, "sent/report-2.txt", False)):
+            await one.flush(conversation=conversation.id, send=send)
+            sent = one.document(place)
+            assert (sent["possible_orphan"], sent["media_url"] == said["media_url"]) == (False, is_same)
             one.drop()
+        assert len(one.box.sunshine.uploads) == 2
 
 
 async def test_a_lost_answer_to_the_post_does_not_post_twice(tmp_path):

@@ -248,38 +248,59 @@ async def test_retry_of_a_record_is_of_its_file(tmp_path):
 
 
 REFUSALS = {
-    "its message": ([Fault(path=MESSAGES, method="POST", kind="status", status=423, times=1)], True),
-    "itself": ([Fault(path=UPLOAD, kind="status", status=415, times=1)], False),
+    "its message": ([Fault(path=MESSAGES, method="POST", kind="status", status=423, times=1)], 1, 0),
+    "its message, perhaps for its address": (
+        [Fault(path=MESSAGES, method="POST", kind="status", status=400, times=1)],
+        1,
+        1,
+    ),
+    "itself": ([Fault(path=UPLOAD, kind="status", status=415, times=1)], 0, 1),
     "itself, after a try of unknown outcome": (
         [
             Fault(path=UPLOAD, kind="lost", times=1),
             Fault(path=UPLOAD, kind="status", status=415, times=1),
         ],
-        True,
+        1,
+        1,
     ),
 }
+"""What was refused: how, how many uploads there were then, and how many more there are when it is tried again."""
 
 
 @pytest.mark.parametrize("refused", REFUSALS)
 async def test_a_file_that_came_back_admits_what_it_may_have_upstream(tmp_path, refused):
-    """Its first upload is nobody's any more; one dropped anew is a file of its own."""
-    faults, orphan = REFUSALS[refused]
+    """Unless that is good still, its first upload is nobody's any more; one dropped anew is a file of its own."""
+    faults, before, more = REFUSALS[refused]
     async with rig(tmp_path) as one:
         sending = {"conversation": one.box.sunshine.add_conversation().id, "send": True}
         one.box.faults.add(*faults)
         one.drop()
         assert (await one.flush(**sending)).failed == 1
-        before = len(one.box.sunshine.uploads)
+        assert len(one.box.sunshine.uploads) == before
         one.drop()
         assert (await one.flush(**sending)).sent == 1
         assert one.document("sent/report.txt")["possible_orphan"] is False
         assert retry(one.config, one.index.uploads, "report.txt", one.clock.now()) is True
         assert (await one.flush(**sending)).sent == 1
-        assert one.document("sent/report-2.txt")["possible_orphan"] is orphan
-        assert (before == 1, len(one.box.sunshine.uploads)) == (orphan, before + 2)
+        assert one.document("sent/report-2.txt")["possible_orphan"] is bool(before and more)
+        assert len(one.box.sunshine.uploads) == before + 1 + more
         one.drop()
         assert (await one.flush(**sending)).sent == 1
         assert one.document("sent/report-3.txt")["possible_orphan"] is False
+
+
+async def test_an_upload_for_another_conversation_is_not_posted(tmp_path):
+    """The service would refuse it (specs/sunshine.md 1.2): tried again with another config, the file is sent again."""
+    async with rig(tmp_path) as one:
+        first, second = (one.box.sunshine.add_conversation().id for _ in range(2))
+        one.box.faults.add(Fault(path=MESSAGES, method="POST", kind="status", status=423, times=1))
+        one.drop()
+        assert (await one.flush(conversation=first, send=True)).failed == 1
+        assert retry(one.config, one.index.uploads, "report.txt", one.clock.now()) is True
+        assert (await one.flush(conversation=second, send=True)).sent == 1
+        said = one.document("sent/report.txt")
+        assert (said["conversation_id"], said["possible_orphan"]) == (second, True)
+        assert len(one.box.sunshine.uploads) == 2
 
 
 async def test_retry_never_overwrites(tmp_path):

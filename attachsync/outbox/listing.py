@@ -76,7 +76,8 @@ def _failed(filing: Filing) -> Iterator[dict[str, object]]:
 def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
     """`outbox retry`: bring failed/NAME back into the outbox, or let a held or waiting file go on; False: no such file.
 
-    It comes back by the name it had there, if that is free, else by the one in failed/. RefusedError (`exists`) when the outbox has another file of that name; StorageError.
+    It comes back by the name it had there, if that is free, else by the one in failed/. RefusedError (`exists`) when the
+    outbox has another file of that name; StorageError.
     """
     if not name or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
         return False

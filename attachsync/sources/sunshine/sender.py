@@ -24,6 +24,8 @@ _MOST_PAGES = 1000
 _UNDER_WAY = 20.0
 """Seconds after which a post shows, whatever was answered meanwhile: before it lists the message, the service fetches
 the file, which may take 15 s to begin (1.5); and who answers 5xx may be a proxy."""
+_UPLOADED = ("media_url", "app_id", "access", "for", "conversation_id", "media_type")
+"""What a receipt says of an upload."""
 _ACCOUNTS = (401, 402, 403)
 """Refusals that are about the account."""
 
@@ -87,8 +89,13 @@ class SunshineSender:
         return {key: value for key, value in receipt.items() if value}
 
     async def kept(self, draft: Draft, receipt: Mapping[str, str]) -> dict[str, str] | None:
-        """Nobody can tell whether an upload is there still, and as one of these keys: always None."""
-        return None
+        """The upload of a file whose message was refused: no address is known to expire (3.5).
+
+        Not where it is another app's, conversation's or purpose's, nor after a 400, which may be about the address.
+        """
+        before = self._receipt(receipt.get("media_url", ""), receipt.get("media_type", ""))
+        is_same = all(receipt.get(key, "") == before.get(key, "") for key in _UPLOADED)
+        return before if is_same and "media_url" in before and receipt.get("status") != "400" else None
 
     async def deliver(self, draft: Draft, receipt: Mapping[str, str], since: float | None) -> dict[str, str]:
         """Post the message. With `since`, it is looked for first, and is not posted again."""
