@@ -161,9 +161,8 @@ def _outbox(box: Outbox, index: Index) -> dict[str, JSON]:
         "failed": states.count("failed"),
         "held": states.count("held") + states.count("held deletion"),
         "odd": states.count("odd"),
-        "last_error": next(
-            (str(row["error"]) for row in rows if row["state"] in ("retry", "held") and row["error"]), None
-        ),
+        # What is held says nothing of the account, and is told as such.
+        "last_error": next((str(row["error"]) for row in rows if row["state"] == "retry" and row["error"]), None),
         "trouble": list(index.uploads.troubles(key(box))),
     }
 

@@ -174,6 +174,18 @@ def test_a_refused_key_is_said_everywhere(scene: Stage) -> None:
     assert [account["last_error"] is None for account in document["accounts"]] == [True, True, True, False]
 
 
+def test_a_held_file_is_one_thing_and_says_nothing_of_its_account(scene: Stage) -> None:
+    scene.edit('settle = "50ms"', 'settle = "50ms"\non_unknown = "hold"')
+    scene.box.faults.add(Fault(path="*/attachments", method="POST", kind="lost", times=1))
+    scene.drop("report.txt")
+    assert scene.run("sync").code == 1
+    (document,) = scene.run("status", "--json").documents
+    assert document["needs_a_person"] == [f"{scene.outbox}: 1 held"]
+    assert [account["last_error"] for account in document["accounts"]] == [None] * 4
+    (row,) = scene.run("outbox", "ls", "--json").documents
+    assert row["error"].startswith("support: POST")
+
+
 def test_what_keeps_an_outbox_from_going_on_needs_a_person(scene: Stage) -> None:
     """A deletion that is refused, and a file where sent/ is to be: `status` says so until a pass goes well."""
 
