@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attachsync import names, receipts
+from attachsync import lock, names, receipts
 from attachsync.filing import SENT
 from attachsync.index import Index
 from attachsync.model import JSON, Outbox, State, is_digest
@@ -94,26 +94,28 @@ def of_file(config: Config, index: Index, what: str) -> dict[str, JSON] | None:
 
     `what` is its path, or its name within an outbox, as `outbox ls` shows it.
     """
-    path = Path(os.path.abspath(what))
+    path, running = Path(os.path.abspath(what)), lock.holder(config.state_directory) is not None
     for box in config.outboxes:
         for place in (path, path.parent.resolve() / path.name):
             if place.is_relative_to(box.directory) and place != box.directory:
-                return _in_outbox(box, index, str(place.relative_to(box.directory)))
+                return _in_outbox(box, index, str(place.relative_to(box.directory)), running)
     if os.path.isabs(what) or not what or what.startswith(".") or os.path.normpath(what) != what:
         return None
-    return next(filter(None, (_in_outbox(box, index, what) for box in config.outboxes)), None)
+    return next(filter(None, (_in_outbox(box, index, what, running) for box in config.outboxes)), None)
 
 
-def _in_outbox(box: Outbox, index: Index, name: str) -> dict[str, JSON] | None:
+def _in_outbox(box: Outbox, index: Index, name: str, running: bool) -> dict[str, JSON] | None:
     is_there, name = os.path.lexists(box.directory / name), as_text(name)
     about: dict[str, JSON] = {"what": str(box.directory / name), "outbox": str(box.directory), "account": box.account}
     kind, _, rest = name.partition("/")
     is_filed = kind in ("sent", "failed") and rest != ""
     if is_filed and is_there:
         return {**about, "state": kind, "why": [_filed(box, kind, name)]}
-    for row in waiting(box, index.uploads):
+    for row in waiting(box, index.uploads, running=running):
         if row["name"] == name or (row["state"] == "held deletion" and name == f"{SENT}/{row['name']}"):
-            return {**about, "state": str(row["state"]), "why": list(_waiting(box, row))}
+            trouble = index.uploads.troubles(str(box.directory)) if row["state"] == "sending" else ()
+            why: list[JSON] = [*_waiting(box, row), *(f"in its way: {said}" for said in trouble)]
+            return {**about, "state": str(row["state"]), "why": why}
     if is_there:
         return {**about, "state": "left alone", "why": [_ignored(box, name)]}
     is_told = is_filed and _record(box, name + receipts.SUFFIX) is not None
@@ -171,8 +173,10 @@ def _waiting(box: Outbox, row: Mapping[str, object]) -> Iterator[str]:
             yield f"refused for good, and in failed/{error}; try again with: attachsync outbox retry {row['name']}"
         case "held deletion":
             yield "it is gone from sent/, as are many others: let the deletions go with: attachsync outbox confirm"
+        case "retry":
+            yield f"attempt {row['attempts']} did not succeed{error}; it is tried again by itself"
         case _:
-            yield f"it is being sent, attempt {row['attempts']}{error}"
+            yield str(row["error"] or f"it is being sent, attempt {row['attempts']}")
     if row["since"]:
         yield f"so since {row['since']}"
 

@@ -33,12 +33,14 @@ def within(script: str, *places: Path) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def other_disk(folder: Path) -> Iterator[None]:
+def other_disk(folder: Path, size: str = "50%") -> Iterator[None]:
     """Another disk at `folder`, for this process too: skips the test where that cannot be."""
     if os.geteuid() != 0:
         pytest.skip("mounts a file system")
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "none", folder], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=False, capture_output=True
+    ).returncode:
         pytest.skip("no mounts here")
     try:
         yield

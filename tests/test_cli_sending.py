@@ -1,13 +1,18 @@
 """`outbox` and `sunshine`: sending by folder and by hand (contract 4)."""
 
+import contextlib
 import os
 import stat
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from attachsync import receipts
+from attachsync.index import Index
+from attachsync.model import Digest, Draft
 from attachsync.sandbox import Fault
 from tests.commands import Stage, stage
 
@@ -39,6 +44,35 @@ def test_outbox_ls_of_what_waits_and_what_failed(scene: Stage) -> None:
     assert ".exe" in rows["tool.exe"]["error"]
     text = scene.run("outbox", "ls").out.splitlines()
     assert [line.split()[0] for line in text] == ["state", "waiting", "failed"]
+
+
+def test_a_file_that_is_not_being_sent_is_not_said_to_be(scene: Stage) -> None:
+    """What a killed process left, what is sent but for its receipt, what is to be tried again."""
+
+    def said() -> str:
+        (row,) = scene.run("outbox", "ls", "--json").documents
+        done = scene.run("explain", "report.txt")
+        assert (str(row["error"]) in done.out, "it is being sent" in done.out) == (True, False)
+        return done.out
+
+    path, now = scene.drop("report.txt"), time.time()
+    draft = Draft("1", path.name, "text/plain", path.stat().st_size, Digest(""))
+    (scene.mirror / ".attachsync").mkdir(parents=True)
+    with contextlib.closing(Index.open(scene.mirror / ".attachsync")) as index:
+        row = index.uploads.begin(str(scene.outbox), path.name, draft, now)
+        assert "was interrupted; the next pass takes it up" in said()
+        row = index.uploads.postpone(row, "support: HTTP 503", now, now, state="retry")
+        assert "attempt 1 did not succeed: support: HTTP 503; it is tried again" in said()
+        row = index.uploads.advance(row, "uploaded", now)
+        assert "it is uploaded; " in said()
+        for record, words in (
+            ({}, "it is sent; its receipt"),
+            ({receipts.FAILED_AT: "x"}, "it is refused; its record"),
+        ):
+            index.uploads.advance(row, "filing", now, receipt=record)
+            assert f"{words} is still to be written" in said()
+        index.uploads.note_trouble(str(scene.outbox), "files", "report.txt: No space left on device")
+        assert "in its way: report.txt: No space left on device" in said()
 
 
 def test_outbox_retry(scene: Stage) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from attachsync.clock import Clock
 from attachsync.sandbox import Fault
+from tests.namespaces import fill, other_disk
 from tests.outboxes import MESSAGES, UPLOAD, Eventful, Hurried, Leaping, journaled, rig, until, uploaded
 
 
@@ -202,6 +203,23 @@ async def test_trouble_with_the_disk_is_said_once(tmp_path):
         assert len(one.said("outbox_trouble")) == 2
         outgoing.finish()
         await keeping
+
+
+async def test_a_disk_that_is_full_is_said_with_the_file_that_it_befell(tmp_path):
+    """The system names none where it refuses a write. Of many files, the first; all go when there is room."""
+    async with rig(tmp_path) as one:
+        with other_disk(one.root / "sent", "64k"):
+            ballast = fill(one.root / "sent")
+            for number in range(3):
+                one.drop(f"{number}.txt")
+            outcome = await one.flush()
+            assert (outcome.sent, outcome.complete) == (0, False)
+            [told] = one.said("outbox_trouble")
+            assert outcome.trouble == f"{told['file']}: No space left on device"
+            assert one.index.uploads.troubles(str(one.root)) == [outcome.trouble]
+            ballast.unlink()
+            assert (await one.flush()).sent == 3
+            assert len(one.box.sunshine.uploads) == 3
 
 
 async def test_an_outbox_whose_folder_is_gone_is_in_trouble_until_it_is_back(tmp_path):

@@ -4,6 +4,7 @@ import time
 
 import click
 
+from attachsync import lock
 from attachsync import outbox as outboxes
 from attachsync.cli.session import config_of, counted, json_option, opened, peeked, print_json, print_table, printable
 from attachsync.units import human_size
@@ -21,9 +22,11 @@ def list_files(context: click.Context, as_json: bool) -> None:
     """List what waits to be sent, what failed, and what is held."""
     config = config_of(context)
     rows: list[dict[str, object]] = []
+    running = lock.holder(config.state_directory) is not None
     with peeked(config) as index:
         for box in config.outboxes:
-            rows += [{"outbox": str(box.directory), **row} for row in outboxes.waiting(box, index.uploads)]
+            found = outboxes.waiting(box, index.uploads, running=running)
+            rows += [{"outbox": str(box.directory), **row} for row in found]
     if as_json:
         for row in rows:
             print_json(row)

@@ -21,10 +21,11 @@ def key(config: Outbox) -> str:
     return str(config.directory)
 
 
-def waiting(config: Outbox, uploads: Uploads) -> list[dict[str, object]]:
+def waiting(config: Outbox, uploads: Uploads, *, running: bool = True) -> list[dict[str, object]]:
     """What waits, failed or is held (`outbox ls`): name, state, size, attempts, error, since (RFC 3339).
 
-    States: `waiting`, `sending`, `retry`, `held`, `odd`, `failed`, `held deletion`. Raises StorageError.
+    States: `waiting`, `sending`, `retry`, `held`, `odd`, `failed`, `held deletion`. `running`: somebody holds the
+    mirror; else nothing is being sent, whatever the journal says. Raises StorageError.
     """
     with _opened(config) as spool:
         if spool is None:
@@ -32,10 +33,10 @@ def waiting(config: Outbox, uploads: Uploads) -> list[dict[str, object]]:
         found = spool.scan()
         rows = {row.name: row for row in uploads.unfinished(key(config))}
         present = [
-            _present(name, stamp.size, max(stamp.mtime_ns, stamp.ctime_ns) / 1e9, rows.pop(name, None))
+            _present(name, stamp.size, max(stamp.mtime_ns, stamp.ctime_ns) / 1e9, rows.pop(name, None), running)
             for name, stamp in sorted(found.files.items())
         ]
-        rest = [_present(name, row.draft.size, row.attempted_at, row) for name, row in sorted(rows.items())]
+        rest = [_present(name, row.draft.size, row.attempted_at, row, running) for name, row in sorted(rows.items())]
         odd = [_entry(name, "odd", error=why) for name, why in sorted(found.odd.items())]
         held = [_entry(name, "held deletion") for name in uploads.held(key(config))]
         return present + rest + odd + list(_failed(Filing(spool.descriptor))) + held
@@ -53,13 +54,26 @@ def _entry(
     return {"name": name, "state": state, "size": size, "attempts": attempts, "error": error, "since": since}
 
 
-def _present(name: str, size: int, since: float | None, row: Upload | None) -> dict[str, object]:
+def _present(name: str, size: int, since: float | None, row: Upload | None, running: bool) -> dict[str, object]:
     if row is None:
         return _entry(name, "waiting", size=size, since=units.rfc3339(since))
     state = _STATES.get(row.state, "sending")
-    return _entry(
-        name, state, size=size, attempts=row.attempts, error=row.error, since=units.rfc3339(row.attempted_at or since)
-    )
+    error, since = row.error or _unfinished(row, running), row.attempted_at or since
+    return _entry(name, state, size=size, attempts=row.attempts, error=error, since=units.rfc3339(since))
+
+
+def _unfinished(row: Upload, running: bool) -> str:
+    """What remains to be done of a file that is not being uploaded; empty if it is."""
+    match row.state:
+        case "sending" if not running:
+            return "it was interrupted; the next pass takes it up"
+        case "uploaded" | "posting":
+            return "it is uploaded; its message or its receipt is still to come"
+        case "filing" if receipts.is_failure(row):
+            return "it is refused; its record is still to be written"
+        case "filing":
+            return "it is sent; its receipt is still to be written"
+    return ""
 
 
 def _failed(filing: Filing) -> Iterator[dict[str, object]]:
@@ -76,8 +90,8 @@ def _failed(filing: Filing) -> Iterator[dict[str, object]]:
 def retry(config: Outbox, uploads: Uploads, name: str, now: float) -> bool:
     """`outbox retry`: bring failed/NAME back into the outbox, or let a held or waiting file go on; False: no such file.
 
-    It comes back by the name it had there, if that is free, else by the one in failed/. RefusedError (`exists`) when the
-    outbox has another file of that name; StorageError.
+    It comes back by the name it had there, if that is free, else by the one in failed/. RefusedError (`exists`) when
+    the outbox has another file of that name; StorageError.
     """
     if not name or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):
         return False

@@ -18,7 +18,8 @@ class Telling:
         self._outbox = outbox
         self._uploads = uploads
         self._log = log
-        self._told: set[str] = set()
+        self._told: dict[str, str] = {}
+        """What was refused -> that, with the file that it befell first."""
 
     @property
     def told(self) -> bool:
@@ -33,11 +34,12 @@ class Telling:
 
     def disk(self, error: Exception, file: str) -> str:
         """Say what the disk refused, once; its words."""
-        said = _words(error)
+        refused, place = _words(error)
+        is_new = refused not in self._told
+        said = self._told.setdefault(refused, refused if place or not file else f"{file}: {refused}")
         self._keep("files", said)
-        if said not in self._told:
-            self._told.add(said)
-            self._log.error("outbox_trouble", error=said, **({"file": file} if file else {}))
+        if is_new:
+            self._log.error("outbox_trouble", error=refused, **({"file": file} if file else {}))
         return said
 
     def well(self) -> None:
@@ -56,7 +58,10 @@ class Telling:
             self._uploads.note_trouble(self._outbox, of, error)
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
-    return str(error)
+def _words(error: Exception) -> tuple[str, bool]:
+    """What was refused, and whether that names a place."""
+    if isinstance(error, OSError) and error.strerror:
+        if error.filename is None:
+            return error.strerror, False
+        return f"{os.fsdecode(error.filename)}: {error.strerror}", True
+    return str(error), True
