@@ -80,7 +80,7 @@ class Bulk:
     def _plain(self, batch: Sequence[Entry], tracks: Mapping[str, Track]) -> dict[int, Errand]:
         """Row -> what it takes to have it, for those that are new."""
         new, found = [entry for entry in batch if _is_new(entry)], dict[int, Errand]()
-        paths = self._keep.index.attachments.claimed(self._http.account.name, [entry.attachment for entry in new])
+        paths = self._keep.index.naming.claimed(self._http.account.name, [entry.attachment for entry in new])
         for entry, path in zip(new, paths, strict=True):
             if path is not None:
                 errand = self._errand(tracks[entry.attachment.track].options, entry.attachment, path)

@@ -51,7 +51,7 @@ class Showing:
     async def show(self, entry: Entry, found: Bytes) -> str | None:
         """Store, show and record: the path; None if another version was listed meanwhile. Raises StorageError."""
         with self._store.landing(found.incoming):
-            path = self._index.attachments.claim(entry.account, entry.attachment, found.media_type)
+            path = self._index.naming.claim(entry.account, entry.attachment, found.media_type)
             with self._manifest.outdated() as change:
                 return await self._shown(entry, found, path, change)
 
@@ -84,7 +84,7 @@ class Showing:
             for one, is_written in zip(many, written, strict=True):
                 one.is_recorded = is_written
             recorded = [one for one in many if one.is_recorded]
-            attachments.release([(one.entry, one.path) for one in recorded if not one.is_only_name])
+            self._index.naming.release([(one.entry, one.path) for one in recorded if not one.is_only_name])
         for one in recorded:
             if one.change:
                 one.change.shows(one.path, one.found.digest, before.get(one.path))

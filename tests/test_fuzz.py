@@ -239,7 +239,7 @@ def test_listings_of_all_services(kind: str, index: Index) -> None:
         seen += len(found)
         index.attachments.take("account", "t", Page(tuple(found)), 0.0)
         for item in found:
-            inside(index.attachments.claim("account", item, item.media_type))
+            inside(index.naming.claim("account", item, item.media_type))
 
     check()
     assert seen  # how many there are, changes with the constants that Hypothesis finds in our code

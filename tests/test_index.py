@@ -142,8 +142,8 @@ def test_a_name_keeps_the_extension_that_it_has(tmp_path: Path) -> None:
     item = Attachment(track="t", key="k", version="1", path=("feed",))
     index.attachments.take("a", "t", Page((item,)), 1.0)
     index.database.run("UPDATE name SET path = 'files/a/feed.xsl', fold = 'files/a/feed.xsl'")
-    assert index.attachments.claim("a", item, "application/xml") == "files/a/feed.xsl"
-    assert index.attachments.claim("a", item, "image/png") == "files/a/feed.png"
+    assert index.naming.claim("a", item, "application/xml") == "files/a/feed.xsl"
+    assert index.naming.claim("a", item, "image/png") == "files/a/feed.png"
     index.close()
 
 

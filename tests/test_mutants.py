@@ -175,7 +175,7 @@ MUTANTS = (
     Mutant("quarantine skipped", "incoming.py", _FAULT, "", MISMATCH),
     Mutant(
         "name claimed twice",
-        "index/attachments.py",
+        "index/naming.py",
         "            candidate = names.distinct(leaf, owner, attempt)\n",
         "            return path\n",
         MACHINE,

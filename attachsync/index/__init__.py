@@ -6,6 +6,7 @@ from attachsync.index.attachments import Attachments
 from attachsync.index.changes import Changes
 from attachsync.index.database import FILE, Database
 from attachsync.index.entries import Entry, Stored, Taken, Wanted
+from attachsync.index.naming import Naming
 from attachsync.index.removals import Removals
 from attachsync.index.reports import Filter, Reports
 from attachsync.index.tracks import Tracks
@@ -20,7 +21,8 @@ class Index:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.attachments = Attachments(database)
+        self.naming = Naming(database)
+        self.attachments = Attachments(database, self.naming)
         self.removals = Removals(database)
         self.tracks = Tracks(database)
         self.uploads = Uploads(database)

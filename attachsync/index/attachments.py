@@ -2,33 +2,25 @@
 
 import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from attachsync import extensions, names
 from attachsync.canonical import compact
 from attachsync.index.cursors import TrackCursors
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED, Entry, Stored, Taken, Wanted, entry_of
+from attachsync.index.naming import Naming, as_json
 from attachsync.index.removals import GONE
 from attachsync.model import Attachment, Digest, Facts, Page, State
 
 _SAY = "INSERT OR REPLACE INTO listing VALUES (?, ?)"
 
 
-def _path(path: tuple[str, ...]) -> str:
-    """A path as JSON: most are plain."""
-    text = "".join(path)
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return '["' + '","'.join(path) + '"]'
-    return json.dumps(path, separators=(",", ":"))
-
-
 class Attachments:
-    """The rows of `attachment`, `listing`, `past`, `name` and `cursor`."""
+    """The rows of `attachment`, `listing`, `past` and `cursor`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, naming: Naming) -> None:
         self._db = database
+        self._naming = naming
 
     # --- listing ------------------------------------------------------------------------------------------------
 
@@ -77,11 +69,7 @@ class Attachments:
                  meta, listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?)"""
         self._db.many(sql, [(id, account, item.track, item.key, *_described(item), now) for id, item in numbered])
         self._db.many(_SAY, [(id, compact(item.meta)) for id, item in numbered])
-        held, claim = self._held(account, items), self._claimer()
-        for item in items:
-            wanted = _path(item.path)
-            if (item.key, wanted) not in held:
-                claim(_owner(account, item), wanted, *names.place(account, item.path))
+        self._naming.listed(account, items)
 
     def _change(self, row: int, item: Attachment, now: float) -> None:
         sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
@@ -96,7 +84,7 @@ class Attachments:
 
         Whether it does.
         """
-        wanted, meta = _path(item.path), compact(item.meta)
+        wanted, meta = as_json(item.path), compact(item.meta)
         if _is_to_come(known, item) or (known["listed"], known["wanted"]) == (meta, wanted):
             return False
         self._db.run("UPDATE attachment SET wanted = ? WHERE id = ?", wanted, known["id"])
@@ -109,81 +97,6 @@ class Attachments:
     def cursors(self, track: str, *, thorough: bool = False) -> TrackCursors:
         """How far each feed of a track was listed; `thorough` as `Cursors` has it."""
         return TrackCursors(self._db, track, thorough=thorough)
-
-    # --- names --------------------------------------------------------------------------------------------------
-
-    def claim(self, account: str, item: Attachment, media_type: str | None = None) -> str:
-        """The path in the mirror under which `item` is shown: the first seen keeps its name (contract 3).
-
-        Called when an attachment is first listed, then again with its media type, for an extension where it has none.
-        """
-        owner, wanted = _owner(account, item), _path(item.path)
-        held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
-        if held is None:
-            folder, leaf = names.place(account, item.path)
-            return self._claimer()(owner, wanted, folder, names.extended(leaf, media_type))
-        folder, _, leaf = str(held["path"]).rpartition("/")
-        has_its_own = names.split(names.safe(item.path[-1]))[1]
-        stem = leaf if has_its_own else names.split(leaf)[0]
-        better = names.extended(stem, media_type)
-        if better in (stem, leaf) or (media_type and extensions.stands_for(names.split(leaf)[1], media_type)):
-            return str(held["path"])
-        with self._db.transaction():
-            self._db.run("DELETE FROM name WHERE fold = ?", held["fold"])
-            return self._claim(owner, wanted, folder, better)
-
-    def claimed(self, account: str, items: Sequence[Attachment]) -> list[str | None]:
-        """The paths that were claimed for items when they were listed: the only names that they have.
-
-        None where there are others, or a media type may change it.
-        """
-        held = self._held(account, items)
-        many = Counter(key for key, _ in held)
-        return [
-            held.get((item.key, _path(item.path)))
-            if many[item.key] == 1 and names.split(names.safe(item.path[-1]))[1]
-            else None
-            for item in items
-        ]
-
-    def _held(self, account: str, items: Sequence[Attachment]) -> dict[tuple[str, str], str]:
-        """(key, wanted) -> path, of all names that these items have."""
-        sql = """SELECT asked.value, wanted, name.path FROM json_each(?) AS asked
-                 CROSS JOIN name ON name.owner = ? || char(0) || asked.value"""
-        rows = self._db.each(sql, json.dumps([item.key for item in items]), account)
-        return {(row[0], row[1]): row[2] for row in rows}
-
-    def release(self, shown: Sequence[tuple[Entry, str]]) -> None:
-        """Rows show these paths: other names that they had are free."""
-        if not shown:
-            return
-        sql = """DELETE FROM name WHERE fold IN (
-                   SELECT name.fold FROM json_each(?) AS asked
-                   CROSS JOIN name ON
-                     name.owner = json_extract(asked.value, '$[0]') || char(0) || json_extract(asked.value, '$[1]')
-                   WHERE name.path != json_extract(asked.value, '$[2]'))"""
-        self._db.run(sql, json.dumps([(entry.account, entry.attachment.key, path) for entry, path in shown]))
-
-    def _claim(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
-        candidate, attempt = leaf, 0
-        while True:
-            path = f"{folder}/{candidate}"
-            if self._db.run("INSERT OR IGNORE INTO name VALUES (?, ?, ?, ?)", names.fold(path), path, owner, wanted):
-                return path
-            candidate = names.distinct(leaf, owner, attempt)
-            attempt += 1
-
-    def _claimer(self) -> Callable[[str, str, str, str], str]:
-        """How names are claimed: in another way while not all has come up again that a lost index knew."""
-        return self._claim if self._db.row("SELECT 1 FROM found") is None else self._claim_anew
-
-    def _claim_anew(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
-        """The name with its owner's digits, if it had that before the index was lost: it had given way to another."""
-        extended = "OR path > ?1 || '.' AND path < ?1 || '/'" if not names.split(leaf)[1] else ""
-        for mine in (names.distinct(leaf, owner, attempt) for attempt in range(3)):
-            if self._db.row(f"SELECT 1 FROM found WHERE path = ?1 {extended}", f"{folder}/{mine}") is not None:
-                return self._claim(owner, wanted, folder, mine)
-        return self._claim(owner, wanted, folder, leaf)
 
     # --- work ---------------------------------------------------------------------------------------------------
 
@@ -324,14 +237,10 @@ def _is_to_come(known: sqlite3.Row, item: Attachment) -> bool:
     return bool(known["version"] != item.version or known["gone"])
 
 
-def _owner(account: str, item: Attachment) -> str:
-    return f"{account}\0{item.key}"
-
-
 def _described(item: Attachment) -> tuple[object, ...]:
     return (
         item.version,
-        _path(item.path),
+        as_json(item.path),
         item.media_type,
         item.size,
         item.sha256,
