@@ -85,7 +85,7 @@ async def _of_track(http: Http, index: Index, track: Track) -> AsyncIterator[Pla
         yield Planned("fetch", track.account, track.name, key, path, size, media_type, reason)
     async for page in pull.source(http).pages(track, cursors):
         cursors.marks.update(page.marks)
-        for item in index.attachments.unknown(track.name, page):
+        for item in index.attachments.unknown(track.account, track.name, page):
             if item.key not in told:
                 told.add(item.key)
                 path = "/".join(names.place(track.account, item.path))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attachsync.index import Index, Stored, Wanted
+from attachsync.index import Index, Stored, Taken, Wanted
 from attachsync.index.database import FILE
 from attachsync.model import Attachment, Digest, Draft, Page, State
 
@@ -148,19 +148,31 @@ def test_a_name_keeps_the_extension_that_it_has(tmp_path: Path) -> None:
 
 
 def test_only_what_was_gone_upstream_comes_back(tmp_path: Path) -> None:
-    """What `prune` or `retain` removed is listed as before, and never work again."""
+    """What `prune` or `retain` removed is listed as before, and never work again, in whatever track, unless one has it.
+
+    What of it is said anew is kept.
+    """
     index = Index.open(tmp_path)
     attachments, wanted = index.attachments, Wanted(["t"], 1, once=True, now=None, busy=(), limit=9)
-    page = Page(tuple(Attachment(track="t", key=key, version="1", path=(key,)) for key in ("back", "old", "pruned")))
+    keys = ("back", "both", "old", "pruned")
+    page = Page(tuple(Attachment(track="t", key=key, version="1", path=(key,)) for key in keys))
     attachments.take("a", "t", page, 1.0)
+    index.tracks.begin("has", "a", {}, {})
+    attachments.take("a", "has", Page((page.items[1]._replace(track="has"),)), 1.0)
     entries = attachments.work("a", wanted)
     attachments.stored([Stored(one, Digest(f"{one.id:064x}"), 1, None, f"files/{one.id}") for one in entries], 2.0)
     index.removals.vanish("t", ["back"])
     index.removals.remove(index.upkeep.of_rows(index.upkeep.identified("pruned")), [], "pruned")
     index.removals.outlive("t", 9.0, "kept for 7s, as `retain` says, and removed")
     assert attachments.work("a", wanted) == []
-    assert [item.key for item in attachments.unknown("t", page)] == ["back"]
+    assert [item.key for item in attachments.unknown("a", "t", page)] == ["back"]
     assert attachments.take("a", "t", page, 3.0).changed == 1
     assert [entry.attachment.key for entry in attachments.work("a", wanted)] == ["back"]
     assert attachments.take("a", "t", page, 4.0).changed == 0
+    assert [item.key for item in attachments.unknown("a", "other", page)] == ["back", "both"]
+    assert len(attachments.unknown("b", "other", page)) == len(keys)
+    said = Page(tuple(item._replace(content=item.key) for item in page.items))
+    assert attachments.take("a", "t", said, 5.0) == Taken(len(keys))
+    rows = index.database.rows("SELECT content FROM attachment WHERE track = 't' ORDER BY content")
+    assert [row["content"] for row in rows] == list(keys)
     index.close()

@@ -233,15 +233,24 @@ async def test_naming_an_attachment_takes_its_older_versions(ledger: Ledgers) ->
 
 
 async def test_a_pruned_attachment_comes_back_when_its_content_changes(ledger: Ledgers) -> None:
-    """What was deleted was this content; another one is news."""
+    """What was deleted was this content, under whatever track and blob it is listed; another one is news."""
     trail = ledger.box.datatrails
-    ledger.tracks += "events = false\n"
+    ledger.tracks += 'events = false\nname = "first"\n'
     first = trail.add_blob(b"1", "text/plain", scanned="SCANNED_OK")
     asset = trail.add_asset({"photo": trail.attach(first, file_name="photo.txt")})
     await ledger.sync()
     await prune(ledger, str(ledger.rows()[0]["path"]))
+    ledger.box.forget()
+    ledger.tracks += ledger.tracks.replace('"first"', '"second"')
     await ledger.sync()
-    assert ledger.shown() == []
+    copy = trail.add_blob(b"1", "text/plain", scanned="SCANNED_OK")
+    trail.add_event(asset, asset_attributes={"photo": trail.attach(copy, file_name="photo.txt")})
+    ledger.tracks = ledger.tracks.replace('"first"', '"renamed"')
+    await ledger.sync()
+    assert (ledger.shown(), ledger.downloads()) == ([], 0)
+    assert {row["track"]: row["state"] for row in ledger.rows()} == dict.fromkeys(
+        ("first", "second", "renamed"), "gone"
+    )
     second = trail.add_blob(b"2", "text/plain", scanned="SCANNED_OK")
     trail.add_event(asset, asset_attributes={"photo": trail.attach(second, file_name="photo.txt")})
     await ledger.sync()

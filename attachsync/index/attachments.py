@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from attachsync.canonical import compact
 from attachsync.index.cursors import TrackCursors
@@ -27,7 +27,8 @@ class Attachments:
     def take(self, account: str, track: str, page: Page, now: float) -> Taken:
         """Take a page's items and its marks, in one transaction. A changed version makes its row work again.
 
-        So does it that what the service said was gone (`on_gone`) is there again.
+        So does it that what the service said was gone (`on_gone`) is there again. What else was removed stays so,
+        also where another track lists it, or the same bytes are stated under another version.
         """
         if not page.items and not page.marks:
             return Taken(page.unchanged)
@@ -36,7 +37,7 @@ class Attachments:
             known = self._known(track, items)
             new = [item for key, item in items.items() if key not in known]
             changed = [item for key, item in items.items() if key in known and _is_to_come(known[key], item)]
-            self._insert(account, list(reversed(new)), now)
+            self._insert(account, list(reversed(new)), self._removed(account, new), now)
             for item in changed:
                 self._change(known[item.key]["id"], item, now)
             again = 0
@@ -49,25 +50,45 @@ class Attachments:
                 self._db.run(sql, track, feed, compact(cursor))
         return Taken(len(items) + page.unchanged, len(new), len(changed), again)
 
-    def unknown(self, track: str, page: Page) -> list[Attachment]:
-        """The items of a page that are not known in this version, or not there any more; nothing is written."""
+    def unknown(self, account: str, track: str, page: Page) -> list[Attachment]:
+        """The items of a page that would be work if it were taken, and are not yet; nothing is written."""
         known = self._known(track, [item.key for item in page.items])
-        return [item for item in page.items if item.key not in known or _is_to_come(known[item.key], item)]
+        removed = self._removed(account, [item for item in page.items if item.key not in known])
+        changed = (item for item in page.items if item.key not in known or _is_to_come(known[item.key], item))
+        return [item for item in changed if item.key not in removed]
 
     def _known(self, track: str, keys: Collection[str]) -> dict[str, sqlite3.Row]:
         # CROSS: each key is looked up; the planner would rather look through all rows of the track.
-        sql = f"""SELECT attachment.id, attachment.key, version, {LISTED}, wanted, NOT kept AND reason = ? AS gone
-                 FROM json_each(?) AS asked
-                 CROSS JOIN attachment ON attachment.track = ? AND attachment.key = asked.value"""
+        sql = f"""SELECT attachment.id, attachment.key, version, stated, content, {LISTED}, wanted,
+                 NOT kept AND reason = ?1 AS gone, NOT kept AND state = 'gone' AND reason <> ?1 AS removed
+                 FROM json_each(?2) AS asked
+                 CROSS JOIN attachment ON attachment.track = ?3 AND attachment.key = asked.value"""
         return {row["key"]: row for row in self._db.each(sql, GONE, json.dumps(list(keys)), track)}
 
-    def _insert(self, account: str, items: Sequence[Attachment], now: float) -> None:
+    def _removed(self, account: str, items: Collection[Attachment]) -> dict[str, str]:
+        """Key -> why, of those whose content was removed where another track listed it, and that none has still."""
+        asked = {item.key: item for item in items}
+        sql = """SELECT old.key, old.version, old.stated, old.reason FROM json_each(?1) AS asked
+                 CROSS JOIN attachment AS old ON old.account = ?2 AND old.key = asked.value
+                 WHERE old.kept = 0 AND old.state = 'gone' AND old.reason <> ?3 AND NOT EXISTS (
+                   SELECT 1 FROM track CROSS JOIN attachment AS other ON other.track = track.name
+                   WHERE track.account = ?2 AND other.key = old.key AND other.kept)"""
+        rows = self._db.each(sql, json.dumps(list(asked)), account, GONE) if asked else ()
+        return {row["key"]: row["reason"] for row in rows if _is_same(row, asked[row["key"]])}
+
+    def _insert(self, account: str, items: Sequence[Attachment], removed: Mapping[str, str], now: float) -> None:
+        """`removed`: key -> why it is not to come."""
         row = self._db.row("SELECT coalesce(max(id), 0) FROM attachment")
         assert row is not None
         numbered = list(enumerate(items, row[0] + 1))
         sql = """INSERT INTO attachment (id, account, track, key, version, wanted, media_type, size, stated, content,
-                 meta, listed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?)"""
-        self._db.many(sql, [(id, account, item.track, item.key, *_described(item), now) for id, item in numbered])
+                 meta, listed_at, state, reason, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?, ?, ?, ?)"""
+        work, gone = (State.WAITING.value, "", 1), {key: (State.GONE.value, why, 0) for key, why in removed.items()}
+        rows = [
+            (id, account, item.track, item.key, *_described(item), now, *gone.get(item.key, work))
+            for id, item in numbered
+        ]
+        self._db.many(sql, rows)
         self._db.many(_SAY, [(id, compact(item.meta)) for id, item in numbered])
         self._naming.listed(account, items)
 
@@ -85,9 +106,11 @@ class Attachments:
         Whether it does.
         """
         wanted, meta = as_json(item.path), compact(item.meta)
-        if _is_to_come(known, item) or (known["listed"], known["wanted"]) == (meta, wanted):
+        said = (meta, wanted, item.content, item.version)
+        if _is_to_come(known, item) or tuple(known[one] for one in ("listed", "wanted", "content", "version")) == said:
             return False
-        self._db.run("UPDATE attachment SET wanted = ? WHERE id = ?", wanted, known["id"])
+        sql = "UPDATE attachment SET wanted = ?, content = ?, version = ? WHERE id = ?"
+        self._db.run(sql, *said[1:], known["id"])
         self._db.run(_SAY, known["id"], meta)
         if known["wanted"] != wanted:
             again = "UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0 WHERE id = ?"
@@ -234,7 +257,13 @@ class Attachments:
 
 def _is_to_come(known: sqlite3.Row, item: Attachment) -> bool:
     """Whether what a row is about has come in another version, or came back."""
-    return bool(known["version"] != item.version or known["gone"])
+    is_other = not _is_same(known, item) if known["removed"] else known["version"] != item.version
+    return bool(is_other or known["gone"])
+
+
+def _is_same(removed: sqlite3.Row, item: Attachment) -> bool:
+    """Whether this is what was removed: that version, or the bytes that were stated for it."""
+    return bool(removed["version"] == item.version or (item.sha256 and removed["stated"] == item.sha256))
 
 
 def _described(item: Attachment) -> tuple[object, ...]:

@@ -142,6 +142,8 @@ CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 
 CREATE INDEX IF NOT EXISTS attachment_outdated ON attachment (track)
     WHERE digest IS NULL AND kept AND shown IS NOT NULL;
 
+CREATE INDEX IF NOT EXISTS attachment_removed ON attachment (account, key) WHERE kept = 0;
+
 CREATE INDEX IF NOT EXISTS past_mirrored ON past (mirrored_at);
 
 CREATE INDEX IF NOT EXISTS attachment_unread ON attachment (track) WHERE digest IS NOT NULL AND failures > 0;
