@@ -164,11 +164,14 @@ def test_only_what_was_gone_upstream_comes_back(tmp_path: Path) -> None:
     index.removals.vanish("t", ["back"])
     index.removals.remove(index.upkeep.of_rows(index.upkeep.identified("pruned")), [], "pruned")
     index.removals.outlive("t", 9.0, "kept for 7s, as `retain` says, and removed")
+    for entry in index.removals.marked(9):
+        index.removals.hidden(entry)
     assert attachments.work("a", wanted) == []
     assert [item.key for item in attachments.unknown("a", "t", page)] == ["back"]
     assert attachments.take("a", "t", page, 3.0).changed == 1
     assert [entry.attachment.key for entry in attachments.work("a", wanted)] == ["back"]
     assert attachments.take("a", "t", page, 4.0).changed == 0
+    assert list(index.reports.lost()) == []
     assert [item.key for item in attachments.unknown("a", "other", page)] == ["back", "both"]
     assert len(attachments.unknown("b", "other", page)) == len(keys)
     said = Page(tuple(item._replace(content=item.key) for item in page.items))

@@ -23,6 +23,7 @@ from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
 from attachsync.sources.datatrails import SERVICE
 from attachsync.store import Store
+from attachsync.verifying import Finding, Verifier
 from attachsync.views import Views
 from tests.ledgers import BYTES, DOWNLOADS, TOKEN, Ledgers
 
@@ -284,6 +285,17 @@ async def test_what_turns_bad_leaves_for_quarantine(ledger: Ledgers) -> None:
     summary, _ = await ledger.sync()
     assert [row["state"] for row in ledger.rows() if row["path"] is None] == ["quarantined"]
     assert ledger.downloads() == 0
+    ledger.box.faults.add(Fault(path="*/info", kind="status", status=404))
+    ledger.clock.ahead *= 2
+    await ledger.sync()
+    assert [row["state"] for row in ledger.rows() if row["path"] is None] == ["gone"]
+    assert findings(ledger) == []
+
+
+def findings(ledger: Ledgers) -> list[Finding]:
+    """What `verify` finds."""
+    with ledger.index() as index, contextlib.closing(Store(ledger.mirror)) as store:
+        return list(Verifier(store, index).findings(beside_daemon=False, now=0.0))
 
 
 async def test_bytes_that_another_shows_in_good_standing_stay(ledger: Ledgers) -> None:
@@ -701,16 +713,21 @@ async def test_a_withdrawal_that_was_cut_short_is_finished(ledger: Ledgers) -> N
 
 
 async def test_a_tightened_scan_rule_is_applied_to_what_is_there(ledger: Ledgers) -> None:
-    """any -> not-bad takes the infected file away, without waiting for a day."""
+    """any -> not-bad takes the infected file away, without waiting for a day; -> clean what is not scanned yet.
+
+    Of the latter the bytes stay, and are not fetched again.
+    """
     trail = ledger.box.datatrails
     trail.add_asset({"bad": attached(ledger, b"bad", scanned="SCANNED_BAD"), "ok": attached(ledger, b"ok", "ok.txt")})
     plain = ledger.tracks + "events = false\n"
     ledger.tracks = plain + 'scan = "any"\n'
     summary, _ = await ledger.sync()
     assert not summary.incomplete
-    ledger.tracks = plain
-    await ledger.sync()
-    assert ledger.stored() == {sha256(b"ok")}
+    for rule, shown in (("not-bad", 1), ("clean", 0), ("not-bad", 1)):
+        ledger.tracks = f'{plain}scan = "{rule}"\n'
+        await ledger.sync()
+        assert (len(ledger.shown()), ledger.stored()) == (shown, {sha256(b"ok")})
+        assert (findings(ledger), ledger.downloads()) == ([], 0)
 
 
 async def test_a_new_file_name_for_the_same_blob_renames_the_entry(ledger: Ledgers) -> None:

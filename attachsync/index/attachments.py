@@ -9,7 +9,7 @@ from attachsync.index.cursors import TrackCursors
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED, Entry, Stored, Taken, Wanted, entry_of
 from attachsync.index.naming import Naming, as_json
-from attachsync.index.removals import GONE
+from attachsync.index.removals import GONE, HIDDEN
 from attachsync.model import Attachment, Digest, Facts, Page, State
 
 _SAY = "INSERT OR REPLACE INTO listing VALUES (?, ?)"
@@ -95,8 +95,8 @@ class Attachments:
     def _change(self, row: int, item: Attachment, now: float) -> None:
         sql = """UPDATE attachment SET version = ?, wanted = ?, media_type = ?, size = ?, stated = ?, content = ?,
                  listed_at = ?, record = '{}', state = 'waiting', reason = '', digest = NULL,
-                 failures = 0, retry_at = 0, check_at = NULL, attempted = 0, kept = 1
-                 WHERE id = ?"""
+                 failures = 0, retry_at = 0, check_at = NULL, attempted = 0, kept = 1,
+                 mirrored_at = iif(kept, mirrored_at, NULL) WHERE id = ?"""
         self._db.run(sql, *_described(item), now, row)
         self._db.run(_SAY, row, compact(item.meta))
 
@@ -241,7 +241,7 @@ class Attachments:
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""
-        self._db.run("UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0 WHERE id = ?", entry.id)
+        self._db.run(HIDDEN, entry.id)
 
     def shows(self, path: str, digest: Digest, besides: int) -> tuple[bool, bool]:
         """(another row in good standing shows `path`, another one shows the same bytes)."""

@@ -15,6 +15,9 @@ _PAST = """past WHERE mirrored_at < ?2
            AND EXISTS (SELECT 1 FROM attachment WHERE id = past.attachment AND track = ?1)"""
 GONE = "removed upstream, and so here, as `on_gone` says"
 """The reason of rows that are work again when the service lists them again: what else was removed never is."""
+HIDDEN = """UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0,
+            mirrored_at = iif(kept, NULL, mirrored_at) WHERE id = ?"""
+"""What a row showed was taken away on purpose: what is not lost; when that was mirrored is told of what was removed."""
 _HELD = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
            UNION ALL SELECT 1 FROM attachment WHERE json_extract(record, '$.sha256') = ?1
            AND json_extract(record, '$.size') IS NOT NULL AND digest IS NULL AND kept"""
@@ -102,9 +105,7 @@ class Removals:
         with self._db.transaction():
             if entry.shown:
                 self._db.run("INSERT OR IGNORE INTO leaving VALUES (?)", entry.shown)
-            sql = """UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0,
-                     mirrored_at = iif(kept, NULL, mirrored_at) WHERE id = ?"""
-            self._db.run(sql, entry.id)
+            self._db.run(HIDDEN, entry.id)
 
     def leaving(self) -> list[Digest]:
         """Bytes that are to leave the store."""

@@ -1,6 +1,7 @@
 """Questions that people ask: `ls`, `show`, `status`, `verify`. Reads only."""
 
 import fnmatch
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,14 @@ class Reports:
         """Whether anything known has, or had, these bytes; what was sent may have been kept for the mirror."""
         sql = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
                  UNION ALL SELECT 1 FROM upload WHERE sha256 = ?1 AND state = 'sent'"""
-        return self._db.row(sql, digest) is not None
+        return self._db.row(sql, digest) is not None or digest in self._waiting
+
+    @functools.cached_property
+    def _waiting(self) -> set[str]:
+        """Bytes that were taken out of `files/`, and are stored still, until the service says more of them."""
+        sql = """SELECT json_extract(record, '$.sha256') AS digest FROM attachment
+                 WHERE digest IS NULL AND shown IS NULL AND kept AND state = 'waiting'"""
+        return {row["digest"] for row in self._db.each(sql)}
 
     def showing_of(self, paths: Sequence[str]) -> dict[str, Digest]:
         """Path -> the digest that it should show, of those that should show any."""
