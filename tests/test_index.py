@@ -137,11 +137,24 @@ def test_rows_keep_what_was_said_of_them(tmp_path: Path) -> None:
 
 
 def test_a_name_keeps_the_extension_that_it_has(tmp_path: Path) -> None:
-    """Earlier versions gave what the system's table had first; the extension of another media type is no such."""
+    """Earlier versions gave what the system's table had first; the extension of another media type is no such.
+
+    So, too, where all that is known of it is what `files/` showed before the index was lost.
+    """
     index = Index.open(tmp_path)
+    index.upkeep.survey(
+        [], [(f"files/a/{name}", None, None) for name in ("lost.png", "lost.xsl", "lost.tar.xml", "bare")]
+    )
+    for name, media_type, kept in (("lost", "application/xml", "lost.xsl"), ("bare", "image/bmp", "bare")):
+        one = Attachment(track="t", key=name, version="1", path=(name,))
+        index.attachments.take("a", "t", Page((one,)), 1.0)
+        assert index.naming.claim("a", one, media_type) == f"files/a/{kept}"
+    other = Attachment(track="t", key="other", version="1", path=("other",))
+    index.attachments.take("a", "t", Page((other,)), 1.0)
+    assert index.naming.claim("a", other, "application/xml") == "files/a/other.xml"
     item = Attachment(track="t", key="k", version="1", path=("feed",))
     index.attachments.take("a", "t", Page((item,)), 1.0)
-    index.database.run("UPDATE name SET path = 'files/a/feed.xsl', fold = 'files/a/feed.xsl'")
+    index.database.run("UPDATE name SET path = 'files/a/feed.xsl', fold = path || '.xsl' WHERE path = 'files/a/feed'")
     assert index.naming.claim("a", item, "application/xml") == "files/a/feed.xsl"
     assert index.naming.claim("a", item, "image/png") == "files/a/feed.png"
     index.close()

@@ -41,11 +41,11 @@ class Naming:
         held = self._db.row("SELECT fold, path FROM name WHERE owner = ? AND wanted = ?", owner, wanted)
         if held is None:
             folder, leaf = names.place(account, item.path)
-            return self._claimer()(owner, wanted, folder, names.extended(leaf, media_type))
+            return self._claimer()(owner, wanted, folder, self._extended(folder, leaf, media_type))
         folder, _, leaf = str(held["path"]).rpartition("/")
         has_its_own = names.split(names.safe(item.path[-1]))[1]
         stem = leaf if has_its_own else names.split(leaf)[0]
-        better = names.extended(stem, media_type)
+        better = self._extended(folder, stem, media_type)
         if better in (stem, leaf) or (media_type and extensions.stands_for(names.split(leaf)[1], media_type)):
             return str(held["path"])
         with self._db.transaction():
@@ -83,6 +83,17 @@ class Naming:
                      name.owner = json_extract(asked.value, '$[0]') || char(0) || json_extract(asked.value, '$[1]')
                    WHERE name.path != json_extract(asked.value, '$[2]'))"""
         self._db.run(sql, json.dumps([(entry.account, entry.attachment.key, path) for entry, path in shown]))
+
+    def _extended(self, folder: str, stem: str, media_type: str | None) -> str:
+        """A name with its media type's extension: what it had before the index was lost, if any, else the usual one."""
+        if media_type and not names.split(stem)[1]:
+            sql = "SELECT path FROM found WHERE path = ?1 OR path > ?1 || '.' AND path < ?1 || '/'"
+            for row in self._db.each(sql, f"{folder}/{stem}"):
+                leaf = str(row["path"]).rpartition("/")[2]
+                known, extension = names.split(leaf)
+                if leaf == stem or (known == stem and extensions.stands_for(extension, media_type)):
+                    return leaf
+        return names.extended(stem, media_type)
 
     def _claim(self, owner: str, wanted: str, folder: str, leaf: str) -> str:
         candidate, attempt = leaf, 0
