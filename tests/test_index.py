@@ -47,6 +47,17 @@ def test_often_asked_questions_do_not_read_all_rows(tmp_path: Path, question: st
         assert not any("TEMP B-TREE" in plan for plan in plans)
 
 
+def test_what_is_old_is_asked_by_attachment(tmp_path: Path) -> None:
+    """However many older versions another track's attachments have."""
+    index, steps = Index.open(tmp_path), list[int]()
+    index.attachments.take("a", "t", Page((Attachment("t", "key", "1", ("a.txt",)),)), 0.0)
+    index.database.many("INSERT INTO past VALUES (1, ?, '', 1, 2)", [(str(number),) for number in range(5000)])
+    index.database._connection.set_progress_handler(lambda: steps.append(1), 1000)
+    assert [index.removals.is_outlived(track, 9.0) for track in ("other", "t")] == [False, True]
+    assert len(steps) <= 1
+    index.close()
+
+
 def test_a_first_start_that_is_under_way_is_no_trouble(tmp_path: Path) -> None:
     """Whoever looks then sees that nothing is known yet; so, too, where that start was cut short."""
     (tmp_path / FILE).touch()

@@ -11,8 +11,11 @@ _OLD = "track = ? AND kept = 1 AND state = 'stored' AND mirrored_at < ?"
 _OUTDATED = """attachment INDEXED BY attachment_outdated WHERE track = ?1 AND digest IS NULL AND kept
                AND shown IS NOT NULL AND NOT withdrawn AND mirrored_at < ?2"""
 """It shows what it was before it changed."""
-_PAST = """past WHERE mirrored_at < ?2
-           AND EXISTS (SELECT 1 FROM attachment WHERE id = past.attachment AND track = ?1)"""
+_CHANGED = """WITH RECURSIVE changed (id) AS (SELECT min(attachment) FROM past UNION ALL
+              SELECT (SELECT min(attachment) FROM past WHERE attachment > id) FROM changed WHERE id IS NOT NULL)
+              SELECT attachment.id FROM changed CROSS JOIN attachment USING (id) WHERE track = ?1"""
+"""Attachments of a track that have older versions: each is looked up once, however many those are."""
+_PAST = f"past INDEXED BY past_attachment WHERE attachment IN ({_CHANGED}) AND mirrored_at < ?2"
 GONE = "removed upstream, and so here, as `on_gone` says"
 """The reason of rows that are work again when the service lists them again: what else was removed never is."""
 HIDDEN = """UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0,

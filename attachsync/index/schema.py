@@ -144,8 +144,6 @@ CREATE INDEX IF NOT EXISTS attachment_outdated ON attachment (track)
 
 CREATE INDEX IF NOT EXISTS attachment_removed ON attachment (account, key) WHERE kept = 0;
 
-CREATE INDEX IF NOT EXISTS past_mirrored ON past (mirrored_at);
-
 CREATE INDEX IF NOT EXISTS attachment_unread ON attachment (track) WHERE digest IS NOT NULL AND failures > 0;
 
 CREATE INDEX IF NOT EXISTS attachment_came ON attachment (json_extract(record, '$.sha256'))
