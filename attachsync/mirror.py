@@ -12,7 +12,7 @@ from typing import Any
 from attachsync import retention, retry
 from attachsync.bulk import Bulk, Picked
 from attachsync.credentials import secret_files
-from attachsync.errors import LISTING_ERRORS, AccountError, AttachsyncError, NotReadyError, StorageError, first_of
+from attachsync.errors import LISTING_ERRORS, AccountError, NotReadyError, StorageError, first_of
 from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Taken, Wanted
 from attachsync.keeping import Keeping
@@ -116,18 +116,11 @@ class Mirror:
 
     async def _tidy(self, tracks: Iterable[Track]) -> None:
         """What is done when nothing is under way: removals that are due, and SHA256SUMS."""
-        await retention.enforce(self._keep, self.account.name, tracks, self._ahead)
+        await retention.enforce(self._keep, self.account.name, tracks, self._source, self._skew)
         await self._keep.manifest.publish()
         await self._keep.couriers.rest()
         if self._keep.store.worker.is_at_rest:
             await self._keep.store.run(self._keep.store.worker.close)
-
-    async def _ahead(self) -> float | None:
-        """By how much our clock is ahead of the service's: where nothing was asked, as all is over, it is asked now."""
-        if self._skew() is None:
-            with suppress(AttachsyncError):
-                await self._source.probe(None)
-        return self._skew()
 
     def _tell_broken(self, turn: Turn, tracks: Iterable[Track]) -> None:
         """An error of the account or the disk is one of every track of the pass."""

@@ -7,10 +7,11 @@ is cut short is found by its mark.
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
+from attachsync.errors import AttachsyncError, MalformedError, RejectedError
 from attachsync.index import Entry
 from attachsync.keeping import Keeping
 from attachsync.logger import structlog
-from attachsync.model import State, Track
+from attachsync.model import Source, State, Track
 from attachsync.observer import Outcome
 from attachsync.units import human_duration
 
@@ -20,17 +21,33 @@ _MOST_SKEW = 3600.0
 
 
 async def enforce(
-    keep: Keeping, account: str, tracks: Iterable[Track], ahead: Callable[[], Awaitable[float | None]]
+    keep: Keeping, account: str, tracks: Iterable[Track], source: Source, skew: Callable[[], float | None]
 ) -> None:
     """Remove what an account's tracks have kept for longer than they should, and what is marked; each is said.
 
-    `ahead` tells by how much our clock is ahead of the service's, None where that cannot be known: a clock that jumped
-    must not empty a mirror. It is asked only where something is to leave. Raises StorageError.
+    `skew` tells by how many seconds our clock was ahead of the service's when `source` last heard it: a clock that
+    jumped must not empty a mirror. Raises StorageError.
     """
+    ahead = partial(_ahead, source, skew)
     for track in tracks:
         if track.retain is not None:
             await _mark_old(keep, track, track.retain, ahead)
     await finish(keep, account)
+
+
+async def _ahead(source: Source, skew: Callable[[], float | None]) -> float | None:
+    """By how many seconds our clock is ahead: where nothing was asked, as all is over, the service is asked now.
+
+    None where it is not heard. What answers without a date contradicts no clock.
+    """
+    if skew() is None:
+        try:
+            await source.probe(None)
+        except (RejectedError, MalformedError):
+            pass  # an answer all the same
+        except AttachsyncError:
+            return skew()
+    return skew() or 0.0
 
 
 async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[[], Awaitable[float | None]]) -> None:

@@ -877,7 +877,10 @@ async def test_one_that_does_not_fit_does_not_starve_the_others(ledger: Ledgers)
 
 
 async def test_retain_removes_what_was_kept_long_enough(ledger: Ledgers) -> None:
-    """From files/ and, unless another shows it, from the store; it is not fetched again; a new version is."""
+    """From files/ and, unless another shows it, from the store; it is not fetched again; a new version is.
+
+    Though the service does not say what time it is.
+    """
     trail = ledger.box.datatrails
     shared = attached(ledger, b"shared", "shared.txt")
     kept = trail.add_asset({"a": shared})
@@ -889,6 +892,7 @@ async def test_retain_removes_what_was_kept_long_enough(ledger: Ledgers) -> None
     await ledger.sync()
     assert len(ledger.shown()) == 3
     ledger.clock.ahead = 100
+    ledger.box.faults.add(Fault(path="*", kind="headers", headers={"Date": ""}))
     summary, recorder = await ledger.sync()
     assert not summary.incomplete
     assert {outcome.reason for outcome in recorder.outcomes} == {"kept for 2m, as `retain` says, and removed"}
