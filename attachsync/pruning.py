@@ -66,8 +66,8 @@ class Plan:
 def named(store: Store, index: Index, names: Iterable[Sequence[str]]) -> Plan:
     """What people name: digests (or unique prefixes), paths in the mirror, upstream identities.
 
-    Each name may have several spellings, the first that something is known by counts. Raises UnknownError,
-    AmbiguousError.
+    Each name may have several spellings, the first that something is known by counts. Raises UnknownError, also
+    where nothing is here any more of what is known, and AmbiguousError.
     """
     items: dict[tuple[int, bool, str | None], Kept] = {}
     strays: dict[str, Stray] = {}
@@ -79,10 +79,14 @@ def named(store: Store, index: Index, names: Iterable[Sequence[str]]) -> Plan:
 
 
 def _first(store: Store, index: Index, spellings: Sequence[str]) -> tuple[list[Kept], list[Stray]]:
-    for name in spellings[:-1]:
+    for name in spellings:
         with contextlib.suppress(UnknownError):
             return _one(store, index, name)
-    return _one(store, index, spellings[-1])
+    for name in spellings:
+        for about in map(index.reports.describe, index.reports.find(name)):
+            why = f", {about['reason']}" if about["reason"] else ""
+            raise UnknownError(f"nothing is here of {name!r} that could be removed: it is {about['state']}{why}")
+    raise UnknownError(f"nothing is known by {spellings[0]!r}: it is no digest, path or identity of an attachment here")
 
 
 def _one(store: Store, index: Index, name: str) -> tuple[list[Kept], list[Stray]]:
@@ -112,7 +116,7 @@ def _digest(store: Store, index: Index, prefix: str) -> str:
                 one for one in os.listdir(f"{store.objects.folder}/{low[:2]}") if one.startswith(low) and is_digest(one)
             }
     if not found:
-        raise UnknownError(f"nothing is known by {prefix!r}: it is no digest, path or identity of an attachment here")
+        raise UnknownError(f"nothing is known by {prefix!r}")
     if len(found) > 1:
         _ambiguous(prefix, sorted(found))
     return found.pop()

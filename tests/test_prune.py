@@ -93,7 +93,8 @@ def test_what_is_named_goes_for_good(scene: Stage, how: str) -> None:
     for known in (row["path"], scene.mirror / row["path"]):
         assert "it is gone: removed by `prune`" in scene.run("explain", known).out
         assert scene.run("show", "--json", known).documents[0]["key"] == row["key"]
-    assert scene.run("prune", "--yes", row["path"]).code == 1
+    again = scene.run("prune", "--yes", name)
+    assert (again.code, "it is gone, removed by `prune`" in again.err) == (1, how in ("path", "whole path", "identity"))
 
 
 def test_where_nothing_was_mirrored_yet_nothing_is_untracked(tmp_path: Path) -> None:
