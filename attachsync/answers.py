@@ -141,6 +141,16 @@ def skew(date: str | None, now: float) -> float | None:
         return None
 
 
+def wait_asked(headers: Mapping[str, str], now: float) -> float | None:
+    """How many seconds an answer asks to be left alone; None if it does not. `now` is Unix time.
+
+    A date that it names is by the clock of its own `Date`, which may be another one than ours.
+    """
+    now -= skew(headers.get("Date"), now) or 0.0
+    asked = retry.wait_asked(headers.get("Archivist-Rate-Limit-Reset"), now)
+    return asked or retry.wait_asked(headers.get("Retry-After"), now)
+
+
 def _text(value: object) -> str:
     text = bare(str(value)) if isinstance(value, str | int) else ""
     return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST_DETAIL]
@@ -165,9 +175,7 @@ def fault(
     code, detail = (without(words, secrets) for words in explain(body))
     said = f": {detail or code}" if detail or code else ""
     message = f"{where}: HTTP {status}{said}"
-    asked = retry.wait_asked(headers.get("Archivist-Rate-Limit-Reset"), now)
-    if not asked:
-        asked = retry.wait_asked(headers.get("Retry-After"), now)
+    asked = wait_asked(headers, now)
     if status == 304:
         return NotModifiedError(message)
     if status == 429:

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from attachsync import __version__, discretion, ranges
-from attachsync.answers import Reply, fault, skew
+from attachsync.answers import Reply, fault, skew, wait_asked
 from attachsync.client import aiohttp
 from attachsync.clock import Clock
 from attachsync.deadlines import Deadlines
@@ -34,7 +34,6 @@ from attachsync.reading import Answers, reason
 from attachsync.redirects import STATUSES, elsewhere, next_hop
 from attachsync.repeating import again_soon, repeated
 from attachsync.resolving import GuardedResolver
-from attachsync.retry import wait_asked
 from attachsync.trust import Trust
 
 _BLOCK = 1024 * 1024
@@ -207,7 +206,7 @@ class Http:
         response = await (repeated(once, self._patience.pause, again_soon) if repeat else once())
         try:
             if response.status == 202:
-                asked = wait_asked(response.headers.get("Retry-After"), self.clock.now())
+                asked = wait_asked(response.headers, self.clock.now())
                 raise NotReadyError(f"{where}: not ready yet (HTTP 202)", after=asked)
             yield self._answers.body(response, where)
         finally:

@@ -1,6 +1,7 @@
 """Small pure parts: units, retry delays, origins, answers, settling is in test_settle."""
 
 import json
+from email.utils import formatdate
 
 import pytest
 from hypothesis import example, given
@@ -118,6 +119,18 @@ def test_rate_limit_header_of_datatrails_wins() -> None:
     error = answers.fault(429, {"Archivist-Rate-Limit-Reset": "2.5", "Retry-After": "9"}, b"", "", 0.0)
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == 2.5
+
+
+@pytest.mark.parametrize(("ours", "date", "wait"), [(7260.0, 60, 3), (0.0, 60, 3), (61.0, None, 2), (61.0, "noon", 2)])
+def test_a_date_to_wait_for_is_by_the_clock_of_who_names_it(ours: float, date: int | str | None, wait: float) -> None:
+    """Two hours ahead or a minute behind, ours is not asked, unless the answer does not say when it is."""
+    headers = {"Retry-After": formatdate(63, usegmt=True)}
+    if date is not None:
+        headers["Date"] = date if isinstance(date, str) else formatdate(date, usegmt=True)
+    error = answers.fault(429, headers, b"", "", ours)
+    assert isinstance(error, RateLimitedError)
+    assert error.retry_after == wait
+    assert answers.wait_asked(headers, ours) == wait
 
 
 @given(st.binary(max_size=300))
