@@ -146,6 +146,10 @@ class MalformedError(AttachsyncError):
     """An answer that is not what the service documents: its page is not taken and the cursor stays."""
 
 
+class TooLongError(MalformedError):
+    """A page that is longer than is read: it may be had in smaller ones."""
+
+
 LISTING_ERRORS = (GoneError, MalformedError, RefusedError, RejectedError, UnavailableError)
 """Errors that end with the listing of a track."""
 ITEM_ERRORS = (

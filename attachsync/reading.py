@@ -8,7 +8,7 @@ from attachsync import ranges
 from attachsync.answers import Reply, storable
 from attachsync.client import aiohttp
 from attachsync.deadlines import Deadlines
-from attachsync.errors import MalformedError, UnavailableError
+from attachsync.errors import MalformedError, TooLongError, UnavailableError
 from attachsync.model import Body
 from attachsync.patience import Patience, TooSlowError, hurried
 from attachsync.units import human_size
@@ -65,7 +65,7 @@ class Answers:
         return bytes(body)
 
     async def whole(self, response: aiohttp.ClientResponse, where: str) -> Reply:
-        """A small answer, which is closed then."""
+        """A small answer, which is closed then. Raises TooLongError, UnavailableError."""
         body = _all_of(response)
         if body is None:
             found = bytearray()
@@ -75,7 +75,7 @@ class Answers:
                         async for block in self._blocks(response, where):
                             found += block
                             if len(found) > MAX_JSON:
-                                raise MalformedError(f"{where}: an answer of more than {human_size(MAX_JSON)}")
+                                raise TooLongError(f"{where}: an answer of more than {human_size(MAX_JSON)}")
             except TimeoutError as error:
                 raise UnavailableError(f"{where}: the answer takes too long", begun=True) from error
             body = bytes(found)

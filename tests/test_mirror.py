@@ -19,6 +19,7 @@ from attachsync.index.entries import LISTED, entry_of
 from attachsync.linking import Modes
 from attachsync.model import JSON, Digest, State
 from attachsync.pins import Pin
+from attachsync.reading import MAX_JSON
 from attachsync.sandbox import Fault, sample, serve
 from attachsync.sandbox.rate import RateLimit
 from attachsync.sources.datatrails import SERVICE
@@ -787,6 +788,39 @@ async def test_one_unsound_asset_does_not_keep_back_the_events(ledger: Ledgers) 
     summary, _ = await ledger.sync()
     assert "1 of the listed assets" in summary.errors["ledger/assets/*"]
     assert ledger.stored() == {sha256(b"event")}
+
+
+async def test_a_page_too_long_to_be_read_is_asked_for_in_smaller_ones(ledger: Ledgers) -> None:
+    """With half as many records, until it can be read; those after it, too, but no other list."""
+    for number in range(30):
+        ledger.box.datatrails.add_asset({"a": attached(ledger, b"%d" % (number % 2))})
+    for size in (100, 50):
+        long = b"[" + b" " * MAX_JSON
+        ledger.box.faults.add(Fault(path="*/assets", query=f"*page_size={size}", kind="html", body=long))
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert [outcome.state for outcome in recorder.outcomes] == [State.STORED] * 60
+    pages = [(request.path.rpartition("/")[2], dict(request.query).get("page_size")) for request in ledger.box.requests]
+    assert [size for kind, size in pages if kind == "assets"] == ["100", "50", "25", "25"]
+    assert [size for kind, size in pages if kind == "events"] == ["100"]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_page"),
+    [
+        ({"assets": None, "events": None, "next_page_token": None}, True),
+        ({"next_page_token": ""}, True),
+        ({}, True),
+        ({"code": 7, "message": "no"}, False),
+        ({"assets": {}, "events": ""}, False),
+        ([], False),
+    ],
+)
+async def test_a_list_that_is_null_or_left_out_is_empty(ledger: Ledgers, value: JSON, is_page: bool) -> None:
+    """As unpopulated fields are (specs/datatrails.md 1.3, 6), but not where something else is said instead."""
+    ledger.box.faults.add(Fault(path="*/v2/assets*", kind="json", value=value))
+    summary, _ = await ledger.sync()
+    assert summary.incomplete != is_page
 
 
 async def test_a_body_that_breaks_off_once_is_begun_anew(ledger: Ledgers) -> None:

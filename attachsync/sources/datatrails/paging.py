@@ -7,7 +7,7 @@ from typing import TypeVar
 from yarl import URL
 
 from attachsync.answers import Reply
-from attachsync.errors import MalformedError
+from attachsync.errors import MalformedError, TooLongError
 from attachsync.http import Http, Query
 from attachsync.loops import Loop, Repeats
 from attachsync.model import JSON
@@ -16,7 +16,7 @@ from attachsync.sources.datatrails.records import Listing, listing
 
 T = TypeVar("T")
 
-PAGE_SIZE = "100"
+PAGE_SIZE = 100
 """The largest that official material uses throughout (specs/datatrails.md 1.5)."""
 OVERLAP = 600.0
 """Seconds before the newest event that are listed again: an event may become visible late, while it is PENDING."""
@@ -30,13 +30,20 @@ a policy is granted, old events come into sight, or more of what they carry (spe
 async def walk(http: Http, url: URL, query: Query, kind: str, *, signed: bool) -> AsyncGenerator[Listing, None]:
     """The pages of a list, 206 included. Raises MalformedError at its end if a record was unsound, or if it loops.
 
-    The whole query is sent with each token: right for servers whose tokens repeat it and for those whose do not.
+    The whole query is sent with each token: right for servers whose tokens repeat it and for those whose do not. A page
+    that is too long to be read is asked for again with half as many records, and so are those after it.
     """
-    token, unsound = "", 0
+    token, unsound, size = "", 0, PAGE_SIZE
     loop, repeats = Loop(), Repeats()
     while True:
-        paged = [*query, ("page_size", PAGE_SIZE), *([("page_token", token)] if token else [])]
-        reply = await http.get(url.with_query(paged), signed=signed)
+        paged = [*query, ("page_size", str(size)), *([("page_token", token)] if token else [])]
+        try:
+            reply = await http.get(url.with_query(paged), signed=signed)
+        except TooLongError:
+            if size == 1:
+                raise
+            size //= 2
+            continue
         page = parsed(reply, lambda body: listing(body, kind))
         yield page
         unsound += page.unsound

@@ -98,9 +98,16 @@ class Listing:
 
 
 def listing(body: JSON, kind: str) -> Listing:
-    """Parse a page of `assets` or `events`. Raises MalformedError where it is no page at all."""
-    rows = body.get(kind) if isinstance(body, Mapping) else None
-    if not isinstance(body, Mapping) or not isinstance(rows, list):
+    """Parse a page of `assets` or `events`; one that is null, or left out where nothing else is said, is empty (6).
+
+    Raises MalformedError where it is no page at all.
+    """
+    if not isinstance(body, Mapping):
+        raise MalformedError(f"no list of {kind} in it")
+    rows = body.get(kind)
+    if rows is None and (kind in body or body.keys() <= {"next_page_token"}):
+        rows = []
+    if not isinstance(rows, list):
         raise MalformedError(f"no list of {kind} in it")
     token = body.get("next_page_token")
     if token is not None and not isinstance(token, str):
