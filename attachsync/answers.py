@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from attachsync import retry
-from attachsync.discretion import bare, without
+from attachsync.discretion import LONGEST, bare, without
 from attachsync.errors import (
     AttachsyncError,
     AuthFailedError,
@@ -17,8 +17,6 @@ from attachsync.errors import (
 )
 from attachsync.model import JSON
 from attachsync.units import http_moment
-
-_LONGEST_DETAIL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +85,20 @@ def _finite(digits: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 
 
-def explain(body: bytes) -> tuple[str, str]:
+def explain(body: bytes, secrets: Collection[str] = ()) -> tuple[str, str]:
     """(code, message) of an error body, in any of the services' shapes; empty where it says nothing we can read.
+
+    The `secrets` are taken out, and what is left is cut to a reasonable length.
 
     `{"code", "message"}` (specs/datatrails.md 3), `{"errors": [{"code", "title"}]}` and `{"error": {"code",
     "description"}}` (specs/sunshine.md 3.4), `{"error", "error_description"}` (OAuth), `{"title", "detail", "errors":
     {property: [text]}}`, `[{"errorMessage"}]` and a bare text (specs/trinsic.md 1.1, 1.7).
     """
+    code, message = (without(words, secrets, is_cut=False) for words in _explained(body))
+    return code[:LONGEST], message[:LONGEST]
+
+
+def _explained(body: bytes) -> tuple[str, str]:
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
@@ -107,7 +112,7 @@ def explain(body: bytes) -> tuple[str, str]:
         parsed = {**parsed, "message": next(_leaves(errors), "")}
     if isinstance(errors, list) and errors:
         said = [_said(one, {}) for one in errors]
-        return said[0][0], "; ".join(dict.fromkeys(message for _, message in said if message))[:_LONGEST_DETAIL]
+        return said[0][0], "; ".join(dict.fromkeys(message for _, message in said if message))
     return _said(parsed.get("error", parsed), parsed)
 
 
@@ -153,7 +158,7 @@ def wait_asked(headers: Mapping[str, str], now: float) -> float | None:
 
 def _text(value: object) -> str:
     text = bare(str(value)) if isinstance(value, str | int) else ""
-    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST_DETAIL]
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def is_about_more(status: int) -> bool:
@@ -172,7 +177,7 @@ def fault(
 
     `secrets`: what the request carried, and nobody is told.
     """
-    code, detail = (without(words, secrets) for words in explain(body))
+    code, detail = explain(body, secrets)
     said = f": {detail or code}" if detail or code else ""
     message = f"{where}: HTTP {status}{said}"
     asked = wait_asked(headers, now)

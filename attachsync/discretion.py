@@ -18,6 +18,8 @@ from attachsync.errors import AttachsyncError
 
 E = TypeVar("E", bound=AttachsyncError)
 
+LONGEST = 200
+"""Words of whoever are told so far (characters): they may end with the beginning of a secret then."""
 _TOLD = "(a key)"
 _SHORTEST = 4
 """So many characters of a secret at the end of a text that was cut short are taken for the secret."""
@@ -52,12 +54,12 @@ def bare(words: str) -> str:
     return _QUERY.sub("?…", words)
 
 
-def without(text: str, secrets: Collection[str]) -> str:
-    """`text` with every secret taken out, as it is and as JSON writes it, also one that the text's end cuts off."""
+def without(text: str, secrets: Collection[str], *, is_cut: bool = True) -> str:
+    """`text` with every secret taken out, as it is and as JSON writes it; `is_cut`: also one that its end cuts off."""
     for secret in filter(None, secrets):
         for form in {secret, json.dumps(secret)[1:-1]}:
             text = text.replace(form, _TOLD)
-            for length in range(min(len(form) - 1, len(text)), _SHORTEST - 1, -1):
+            for length in range(min(len(form) - 1, len(text)), _SHORTEST - 1, -1) if is_cut else ():
                 if text.endswith(form[:length]):
                     text = text[:-length] + _TOLD
                     break
@@ -66,12 +68,17 @@ def without(text: str, secrets: Collection[str]) -> str:
 
 def discreet(error: E, secrets: Collection[str]) -> E:
     """The same error, saying nothing of the secrets."""
-    error.args = tuple(without(part, secrets) if isinstance(part, str) else part for part in error.args)
+    error.args = tuple(_told(part, secrets) if isinstance(part, str) else part for part in error.args)
     for name in ("code", "detail"):
         said = getattr(error, name, None)
         if isinstance(said, str):
-            setattr(error, name, without(said, secrets))
+            setattr(error, name, _told(said, secrets))
     return error
+
+
+def _told(text: str, secrets: Collection[str]) -> str:
+    """The same text: where there is as much of it as is told of others' words, they were cut off."""
+    return without(text, secrets, is_cut=len(text) >= LONGEST)
 
 
 @contextmanager

@@ -172,7 +172,7 @@ class _Following:
         secret = await self.hook.secret_file.value()
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Attachsync-Signature-256": f"sha256={signature}"}
-        await self._http.post(URL(self.hook.url or ""), lambda: {"data": body, "headers": headers})
+        await self._http.post(URL(self.hook.url or ""), lambda: {"data": body, "headers": headers}, link=True)
 
     async def _run(self, event: Mapping[str, JSON], body: bytes) -> None:
         try:

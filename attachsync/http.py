@@ -116,11 +116,13 @@ class Http:
 
         return await repeated(once, self._patience.pause)
 
-    async def post(self, url: URL, content: Content = dict, *, signed: bool = True, repeat: bool = False) -> Reply:
+    async def post(
+        self, url: URL, content: Content = dict, *, signed: bool = True, repeat: bool = False, link: bool = False
+    ) -> Reply:
         """POST once (twice after a 401, which did nothing), or as GET, if to `repeat` it does no harm. No redirects."""
 
         async def once() -> Reply:
-            response = await self._send("POST", url, content, signed=signed, patient=repeat)
+            response = await self._send("POST", url, content, signed=signed, patient=repeat, link=link)
             return await self._answers.whole(response, self._where("POST", url))
 
         return await (repeated(once, self._patience.pause) if repeat else once())
@@ -135,12 +137,12 @@ class Http:
         headers: Mapping[str, str] | None = None,
         held: Held | None = None,
     ) -> AsyncIterator[Body]:
-        """GET an attachment's bytes. Trouble before the first byte is repeated here; later trouble is the caller's.
+        """GET what a link leads to. Trouble before the first byte is repeated here; later trouble is the caller's.
 
         `headers` go with it wherever it leads. Raises NotModifiedError where `If-None-Match` among them was met. The
         body is the rest of what is `held` if its `start` says so.
         """
-        body = await self.open(url, signed=signed, signature=signature, headers=headers, held=held)
+        body = await self.open(url, signed=signed, signature=signature, headers=headers, held=held, link=True)
         try:
             yield body
         finally:
@@ -154,12 +156,13 @@ class Http:
         signature: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         held: Held | None = None,
+        link: bool = False,
     ) -> Body:
-        """The same, to be closed by the caller."""
+        """The same, to be closed by the caller; `link`: of what came as one, the query is a secret."""
 
         async def once(more: Mapping[str, str] = _NOTHING) -> aiohttp.ClientResponse:
             content = {"headers": {**(headers or {}), **more}}
-            return await self._send("GET", url, lambda: content, signed=signed, own=signature)
+            return await self._send("GET", url, lambda: content, signed=signed, own=signature, link=link)
 
         response = await self._continued(once, held) if held else None
         start = held.size if held and response and response.status == 206 else 0
@@ -250,10 +253,12 @@ class Http:
         signed: bool = True,
         patient: bool = True,
         own: Mapping[str, str] | None = None,
+        link: bool = False,
     ) -> aiohttp.ClientResponse:
         """One request with its redirects and, once, credentials renewed: an open answer of a 2xx status.
 
         `patient`: a 429 is waited out here; else it is the caller's. `own`: what signs it instead of the credentials.
+        `link`: `url` is not of our own making, and may be signed, as a redirect may.
         """
         target, renewed, hops = url, False, 0
         while True:
@@ -276,7 +281,7 @@ class Http:
                     target = next_hop(where, method, hops, url=response.url, status=response.status, location=to)
                 else:
                     where = self._where(method, url) + elsewhere(url, target, signed=carried)
-                    error = await self._fault(response, where, carried)
+                    error = await self._fault(response, where, carried, link or hops > 0)
                     if not isinstance(error, RateLimitedError):
                         raise error
                     self._pace.limited(error, began)
@@ -328,9 +333,11 @@ class Http:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnavailableError(f"{self._where(method, target)}: {reason(error)}") from error
 
-    async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool) -> Exception:
+    async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool, link: bool) -> Exception:
         said, asked = await self._answers.beginning(response, where), response.request_info
-        secrets = [*discretion.carried(asked.headers), *discretion.signatures(asked.url)]
+        secrets = list(discretion.carried(asked.headers))
+        if link or not self.boundary.is_home(asked.url):
+            secrets += discretion.signatures(asked.url)
         error = fault(response.status, response.headers, said, where, self.clock.now(), secrets)
         return RejectedError(str(error), status=401) if response.status == 401 and not carried else error
 

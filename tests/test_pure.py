@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from attachsync import answers, origins, retry, units
+from attachsync import answers, discretion, origins, retry, units
 from attachsync.canonical import canonical, compact
 from attachsync.errors import (
     AuthFailedError,
@@ -131,6 +131,17 @@ def test_a_date_to_wait_for_is_by_the_clock_of_who_names_it(ours: float, date: i
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == wait
     assert answers.wait_asked(headers, ours) == wait
+
+
+@pytest.mark.parametrize("length", [150, 180, 185, 190, 250])
+def test_a_secret_is_taken_out_before_words_are_cut(length: int) -> None:
+    """So nothing is taken for one that was cut off, but where words of others have been cut already."""
+    said = json.dumps({"message": "z" * length + " of rak_secret1234"}).encode()
+    assert answers.explain(said, ["rak_secret1234"])[1] == ("z" * length + " of (a key)")[:200]
+    _, cut = answers.explain(said)
+    for error in (RejectedError(f"x: {cut}", status=400, detail=cut), RejectedError("bad rak_", status=400)):
+        told = str(discretion.discreet(error, ["rak_secret1234"]))
+        assert told == "bad rak_" or "rak_" not in told
 
 
 @given(st.binary(max_size=300))

@@ -15,7 +15,7 @@ from yarl import URL
 from attachsync import config as configs
 from attachsync.clock import Clock
 from attachsync.daemon import Summary, equipped, holding, one_pass
-from attachsync.errors import AttachsyncError
+from attachsync.errors import AttachsyncError, RejectedError
 from attachsync.index import Filter, Index
 from attachsync.log import LogObserver
 from attachsync.sandbox import Fault, Sandbox, sample, serve, write_config
@@ -166,6 +166,23 @@ async def test_hosts_of_links_that_say_what_they_were_asked_for(tmp_path: Path, 
     for text in (*kept, repr(logs), repr(recorder.outcomes), str(raised.value)):
         assert "c4n" not in text
     assert f"HTTP {status}" in repr(recorder.outcomes)
+
+
+@pytest.mark.parametrize("words", ["invalid page_size", "no such page", "page_size=100 is too much"])
+async def test_what_we_ask_for_ourselves_is_no_secret(tmp_path: Path, words: str) -> None:
+    """Ordinary words of a service are told as they are; of a link and a redirect, on its own host too, they are not."""
+    async with chatting(tmp_path) as chats, client(chats) as http:
+        own, link = http.url("/v2/some", [("page_size", "100")]), http.url("/file", [("sig", "c4n-ry5ig")])
+        chats.box.faults.add(Fault(path="*/hop", kind="redirect", location=str(link), status=302))
+        body = json.dumps({"message": f"{words}; sig=c4n-ry5ig: {words}"})
+        chats.box.faults.add(Fault(path="*", kind="status", status=400, body=body))
+        with pytest.raises(RejectedError) as told:
+            await http.get(own)
+        assert str(told.value).endswith(f"HTTP 400: {words}; sig=c4n-ry5ig: {words}")
+        for asked in (http.post(link, link=True), http.open(link, link=True), http.get(http.url("/hop"))):
+            with pytest.raises(RejectedError) as told:
+                await asked
+            assert str(told.value).endswith(f"{words}; (a key): {words}")
 
 
 def _is_download(path: str) -> bool:
