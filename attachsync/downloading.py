@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 
 from attachsync import retry
-from attachsync.errors import MalformedError, MismatchError, RefusedError, UnavailableError
+from attachsync.errors import MalformedError, MismatchError, RefusedError, UnavailableError, UnsupportedError
 from attachsync.grace import unbroken
 from attachsync.incoming import Bytes, Expected
 from attachsync.index import Entry
@@ -64,13 +64,26 @@ class Downloader:
         raise AssertionError("the last attempt returns or raises")
 
     async def _download_for_good(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes:
-        """What can be had only once is stored and noted: whatever fails from here on, the next try finds it."""
-        found = await self.landed(await self._download_once(entry, facts, expected, pin))
+        """What can be had only once is stored and noted: whatever fails from here on, the next try finds it.
+
+        So is why it was not to be kept, though it came: it will not come again.
+        """
+        try:
+            found = await self.landed(await self._download_once(entry, facts, expected, pin))
+        except (RefusedError, UnsupportedError) as error:
+            rule = error.code if isinstance(error, RefusedError) else ""
+            if rule in ("", "too_large"):  # for others nothing was asked
+                self._note(entry, facts, {"spent": str(error), "rule": rule})
+            raise
         came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
+        self._note(entry, facts, came)
+        return dataclasses.replace(found, record={**found.record, **came})
+
+    def _note(self, entry: Entry, facts: Facts, came: Mapping[str, JSON]) -> None:
+        """Keep what became of the one time that something could be had."""
         noted = dataclasses.replace(facts, record={**facts.record, **came})
         with self._keep.index.database.transaction(durable=True):
             self._keep.index.attachments.inspected(entry, noted, facts.check_at(self._keep.clock.now()))
-        return dataclasses.replace(found, record={**found.record, **came})
 
     async def _download_once(self, entry: Entry, facts: Facts, expected: Expected, pin: Pin) -> Bytes:
         """One reading; of what broke off before, the rest where the service gives it."""

@@ -168,7 +168,7 @@ def chat(body: JSON) -> Iterator[Attachment]:
 
 def session(body: JSON) -> Iterator[Attachment]:
     assert isinstance(body, dict)
-    yield from trinsic.attachments("t", UUID, "", trinsic.results(body))
+    yield from trinsic.attachments("t", UUID, "", trinsic.results(body, UUID))
 
 
 BODIES: dict[str, tuple[Callable[[JSON], Iterator[Attachment]], st.SearchStrategy[Any]]] = {

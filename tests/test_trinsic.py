@@ -494,6 +494,47 @@ async def test_encrypted_ones_are_unsupported_and_never_stored(ids: Ids) -> None
     assert "HPKE" in ids.reasons()
 
 
+@pytest.mark.parametrize(
+    ("keep", "value", "state", "why"),
+    [
+        ('max_size = "10B"', None, "refused", "max_size"),
+        ("", {"content": "", "encryptedContent": "b3Bh"}, "unsupported", "HPKE"),
+        ("", {"content": "", "contentType": "image/png"}, "waiting", "not ready yet"),
+    ],
+)
+async def test_a_key_whose_content_came_but_is_not_kept_is_spent(
+    ids: Ids, keep: str, value: JSON, state: str, why: str
+) -> None:
+    """It is not exchanged again, in the next pass either, and why it is not kept stays; but no content spends none."""
+    key = ids.box.trinsic.add_access_key(JPEG, uses=1)
+    if value is not None:
+        ids.box.faults.add(Fault(path=EXCHANGE, kind="json", value=value))
+    ids.mirror_keys = keep
+    ids.track_list("access_keys_file", key.key)
+    for passes in (1, 2):
+        await ids.sync()
+        assert list(ids.states().values()) == [state]
+        assert why in ids.reasons()
+        assert ids.box.count("POST", EXCHANGE) == (1 if state == "waiting" else 2 - passes)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_it"), [(SESSION.upper(), True), (None, True), (OTHER, False), (7, False), ("", False)]
+)
+async def test_results_of_another_session_are_none(ids: Ids, told: JSON, is_it: bool) -> None:
+    """Ignoring case; an answer that does not say whose it is counts as that of who was asked for."""
+    trinsic = ids.box.trinsic
+    listed = trinsic.add_attachment(trinsic.add_session(SESSION, "rak_1"), "selfie", JPEG)
+    data = {"attachments": [{"id": listed.id, "type": "selfie", "contentType": "image/jpeg"}]}
+    value = {"session": {**DONE, "id": told}, "identityData": data}
+    ids.box.faults.add(Fault(path=RESULTS, kind="json", value=value))
+    ids.track_session(SESSION, "rak_1")
+    summary, _ = await ids.sync()
+    assert summary.incomplete != is_it
+    assert ids.stored() == ({sha256(JPEG)} if is_it else set())
+    assert is_it or "another session" in repr(summary.errors)
+
+
 async def test_redacted_sessions_and_earlier_generations_are_told(ids: Ids) -> None:
     trinsic = ids.box.trinsic
     redacted = trinsic.add_session(SESSION, "rak_1")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from attachsync import media, names
-from attachsync.errors import MalformedError
+from attachsync.errors import MalformedError, RefusedError, UnsupportedError
 from attachsync.model import JSON, Attachment
 
 FAILED = "failed"
@@ -39,11 +39,13 @@ class Results:
     unsound: int = 0
 
 
-def results(answer: Mapping[str, JSON]) -> Results:
-    """Parse the answer of the results call; raises MalformedError."""
+def results(answer: Mapping[str, JSON], of: str) -> Results:
+    """Parse the answer of the results call for the session `of`; raises MalformedError, also for another one's."""
     session, data = answer.get("session"), answer.get("identityData")
     if not isinstance(session, Mapping):
         raise MalformedError("there is no session in the answer")
+    if (told := session.get("id")) is not None and str(told).lower() != of.lower():
+        raise MalformedError("it is the answer for another session")
     done, success = _ended(session)
     if not done:
         return Results(False)
@@ -79,6 +81,14 @@ def _code(session: Mapping[str, JSON]) -> str:
     """The error code, whatever it is: the list of them grows."""
     code = session.get("errorCode") or session.get("failCode")
     return shown(code) if isinstance(code, str) else ""
+
+
+def spent(record: Mapping[str, JSON]) -> RefusedError | UnsupportedError | None:
+    """Why what was had for an access key was not to be kept: the key was good for that exchange only (1.8)."""
+    reason, rule = record.get("spent"), record.get("rule")
+    if not isinstance(reason, str):
+        return None
+    return RefusedError(reason, code=rule) if isinstance(rule, str) and rule else UnsupportedError(reason)
 
 
 def shown(text: str) -> str:

@@ -125,7 +125,7 @@ class TrinsicSource:
         if reply.status == 202:
             return records.Results(False)
         try:
-            return records.results(reply.object())
+            return records.results(reply.object(), line.session)
         except MalformedError as error:
             said = str(error)
             raise MalformedError(said if said.startswith(reply.where) else f"{reply.where}: {said}") from None
@@ -171,7 +171,7 @@ class TrinsicSource:
         """Whether the service still knows a session, if not what was found out about somebody."""
         reply = await self._http.get(self._http.url(f"/api/v1/sessions/{session}"))
         known = reply.object().get("session")
-        return isinstance(known, Mapping) and known.get("id") == session
+        return isinstance(known, Mapping) and str(known.get("id")).lower() == session
 
     def _tell_pending(self, sessions: Mapping[str, SessionLine]) -> None:
         due = [self._due[session] for session in sessions if session in self._due]
@@ -190,6 +190,8 @@ class TrinsicSource:
         if isinstance(came, str) and isinstance(size, int):
             kind = media_type if isinstance(media_type, str) else None
             return Facts(sha256=came, size=size, media_type=kind, record=record)
+        if (spent := records.spent(record)) is not None:
+            raise spent
         await self._line(track, attachment)
         _check_supported(attachment)
         return Facts()
@@ -257,7 +259,7 @@ class TrinsicSource:
         target = self._target(track) if track else None
         if target and target.session:
             reply = await self._http.get(self._http.url(f"/api/v1/sessions/{target.session}"))
-            found = records.results({**reply.object(), "identityData": None})
+            found = records.results({**reply.object(), "identityData": None}, target.session)
             ended = f"ended: {found.error_code or 'no error code'}" if found.problem == records.FAILED else "done"
             return f"session {target.session} is {ended if found.done else 'pending'}"
         try:
