@@ -17,7 +17,7 @@ from attachsync.fetcher import Fetcher
 from attachsync.index import Entry, Taken, Wanted
 from attachsync.keeping import Keeping
 from attachsync.lane import Lane
-from attachsync.model import Account, Source, Track
+from attachsync.model import Account, Source, State, Track
 from attachsync.rhythm import Rhythm
 from attachsync.sources.service import Pull
 from attachsync.stamps import stamps, waited
@@ -71,6 +71,8 @@ class Mirror:
         self._more = asyncio.Event()
         self._looks = {track.name: asyncio.Event() for track in tracks}
         self._urgent = 0
+        self._unread: set[str] = set()
+        """Tracks of a pass whose list was not read yet: it may state otherwise what did not match."""
         self._busy: set[int] = set()
         self._width = 1 + _AHEAD * (account.concurrency - 1)
         self._lanes, self._room, self._orders = map(asyncio.Semaphore, (account.concurrency, self._width, _ORDERS))
@@ -81,6 +83,7 @@ class Mirror:
     async def turn(self, tracks: Sequence[Track]) -> Turn:
         """One pass over some tracks: everything that is not mirrored is tried once, whatever its retry time."""
         turn = Turn()
+        self._unread = {track.name for track in tracks}
         self._fetcher.unread.clear()
         self._trouble = Trouble(self.account.name, len(tracks))
         await self._session(turn, tracks, lambda: self._list_all(iter(tracks), turn), self._feed_once)
@@ -190,6 +193,8 @@ class Mirror:
     async def _list_some(self, waiting: Iterator[Track], turn: Turn) -> None:
         for track in waiting:
             await self._list(track, turn, thorough=True)
+            self._unread.discard(track.name)
+            self._more.set()
 
     async def _list(self, track: Track, turn: Turn, *, thorough: bool) -> float | None:
         """Seconds until it is worth looking again, where something is not ready yet to be listed: no failure."""
@@ -266,7 +271,11 @@ class Mirror:
         index, now = self._keep.index.attachments, self._keep.clock.now()
         names, busy = self._awake(names), self._busy | self._fetcher.parked
         wanted = Wanted(names, number, once, None if urgent else now, busy, self._width)
-        found = index.work(self.account.name, wanted) or index.unread(self.account.name, wanted)
+        found = [
+            entry
+            for entry in index.work(self.account.name, wanted)
+            if entry.state is not State.MISMATCH or entry.attachment.track not in self._unread
+        ] or index.unread(self.account.name, wanted)
         return found or index.stale(self.account.name, Wanted(names, number, once, now, busy, self._width))
 
     def _awake(self, names: Sequence[str]) -> list[str]:

@@ -318,6 +318,24 @@ async def test_bytes_that_another_shows_in_good_standing_stay(ledger: Ledgers) -
     assert "quarantine" not in said
 
 
+@pytest.mark.parametrize("content", [b"right", b"another"])
+async def test_what_did_not_match_is_tried_again_as_it_is_listed_now(ledger: Ledgers, content: bytes) -> None:
+    """Of a statement that was corrected upstream, or content that was replaced, nothing is told or fetched any more."""
+    trail = ledger.box.datatrails
+    ledger.tracks += "events = false\n"
+    blob = trail.add_blob(b"right", "text/plain")
+    asset = trail.add_asset({"a": {**trail.attach(blob, file_name="a.txt"), "arc_blob_hash_value": sha256(b"lie")}})
+    await ledger.sync()
+    assert [row["state"] for row in ledger.rows()] == ["mismatch"]
+    now = blob if content == b"right" else trail.add_blob(content, "text/plain")
+    asset.attributes["a"] = trail.attach(now, file_name="a.txt")
+    summary, recorder = await ledger.sync()
+    assert not summary.incomplete
+    assert [outcome.state for outcome in recorder.outcomes] == [State.STORED]
+    assert ledger.box.count("GET", BYTES) == 1
+    assert ledger.stored() == {sha256(content)}
+
+
 async def test_bytes_of_another_size_are_found_in_quarantine(ledger: Ledgers) -> None:
     """What is said of them leads there; of a body without an end nothing is kept, and nothing else is said."""
     trail = ledger.box.datatrails
