@@ -30,7 +30,7 @@ from attachsync.model import Account, Body, Held
 from attachsync.origins import Boundary, origin
 from attachsync.pace import Limited, Pace
 from attachsync.patience import Patience
-from attachsync.reading import Answers, reason
+from attachsync.reading import Answers, is_encoded, reason
 from attachsync.redirects import STATUSES, elsewhere, next_hop
 from attachsync.repeating import again_soon, repeated
 from attachsync.resolving import GuardedResolver
@@ -331,7 +331,8 @@ class Http:
         except (aiohttp.InvalidURL, ValueError):
             raise RefusedError(f"{self._where(method, target)}: not a URL that can be asked", code="address") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(f"{self._where(method, target)}: {reason(error)}") from error
+            said = f"{self._where(method, target)}: {reason(error)}"
+            raise (MalformedError(said) if is_encoded(error) else UnavailableError(said)) from error
 
     async def _fault(self, response: aiohttp.ClientResponse, where: str, carried: bool, link: bool) -> Exception:
         said, asked = await self._answers.beginning(response, where), response.request_info

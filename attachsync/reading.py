@@ -130,12 +130,21 @@ def reason(error: BaseException) -> str:
     return _broken(error)
 
 
+def is_encoded(error: BaseException) -> bool:
+    """Whether an answer came in an encoding that nobody asked for, and that cannot be undone here."""
+    return isinstance(error, aiohttp.ClientResponseError) and "content-encoding" in error.message.lower()
+
+
 def _broken(error: BaseException) -> str:
     """How a connection ended that there was."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "it ended too early, or cannot be decoded"
+    if is_encoded(error):
+        return (
+            f"its answer has a Content-Encoding ({'zstd' if 'zstd' in str(error) else 'br'}) that cannot be read here"
+        )
     if isinstance(error, aiohttp.ClientResponseError):
         return "its answer is no HTTP"
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "the connection broke"

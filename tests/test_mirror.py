@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import compression_utils
 
 from attachsync.http import Http
 from attachsync.incoming import Expected
@@ -847,6 +848,20 @@ async def test_a_body_that_breaks_off_once_is_begun_anew(ledger: Ledgers) -> Non
     ledger.box.faults.add(Fault(path=BYTES, kind="truncate", after=5, times=1))
     summary, _ = await ledger.sync()
     assert not summary.incomplete
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+async def test_an_encoding_that_cannot_be_read_is_its_attachments_trouble(ledger: Ledgers, encoding: str) -> None:
+    """It is named, and not asked for again at once; the account is well."""
+    if getattr(compression_utils, f"HAS_{ {'br': 'BROTLI', 'zstd': 'ZSTD'}[encoding] }"):
+        pytest.skip(f"{encoding} can be read here")
+    ledger.box.datatrails.add_asset({"a": attached(ledger, b"a")})
+    ledger.tracks += "events = false\n"
+    ledger.box.faults.add(Fault(path=BYTES, kind="headers", headers={"Content-Encoding": encoding}))
+    summary, recorder = await ledger.sync()
+    assert [outcome.state for outcome in recorder.outcomes] == [State.FAILED]
+    assert f"Content-Encoding ({encoding})" in recorder.outcomes[0].reason
+    assert (ledger.box.count("GET", BYTES), summary.errors) == (1, {})
 
 
 async def test_a_redirect_with_a_password_is_refused(ledger: Ledgers) -> None:
