@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -15,7 +15,6 @@ from attachsync.log import set_up
 from attachsync.logger import structlog
 from attachsync.metrics import Metrics
 from attachsync.observer import Observer
-from attachsync.outbox import Outgoing
 from attachsync.reader import Config
 from attachsync.scrubbing import scrub
 from attachsync.systemd import Notifier
@@ -29,8 +28,6 @@ _REFUSED_REST = 2.0
 """A config with faults is read again this often (seconds): what it lacks, a secret file say, may come later than it."""
 _CLOSED_REST = 5.0
 """When not even the old config can be opened, it is tried again this often (seconds)."""
-_UPLOADS_REST = 0.5
-"""Uploads under way may take so long (seconds) to end before another config takes over, within a second of its save."""
 _CLOCK_REST = 300.0
 
 
@@ -96,10 +93,10 @@ class _Serving:
             async with AsyncExitStack() as stack:
                 plant = await self._opened(stack, wanted, before)
                 if plant is None:
-                    wanted = await self._at_work(wanted, [self._rested()], ())
+                    wanted = await self._at_work(wanted, [self._rested()])
                 else:
                     before = plant.config
-                    wanted = await self._at_work(before, self._works(plant), plant.outgoing)
+                    wanted = await self._at_work(before, self._works(plant))
 
     async def _opened(self, stack: AsyncExitStack, wanted: Config, before: Config | None) -> Plant | None:
         """What a config names, or else the one before it; None where neither can be opened now."""
@@ -141,7 +138,7 @@ class _Serving:
 
     # --- while one is in force ----------------------------------------------------------------------------------
 
-    async def _at_work(self, config: Config, works: Iterable[Work], outgoing: Sequence[Outgoing]) -> Config | None:
+    async def _at_work(self, config: Config, works: Iterable[Work]) -> Config | None:
         """Do all this until there is another config, which is returned, or the daemon is stopped (None)."""
         found: list[Config] = []
         try:
@@ -149,7 +146,7 @@ class _Serving:
                 for work in works:
                     group.create_task(work)
                 group.create_task(self._until_stopped())
-                group.create_task(self._until_reloaded(config, found, outgoing))
+                group.create_task(self._until_reloaded(config, found))
                 if self._notifier.watchdog:
                     group.create_task(self._stay_alive())
         except* _Stop:
@@ -183,7 +180,7 @@ class _Serving:
         self._signals.look.clear()
         raise _Stop
 
-    async def _until_reloaded(self, current: Config, found: list[Config], outgoing: Sequence[Outgoing]) -> None:
+    async def _until_reloaded(self, current: Config, found: list[Config]) -> None:
         """Wait for a config that differs and has no faults; one that has is reported, and the old one stays."""
         while True:
             asked = await self._asked()
@@ -207,7 +204,6 @@ class _Serving:
             if not asked:
                 self._notifier.reloading()
             self._faults, self._unopened = (), False
-            await _finished(outgoing, fresh)
             found.append(fresh)
             raise _Stop
 
@@ -240,18 +236,6 @@ class _Serving:
         while True:
             self._notifier.alive()
             await self._clock.sleep(self._notifier.watchdog)
-
-
-async def _finished(outgoing: Sequence[Outgoing], fresh: Config) -> None:
-    """Let uploads under way end, for a moment: what came of one that is cut would have to be found out."""
-    for one in outgoing:
-        one.finish()
-    if under_way := sum(one.under_way for one in outgoing):
-        log.info("config_waits", config=str(fresh.path), uploads=under_way, longest=_UPLOADS_REST)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_UPLOADS_REST), asyncio.TaskGroup() as group:
-            for one in outgoing:
-                group.create_task(one.finished())
 
 
 def _movable(current: Config, fresh: Config) -> Config:

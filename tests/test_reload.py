@@ -146,7 +146,6 @@ def test_an_upload_that_does_not_end_keeps_no_saved_config_waiting(scene: Stage)
         until(lambda: mirrored(scene, "card"))
         until((scene.outbox / "sent" / "report.txt.toml").exists)
         assert stop(running) == 0
-    assert events(scene, "config_waits")
     receipt = tomllib.loads((scene.outbox / "sent" / "report.txt.toml").read_text())
     assert (receipt["attempts"], receipt["possible_orphan"]) == (2, True)
 

@@ -118,15 +118,6 @@ class Outgoing:
         self._crew.drop()
         self._wake.set()
 
-    @property
-    def under_way(self) -> int:
-        """How many files are being sent, or wait for their turn."""
-        return len(self._crew)
-
-    async def finished(self) -> None:
-        """Returns when nothing is under way any more."""
-        await self._crew.idle()
-
     # --- a single pass ------------------------------------------------------------------------------------------
 
     async def flush(self, patience: float | None = None) -> Outcome:

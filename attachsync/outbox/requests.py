@@ -15,8 +15,9 @@ from attachsync.outbox import reactions
 from attachsync.outbox.journal import Journal
 from attachsync.settle import Arrival
 
-_GRACE = 2.0
-"""Seconds that a request under way may take after a cancellation: an answer read is one orphan less."""
+_GRACE = 0.6
+"""Seconds that a request under way may take after a cancellation: an answer read is one orphan less. A saved config
+waits for it, and takes over within a second (contract 2)."""
 
 
 class Requests:
