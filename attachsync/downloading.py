@@ -70,10 +70,8 @@ class Downloader:
         """
         try:
             found = await self.landed(await self._download_once(entry, facts, expected, pin))
-        except (RefusedError, UnsupportedError) as error:
-            rule = error.code if isinstance(error, RefusedError) else ""
-            if rule in ("", "too_large"):  # for others nothing was asked
-                self._note(entry, facts, {"spent": str(error), "rule": rule})
+        except UnsupportedError as error:
+            self._note(entry, facts, {"spent": str(error)})
             raise
         came: dict[str, JSON] = {"sha256": found.digest, "size": found.size, "media_type": found.media_type}
         self._note(entry, facts, came)
@@ -100,6 +98,8 @@ class Downloader:
             with store.room(size, only_once=only_once) as room:
                 async with self._source.read(track, attachment, facts) as body:
                     if body.size is not None and body.size > self._keep.max_size:
+                        if only_once:  # it is asked for again only when max_size allows so much
+                            self._note(entry, facts, {"stated": body.size})
                         raise RefusedError(f"{human_size(body.size)} is larger than max_size", code="too_large")
                     if body.size is not None and expected.size is None:
                         store.widen(room, body.size - body.start)

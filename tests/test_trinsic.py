@@ -516,6 +516,10 @@ async def test_a_key_whose_content_came_but_is_not_kept_is_spent(
         assert list(ids.states().values()) == [state]
         assert why in ids.reasons()
         assert ids.box.count("POST", EXCHANGE) == (1 if state == "waiting" else 2 - passes)
+    if state == "refused":  # a person may know better
+        ids.mirror_keys = ""
+        await ids.sync()
+        assert ids.box.count("POST", EXCHANGE) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from attachsync import media, names
-from attachsync.errors import MalformedError, RefusedError, UnsupportedError
+from attachsync.errors import MalformedError, UnsupportedError
 from attachsync.model import JSON, Attachment
 
 FAILED = "failed"
@@ -83,12 +83,15 @@ def _code(session: Mapping[str, JSON]) -> str:
     return shown(code) if isinstance(code, str) else ""
 
 
-def spent(record: Mapping[str, JSON]) -> RefusedError | UnsupportedError | None:
-    """Why what was had for an access key was not to be kept: the key was good for that exchange only (1.8)."""
-    reason, rule = record.get("spent"), record.get("rule")
-    if not isinstance(reason, str):
-        return None
-    return RefusedError(reason, code=rule) if isinstance(rule, str) and rule else UnsupportedError(reason)
+def stated(record: Mapping[str, JSON]) -> int | None:
+    """The size (bytes) of what came for an access key and was not kept; None if that is not known.
+
+    Raises UnsupportedError if it never can be: the key was good for that exchange only (1.8).
+    """
+    reason, size = record.get("spent"), record.get("stated")
+    if isinstance(reason, str):
+        raise UnsupportedError(reason)
+    return size if isinstance(size, int) else None
 
 
 def shown(text: str) -> str:

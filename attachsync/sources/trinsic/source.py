@@ -190,11 +190,10 @@ class TrinsicSource:
         if isinstance(came, str) and isinstance(size, int):
             kind = media_type if isinstance(media_type, str) else None
             return Facts(sha256=came, size=size, media_type=kind, record=record)
-        if (spent := records.spent(record)) is not None:
-            raise spent
+        stated = records.stated(record)
         await self._line(track, attachment)
         _check_supported(attachment)
-        return Facts()
+        return Facts(size=stated, record=record if stated is not None else {})
 
     async def _line(self, track: Track, attachment: Attachment) -> SessionLine | KeyLine:
         """The line that asks for an attachment; raises NotReadyError while there is none any more."""
