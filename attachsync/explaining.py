@@ -40,6 +40,17 @@ def of_attachment(config: Config, index: Index, row_id: int) -> dict[str, JSON]:
     }
 
 
+def of_listing(config: Config, index: Index, what: str) -> dict[str, JSON] | None:
+    """What the service does not have ready yet to be listed, by its upstream identity (`sessions/ID`); None if none."""
+    identity = what.rpartition("/")[2].lower()
+    for track in config.tracks:
+        awaited = index.tracks.awaited(track.name)
+        if identity and identity in awaited.replace(",", " ").split():
+            why: list[JSON] = [f"the service does not have it ready yet: {awaited}", "it is asked again by itself"]
+            return {"what": f"{track.account}: {what}", "track": track.name, "state": "not listed", "why": why}
+    return None
+
+
 def _why(config: Config, index: Index, about: Mapping[str, JSON], state: State) -> Iterator[str]:
     reason = f": {about['reason']}" if about["reason"] else ""
     yield f"{_STATES[state]}{reason}"

@@ -200,15 +200,15 @@ class Mirror:
         """Seconds until it is worth looking again, where something is not ready yet to be listed: no failure."""
         turn.errors.pop(track.name, None)
         turn.seen[track.name], turn.began[track.name] = Taken(), self._keep.clock.now()
-        after, trouble = None, ""
+        after, trouble, awaited = None, "", ""
         try:
             with malformed():
                 await self._list_whole(track, turn, thorough=thorough)
         except NotReadyError as error:
-            after = error.after
+            after, awaited = error.after, str(error)
         except LISTING_ERRORS as error:
             trouble = str(error)
-        self._track_ended(turn, track, trouble)
+        self._track_ended(turn, track, trouble, awaited)
         return after
 
     async def _list_whole(self, track: Track, turn: Turn, *, thorough: bool) -> None:
@@ -229,13 +229,13 @@ class Mirror:
         if named:
             index.tracks.counted(track.name, sum(named), now())
 
-    def _track_ended(self, turn: Turn, track: Track, error: str) -> None:
+    def _track_ended(self, turn: Turn, track: Track, error: str, awaited: str = "") -> None:
         """Record and tell how a track's listing ended, as far as the disk lets us."""
         if error:
             turn.errors[track.name] = error
         with suppress(StorageError):
             began, now = turn.began.get(track.name), self._keep.clock.now()
-            self._keep.index.tracks.end(track.name, error, began, now, turn.seen.get(track.name))
+            self._keep.index.tracks.end(track.name, error, began, now, turn.seen.get(track.name), awaited)
         self._keep.observer.track_ended(self.account.name, track.name, error)
 
     # --- fetching -----------------------------------------------------------------------------------------------

@@ -134,6 +134,7 @@ def _track(
         "last_pass": rfc3339(ended if isinstance(ended, float) else None),
         "last_complete": rfc3339(complete if isinstance(complete, float) else None),
         "next_pass": rfc3339(due),
+        "awaited": index.tracks.awaited(track.name) or None,
         "last_error": str(error) if error else None,
         "error_since": rfc3339(since if isinstance(since, float) else None),
         "suspicious": [{"what": what, "since": rfc3339(moment)} for what, moment in doubts],

@@ -21,6 +21,7 @@ from attachsync.clock import Clock
 from attachsync.daemon import equipped, holding
 from attachsync.discretion import without
 from attachsync.errors import MalformedError, NotReadyError
+from attachsync.explaining import of_listing
 from attachsync.http import Http
 from attachsync.index import Index
 from attachsync.model import JSON, State
@@ -34,6 +35,7 @@ from attachsync.services import SERVICES
 from attachsync.sources.trinsic import finished, lists, schedule
 from attachsync.sources.trinsic.content import is_json
 from attachsync.sources.trinsic.decoder import ContentDecoder
+from attachsync.status import gathered
 from attachsync.views import Views
 from tests.identities import CANARY, EXCHANGE, PNG, RESULTS, SESSION, TOKEN, Ids, fingerprint, sha256
 from tests.ledgers import Recorder
@@ -354,6 +356,7 @@ async def test_pending_is_no_failure_and_done_is_mirrored(ids: Ids) -> None:
     assert not summary.incomplete
     assert ids.rows() == []
     assert await ids.plan() == []
+    assert awaited(ids, f"sessions/{SESSION.upper()}") == (f"1 session without results yet: {SESSION}", "not listed")
     held = trinsic.add_attachment(session, "selfie", JPEG, ready=False)
     trinsic.finish(session)
     for status in (503, 202, 200):
@@ -366,6 +369,15 @@ async def test_pending_is_no_failure_and_done_is_mirrored(ids: Ids) -> None:
     summary, _ = await ids.sync()
     assert not summary.incomplete
     assert list(ids.states().values()) == ["stored"]
+    assert awaited(ids, f"sessions/{SESSION}") == (None, None)
+
+
+def awaited(ids: Ids, what: str) -> tuple[object, object]:
+    """What `status` tells that is waited for, and the state that `explain` tells of an upstream identity."""
+    with ids.index() as index:
+        (track,) = gathered(ids.config(), index, None, ids.clock.now()).tracks
+        found = of_listing(ids.config(), index, what) or {}
+    return track["awaited"], found.get("state")
 
 
 async def test_failed_sessions_are_settled_with_their_code(ids: Ids) -> None:

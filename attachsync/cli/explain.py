@@ -26,6 +26,8 @@ def explain(context: click.Context, what: str, as_json: bool) -> None:
         known = as_text(what)
         ids = [] if file else index.reports.find(known) or index.reports.find(within(config, known))
         found = [file] if file else [explaining.of_attachment(config, index, one) for one in ids[:_MOST]]
+        if not found and (awaited := explaining.of_listing(config, index, known)):
+            found = [awaited]
     if not found:
         click.echo(f"nothing is known by {known!r}", err=True)
         click.echo("  - what is not listed yet is not known: `attachsync status` tells when each track was", err=True)

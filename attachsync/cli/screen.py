@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, JSON]
 _ALWAYS = ("stored",)
+_LONGEST = 240
+"""So much is shown of what a track waits for (characters)."""
 _COLOURS = {"ok": "green", "failing": "red", "stale": "yellow", "suspicious": "yellow"}
 _WORST = ("gone", "failed", "refused")
 
@@ -128,6 +130,9 @@ def _tracks(found: Status, now: float, width: int | None) -> Iterator[str]:
     numbers = ("listed", *shown)
     headings = ("track", "state", *numbers, "whole pass", *(["next"] if found.running else []))
     yield from _spaced(headings, rows, width, numbers, "track")
+    for track in found.tracks:
+        if track["awaited"]:
+            yield from _folded(textwrap.shorten(f"{track['name']}: {track['awaited']}", _LONGEST), "  ", width)
 
 
 def _counts(track: Row, places: Sequence[str]) -> Iterator[Cell]:
@@ -174,18 +179,22 @@ def _needs(found: Status, width: int | None) -> Iterator[str]:
 def _need(need: "Need", width: int | None) -> Iterator[str]:
     """What is wrong, and below it what to do; folded on terminals, and there only."""
     for text, indent in ((need.what, "  "), (need.do, "    > ")):
-        if width is None:
-            yield printable(indent + text)
-        else:
-            hanging = " " * len(indent)
-            yield from textwrap.wrap(
-                printable(text),
-                width,
-                initial_indent=indent,
-                subsequent_indent=hanging,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+        yield from _folded(text, indent, width)
+
+
+def _folded(text: str, indent: str, width: int | None) -> Iterator[str]:
+    if width is None:
+        yield printable(indent + text)
+    else:
+        hanging = " " * len(indent)
+        yield from textwrap.wrap(
+            printable(text),
+            width,
+            initial_indent=indent,
+            subsequent_indent=hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 def ago(moment: JSON, now: float) -> str:

@@ -25,6 +25,11 @@ def _doubts(track: str) -> str:
     return f"doubts/{track}"
 
 
+def _awaited(track: str) -> str:
+    """The key of the fact under which it is kept what a track's list waits for."""
+    return f"awaited/{track}"
+
+
 class Tracks:
     """The rows of `track`, and the number of the pass."""
 
@@ -66,8 +71,19 @@ class Tracks:
         known = self._db.row("SELECT fingerprint FROM track WHERE name = ?", name)
         return known is not None and known["fingerprint"] == canonical(identity)
 
-    def end(self, name: str, error: str, began: float | None, now: float, seen: Taken | None = None) -> None:
-        """A pass over a track ended, and brought what was `seen`; `error` is empty when its listing was whole."""
+    def end(
+        self,
+        name: str,
+        error: str,
+        began: float | None,
+        now: float,
+        seen: Taken | None = None,
+        awaited: str = "",
+    ) -> None:
+        """A pass over a track ended, and brought what was `seen`; `error` is empty when its listing was whole.
+
+        `awaited`: what the service does not have ready yet to be listed, which is no failure.
+        """
         with self._db.transaction():
             self._db.run(
                 """UPDATE track SET ended_at = ?1, error = ?2, complete_at = iif(?2 = '', ?1, complete_at),
@@ -80,6 +96,12 @@ class Tracks:
             )
             if seen is not None and seen != self._seen(name):
                 self._db.note(_pass(name), canonical(dataclasses.asdict(seen)))
+            if awaited != self.awaited(name):
+                self._db.note(_awaited(name), awaited)
+
+    def awaited(self, name: str) -> str:
+        """What a track's list waits for; empty if for nothing."""
+        return self._db.noted(_awaited(name)) or ""
 
     def _seen(self, name: str) -> Taken:
         """What the last pass over a track listed."""

@@ -3,14 +3,16 @@
 Only what says which attachments there are is kept: identity data never leaves this module.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from attachsync import media, names
 from attachsync.errors import MalformedError, UnsupportedError
 from attachsync.model import JSON, Attachment
+from attachsync.units import counted
 
+_MOST_NAMED = 100
 FAILED = "failed"
 ENCRYPTED = "encrypted"
 REDACTED = "redacted"
@@ -81,6 +83,12 @@ def _code(session: Mapping[str, JSON]) -> str:
     """The error code, whatever it is: the list of them grows."""
     code = session.get("errorCode") or session.get("failCode")
     return shown(code) if isinstance(code, str) else ""
+
+
+def pending(sessions: Sequence[str]) -> str:
+    """What is said of sessions that are not done, or are and have no list of attachments yet (1.4)."""
+    more = " and more" if len(sessions) > _MOST_NAMED else ""
+    return f"{counted(len(sessions), 'session')} without results yet: {', '.join(sessions[:_MOST_NAMED])}{more}"
 
 
 def stated(record: Mapping[str, JSON]) -> int | None:

@@ -174,10 +174,9 @@ class TrinsicSource:
         return isinstance(known, Mapping) and str(known.get("id")).lower() == session
 
     def _tell_pending(self, sessions: Mapping[str, SessionLine]) -> None:
-        due = [self._due[session] for session in sessions if session in self._due]
+        due = {session: self._due[session] for session in sessions if session in self._due}
         if due:
-            wait = max(min(due) - self._now(), 0.0)
-            raise NotReadyError(f"{self._http.account.name}: {len(due)} sessions are pending", after=wait)
+            raise NotReadyError(records.pending([*due]), after=max(min(due.values()) - self._now(), 0.0))
 
     def _now(self) -> float:
         return self._http.clock.monotonic()
