@@ -51,7 +51,7 @@ class Downloader:
             for attempt in range(1, tries + 1):
                 try:
                     if not repeatable:
-                        return await unbroken(self._download_for_good(entry, facts, expected, pin), _GRACE)
+                        return await unbroken(self._download_for_good(entry, facts, expected, pin), lambda: _GRACE)
                     return await self._download_once(entry, facts, expected, pin)
                 except MismatchError:
                     if differed or attempt == tries:

@@ -29,9 +29,10 @@ async def enforce(
     jumped must not empty a mirror. Raises StorageError.
     """
     ahead = partial(_ahead, source, skew)
-    for track in tracks:
-        if track.retain is not None:
-            await _mark_old(keep, track, track.retain, ahead)
+    limited = [track for track in tracks if track.retain is not None]
+    changed = keep.index.removals.changed() if limited else ()
+    for track in limited:
+        await _mark_old(keep, track, ahead, changed=track.name in changed)
     await finish(keep, account)
 
 
@@ -50,9 +51,12 @@ async def _ahead(source: Source, skew: Callable[[], float | None]) -> float | No
     return skew() or 0.0
 
 
-async def _mark_old(keep: Keeping, track: Track, retain: float, ahead: Callable[[], Awaitable[float | None]]) -> None:
+async def _mark_old(
+    keep: Keeping, track: Track, ahead: Callable[[], Awaitable[float | None]], *, changed: bool
+) -> None:
+    retain = track.retain or 0.0
     before = keep.clock.now() - retain
-    if not keep.index.removals.is_outlived(track.name, before):
+    if not keep.index.removals.is_outlived(track.name, before, changed=changed):
         return
     skew = await ahead()
     if skew is None or abs(skew) > _MOST_SKEW:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from attachsync.log import set_up
 from attachsync.logger import structlog
 from attachsync.metrics import Metrics
 from attachsync.observer import Observer
+from attachsync.outbox import Outgoing
 from attachsync.reader import Config
 from attachsync.scrubbing import scrub
 from attachsync.systemd import Notifier
@@ -93,10 +94,10 @@ class _Serving:
             async with AsyncExitStack() as stack:
                 plant = await self._opened(stack, wanted, before)
                 if plant is None:
-                    wanted = await self._at_work(wanted, [self._rested()])
+                    wanted = await self._at_work(wanted, [self._rested()], ())
                 else:
                     before = plant.config
-                    wanted = await self._at_work(before, self._works(plant))
+                    wanted = await self._at_work(before, self._works(plant), plant.outgoing)
 
     async def _opened(self, stack: AsyncExitStack, wanted: Config, before: Config | None) -> Plant | None:
         """What a config names, or else the one before it; None where neither can be opened now."""
@@ -138,7 +139,7 @@ class _Serving:
 
     # --- while one is in force ----------------------------------------------------------------------------------
 
-    async def _at_work(self, config: Config, works: Iterable[Work]) -> Config | None:
+    async def _at_work(self, config: Config, works: Iterable[Work], outgoing: Sequence[Outgoing]) -> Config | None:
         """Do all this until there is another config, which is returned, or the daemon is stopped (None)."""
         found: list[Config] = []
         try:
@@ -146,7 +147,7 @@ class _Serving:
                 for work in works:
                     group.create_task(work)
                 group.create_task(self._until_stopped())
-                group.create_task(self._until_reloaded(config, found))
+                group.create_task(self._until_reloaded(config, found, outgoing))
                 if self._notifier.watchdog:
                     group.create_task(self._stay_alive())
         except* _Stop:
@@ -180,7 +181,7 @@ class _Serving:
         self._signals.look.clear()
         raise _Stop
 
-    async def _until_reloaded(self, current: Config, found: list[Config]) -> None:
+    async def _until_reloaded(self, current: Config, found: list[Config], outgoing: Sequence[Outgoing]) -> None:
         """Wait for a config that differs and has no faults; one that has is reported, and the old one stays."""
         while True:
             asked = await self._asked()
@@ -204,6 +205,8 @@ class _Serving:
             if not asked:
                 self._notifier.reloading()
             self._faults, self._unopened = (), False
+            for one in outgoing:
+                one.hurry()
             found.append(fresh)
             raise _Stop
 

@@ -15,7 +15,7 @@ QUESTIONS: dict[str, Callable[[Index], object]] = {
     "totals": lambda index: index.reports.totals(),
     "shown": lambda index: list(index.attachments.shown()),
     "marked": lambda index: index.removals.marked(10),
-    "is_outlived": lambda index: index.removals.is_outlived("ledger/all", 0.0),
+    "is_outlived": lambda index: index.removals.is_outlived("ledger/all", 0.0, changed=True),
     "outdated": lambda index: index.removals.outdated("ledger/all", 0.0, 10),
     "next_due": lambda index: index.tracks.next_due("ledger", ["ledger/all"]),
 }
@@ -53,7 +53,7 @@ def test_what_is_old_is_asked_by_attachment(tmp_path: Path) -> None:
     index.attachments.take("a", "t", Page((Attachment("t", "key", "1", ("a.txt",)),)), 0.0)
     index.database.many("INSERT INTO past VALUES (1, ?, '', 1, 2)", [(str(number),) for number in range(5000)])
     index.database._connection.set_progress_handler(lambda: steps.append(1), 1000)
-    assert [index.removals.is_outlived(track, 9.0) for track in ("other", "t")] == [False, True]
+    assert [index.removals.is_outlived(track, 9.0, changed=True) for track in ("other", "t")] == [False, True]
     assert len(steps) <= 1
     index.close()
 

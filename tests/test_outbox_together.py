@@ -22,7 +22,7 @@ from attachsync.model import Digest, Draft
 from attachsync.outbox.crew import Crew, Job
 from attachsync.outbox.journal import Journal
 from attachsync.outbox.journey import Ending
-from attachsync.outbox.requests import Requests
+from attachsync.outbox.requests import GRACE, Requests
 from attachsync.sources.sunshine.sender import SunshineSender
 
 OUTBOX = "/outbox"
@@ -112,7 +112,7 @@ async def test_no_request_begins_after_a_cancellation(uploads: Uploads) -> None:
             """It has nothing that it could send with."""
 
     journal = Journal(uploads)
-    requests = Requests(Untouched(), uploads, journal, Clock())
+    requests = Requests(Untouched(), uploads, journal, Clock(), lambda: GRACE)
 
     def begin() -> Upload:
         asyncio.get_running_loop().call_soon(task.cancel)

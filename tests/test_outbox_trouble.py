@@ -70,8 +70,10 @@ async def test_five_strikes_in_a_day_and_it_is_held(tmp_path):
         assert (await one.flush()).held == 1
         assert (one.states(), one.box.count("POST", UPLOAD)) == (["held"], 9)
         assert one.index.uploads.release(str(one.root), "report.txt", clock.now())
-        assert [(await one.flush()).held for _ in range(2)] == [0, 0]
+        assert [(await one.flush()).held for _ in range(3)] == [0, 0, 0]
+        assert one.box.count("POST", UPLOAD) == 17
         one.box.faults.clear()
+        clock.ahead += 3600
         assert (await one.flush()).sent == 1
         assert one.index.database.rows("SELECT * FROM doubt") == []
 

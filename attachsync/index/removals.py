@@ -13,9 +13,10 @@ _OUTDATED = """attachment INDEXED BY attachment_outdated WHERE track = ?1 AND di
 """It shows what it was before it changed."""
 _CHANGED = """WITH RECURSIVE changed (id) AS (SELECT min(attachment) FROM past UNION ALL
               SELECT (SELECT min(attachment) FROM past WHERE attachment > id) FROM changed WHERE id IS NOT NULL)
-              SELECT attachment.id FROM changed CROSS JOIN attachment USING (id) WHERE track = ?1"""
-"""Attachments of a track that have older versions: each is looked up once, however many those are."""
-_PAST = f"past INDEXED BY past_attachment WHERE attachment IN ({_CHANGED}) AND mirrored_at < ?2"
+              SELECT {} FROM changed CROSS JOIN attachment USING (id)"""
+"""Attachments that have older versions: each is looked up once, however many those are."""
+_MINE = f"{_CHANGED.format('attachment.id')} WHERE track = ?1"
+_PAST = f"past INDEXED BY past_attachment WHERE attachment IN ({_MINE}) AND mirrored_at < ?2"
 GONE = "removed upstream, and so here, as `on_gone` says"
 """The reason of rows that are work again when the service lists them again: what else was removed never is."""
 HIDDEN = """UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0,
@@ -41,12 +42,14 @@ class Removals:
             end = key[:-1] + "0" if key.endswith("/") else key + "\0"
             self._mark("track = ? AND kept AND key >= ? AND key < ?", GONE, track, key, end)
 
-    def is_outlived(self, track: str, before: float) -> bool:
-        """Whether anything was mirrored before a moment (Unix time): what is shown, or was once."""
-        sql = f"""SELECT EXISTS (SELECT 1 FROM attachment WHERE {_OLD}) OR EXISTS (SELECT 1 FROM {_OUTDATED})
-                  OR EXISTS (SELECT 1 FROM {_PAST})"""
-        row = self._db.row(sql, track, before)
-        return row is not None and bool(row[0])
+    def changed(self) -> set[str]:
+        """The tracks that have older versions of anything."""
+        return {row["track"] for row in self._db.each(_CHANGED.format("DISTINCT track"))}
+
+    def is_outlived(self, track: str, before: float, *, changed: bool) -> bool:
+        """Whether anything was mirrored before a moment (Unix time): what is shown, or was once if it `changed`."""
+        places = [f"attachment WHERE {_OLD}", _OUTDATED, *([_PAST] if changed else [])]
+        return any(self._db.row(f"SELECT 1 FROM {place} LIMIT 1", track, before) is not None for place in places)
 
     def outlive(self, track: str, before: float, reason: str) -> None:
         """Mark what was mirrored before a moment (Unix time), but for what is `outdated`."""

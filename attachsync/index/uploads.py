@@ -140,7 +140,7 @@ class Uploads:
 
     def again(self, upload: Upload, now: float) -> Upload:
         """Journal another attempt of the same bytes, durably."""
-        changes = {"state": "sending", "attempts": upload.attempts + 1, "attempted_at": now}
+        changes = {"state": "sending", "attempts": upload.attempts + 1, "attempted_at": now, "error": ""}
         return self._set(upload, now, changes)
 
     def advance(

@@ -80,13 +80,14 @@ class Journey:
         log: "FilteringBoundLogger",
         notify: Callable[[Notice], None],
         later: Later,
+        grace: Callable[[], float],
     ) -> None:
         self._config = config
         self._outbox = str(config.directory)
         self._spool = opened
         self._sender = sender
         self._journal = Journal(uploads)
-        self._requests = Requests(sender, uploads, self._journal, clock)
+        self._requests = Requests(sender, uploads, self._journal, clock, grace)
         self._uploads = uploads
         self._clock = clock
         self._log = log

@@ -18,6 +18,7 @@ from attachsync.outbox.journey import Ending, Journey, NoMore, Notice
 from attachsync.outbox.outcome import Outcome
 from attachsync.outbox.pacing import Once, Pace, Pause, Steady
 from attachsync.outbox.reactions import PausedError
+from attachsync.outbox.requests import GRACE, HASTE
 from attachsync.outbox.round import Round
 from attachsync.outbox.telling import Telling
 from attachsync.outbox.watching import Watch
@@ -84,6 +85,7 @@ class Outgoing:
         self._odd: frozenset[str] = frozenset()
         self._made = False
         self._finishing = False
+        self._grace = GRACE
         self._watch = Watch(config.directory, self.look_now, clock, self._log, also_filed=config.propagate_deletes)
 
     # --- open and closed ----------------------------------------------------------------------------------------
@@ -98,8 +100,9 @@ class Outgoing:
         except OSError as error:
             raise StorageError(f"outbox {config.directory}: {error.strerror}") from error
         self._made = True
-        journey = Journey(config, spool, self._sender, self._uploads, self._clock, self._log, self._notify, self._later)
-        deletions = Deletions(config, spool, self._sender, self._uploads, self._clock, self._log)
+        common = config, spool, self._sender, self._uploads, self._clock, self._log
+        journey = Journey(*common, self._notify, self._later, lambda: self._grace)
+        deletions = Deletions(*common)
         self._round = Round(config, spool, journey, deletions, self._uploads, self._clock)
 
     def close(self) -> None:
@@ -111,6 +114,10 @@ class Outgoing:
     def look_now(self) -> None:
         """Have `keep` look at once."""
         self._wake.set()
+
+    def hurry(self) -> None:
+        """Another config is about to take over: uploads under way have less time to end."""
+        self._grace = HASTE
 
     def finish(self) -> None:
         """Have `keep` (or `flush`) return when the uploads under way are done; it begins no other."""

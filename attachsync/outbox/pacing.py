@@ -14,6 +14,8 @@ from attachsync.stamps import Stamp, stamps
 
 _LONGEST_PAUSE = 300.0
 _TRIES_IN_PLACE = 3
+_IN_DOUBT = 5
+"""After more attempts of unknown outcome a single pass, too, keeps to the journal's time for the next one."""
 _LONGEST_WAIT_IN_PLACE = 60.0
 
 
@@ -50,7 +52,10 @@ class Steady(Pace):
 
 
 class Once(Pace):
-    """A single pass': everything once, whatever its retry time, and up to three times more after short waits."""
+    """A single pass': everything once, whatever its retry time, and up to three times more after short waits.
+
+    But for what may have been sent again and again: that waits for its time.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -59,6 +64,8 @@ class Once(Pace):
 
     def due(self, name: str, upload: Upload) -> bool:
         """Whether its turn has come, and it has turns left."""
+        if not self._tries[name] and upload.strikes > _IN_DOUBT and upload.retry_at > self._clock.now():
+            return False
         return self.hopeful(name) and self._at.get(name, 0.0) <= self._clock.monotonic()
 
     def hopeful(self, name: str) -> bool:

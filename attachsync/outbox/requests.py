@@ -15,9 +15,10 @@ from attachsync.outbox import reactions
 from attachsync.outbox.journal import Journal
 from attachsync.settle import Arrival
 
-_GRACE = 0.6
-"""Seconds that a request under way may take after a cancellation: an answer read is one orphan less. A saved config
-waits for it, and takes over within a second (contract 2)."""
+GRACE = 2.0
+"""Seconds that a request under way may take after a cancellation: an answer read is one orphan less."""
+HASTE = 0.6
+"""The same when a saved config is to take over, within a second (contract 2)."""
 
 
 class Requests:
@@ -26,11 +27,14 @@ class Requests:
     What the index says (StorageError) is raised.
     """
 
-    def __init__(self, sender: Sender, uploads: Uploads, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, sender: Sender, uploads: Uploads, journal: Journal, clock: Clock, grace: Callable[[], float]
+    ) -> None:
         self._sender = sender
         self._uploads = uploads
         self._journal = journal
         self._clock = clock
+        self._grace = grace
 
     async def upload(
         self, begin: Callable[[], Upload], arrival: Arrival, file: BinaryIO
@@ -39,7 +43,7 @@ class Requests:
         upload = await self._journal.write(begin, rank=arrival, undo=self._not_begun)
         if upload.state == "uploaded":
             return upload, None  # by an earlier attempt
-        return await unbroken(self._upload(upload, file), _GRACE)
+        return await unbroken(self._upload(upload, file), self._grace)
 
     async def kept(self, draft: Draft, receipt: Mapping[str, str]) -> Mapping[str, str] | None:
         """What the receipt says of an upload before this one, if it need not be made again. Raises PausedError."""
@@ -81,7 +85,7 @@ class Requests:
         if since is None:
             begin = partial(self._uploads.advance, upload, "posting", self._clock.now())
             upload = await self._journal.write(begin)
-        return await unbroken(self._deliver(upload, since), _GRACE)
+        return await unbroken(self._deliver(upload, since), self._grace)
 
     async def _deliver(self, upload: Upload, since: float | None) -> Mapping[str, str] | AttachsyncError:
         try:
