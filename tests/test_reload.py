@@ -150,6 +150,18 @@ def test_an_upload_that_does_not_end_keeps_no_saved_config_waiting(scene: Stage)
     assert (receipt["attempts"], receipt["possible_orphan"]) == (2, True)
 
 
+def test_a_stop_lets_an_upload_end_that_takes_a_second(scene: Stage) -> None:  # noqa: F811
+    """What it came to need not be found out then."""
+    scene.box.faults.add(Fault(path="/sunshine/*/attachments", kind="drip", method="POST", size=60, every=1.0))
+    scene.drop("report.txt")
+    with daemon(scene) as running:
+        until(lambda: scene.box.requests.arrived("POST", "/sunshine/*/attachments"))
+        assert stop(running) == 0
+    assert scene.run("sync").code == 0
+    receipt = tomllib.loads((scene.outbox / "sent" / "report.txt.toml").read_text())
+    assert (receipt["attempts"], receipt["possible_orphan"]) == (1, False)
+
+
 def test_a_stop_does_not_wait_until_a_large_file_is_hashed(scene: Stage) -> None:  # noqa: F811
     """That takes minutes with this one, which has holes only."""
     folder = scene.home / "trail"
