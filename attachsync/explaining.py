@@ -45,7 +45,7 @@ def of_listing(config: Config, index: Index, what: str) -> dict[str, JSON] | Non
     identity = what.rpartition("/")[2].lower()
     for track in config.tracks:
         awaited = index.tracks.awaited(track.name)
-        if identity and identity in awaited.replace(",", " ").split():
+        if identity and identity in awaited.partition(": ")[2].split(" and ")[0].split(", "):
             why: list[JSON] = [f"the service does not have it ready yet: {awaited}", "it is asked again by itself"]
             return {"what": f"{track.account}: {what}", "track": track.name, "state": "not listed", "why": why}
     return None

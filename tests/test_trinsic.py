@@ -356,6 +356,7 @@ async def test_pending_is_no_failure_and_done_is_mirrored(ids: Ids) -> None:
     assert not summary.incomplete
     assert ids.rows() == []
     assert await ids.plan() == []
+    assert awaited(ids, "results")[1] is None
     assert awaited(ids, f"sessions/{SESSION.upper()}") == (f"1 session without results yet: {SESSION}", "not listed")
     held = trinsic.add_attachment(session, "selfie", JPEG, ready=False)
     trinsic.finish(session)

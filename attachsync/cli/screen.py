@@ -177,12 +177,13 @@ def _needs(found: Status, width: int | None) -> Iterator[str]:
 
 
 def _need(need: "Need", width: int | None) -> Iterator[str]:
-    """What is wrong, and below it what to do; folded on terminals, and there only."""
+    """What is wrong, and below it what to do."""
     for text, indent in ((need.what, "  "), (need.do, "    > ")):
         yield from _folded(text, indent, width)
 
 
 def _folded(text: str, indent: str, width: int | None) -> Iterator[str]:
+    """A text in lines: on terminals, and there only."""
     if width is None:
         yield printable(indent + text)
     else:
