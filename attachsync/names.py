@@ -24,8 +24,8 @@ _UNSAFE = re.compile(rf'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_
 """Separators, control characters, lone surrogates, and what reverses the order in which a name is shown."""
 
 
-_PLAIN = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
-"""Identities, and folders of layouts of ours: most of what is asked about."""
+_PLAIN = re.compile(r"([0-9A-Za-z][0-9A-Za-z_-]{0,63})(?:\.[0-9A-Za-z]{1,16})?")
+"""Identities, folders of layouts of ours, and ordinary names of files: most of what is asked about."""
 
 
 def safe(name: str, *, folder: bool = False) -> str:
@@ -33,8 +33,13 @@ def safe(name: str, *, folder: bool = False) -> str:
 
     `folder`: for a folder of a layout of ours, which files give way to.
     """
-    if _PLAIN.fullmatch(name) and name not in _DEVICES and (folder or name not in FOLDERS):
+    plain = _PLAIN.fullmatch(name)
+    if plain and plain[1].lower() not in _DEVICES and (folder or name.lower() not in FOLDERS):
         return name
+    return _made_safe(name, folder=folder)
+
+
+def _made_safe(name: str, *, folder: bool = False) -> str:
     clean = _UNSAFE.sub("_", unicodedata.normalize("NFC", name))
     clean = re.sub(r"\.\.+", "_", clean).strip(" ").rstrip(". ")
     if clean.startswith("."):

@@ -28,7 +28,12 @@ ANY_NAME = st.text(st.characters(), max_size=400)
         ("con.txt", "con_.txt"),
         ("LPT1", "LPT1_"),
         ("aux.tar.gz", "aux_.tar.gz"),
+        ("CON", "CON_"),
+        ("Nul.PDF", "Nul_.PDF"),
+        ("com1.tar", "com1_.tar"),
         ("events", "events_"),
+        ("Events", "Events_"),
+        ("events.pdf", "events.pdf"),
         ("tab\tand\0nul", "tab_and_nul"),
         ("cedula de ciudadanía.pdf", "cedula de ciudadanía.pdf"),
         ("e\u0301.txt", "é.txt"),
@@ -55,6 +60,14 @@ def test_a_safe_name_is_one_harmless_component(raw: str) -> None:
     assert len(name.encode()) <= names.MAX_BYTES
     assert not any(unicodedata.category(char) in ("Cc", "Cs") for char in name)
     assert unicodedata.is_normalized("NFC", name)
+
+
+@given(st.from_regex(r"[0-9A-Za-z_-]{1,70}(\.[0-9A-Za-z]{1,20})?", fullmatch=True), st.booleans())
+def test_an_ordinary_name_is_kept(raw: str, folder: bool) -> None:
+    """What no system treats specially is what it was."""
+    special = {"con", "prn", "aux", "nul", "events"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
+    if raw.partition(".")[0].lower() not in special and raw.strip("_"):
+        assert names.safe(raw, folder=folder) == raw
 
 
 @given(ANY_NAME)
