@@ -1,13 +1,15 @@
 """The index answers often asked questions from indexes alone, however much is known; and what passes take up."""
 
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from attachsync.index import Index, Stored, Taken, Wanted
 from attachsync.index.database import FILE
-from attachsync.model import Attachment, Digest, Draft, Page, State
+from attachsync.model import Attachment, Digest, Draft, Facts, Page, State
 
 QUESTIONS: dict[str, Callable[[Index], object]] = {
     "counts": lambda index: index.tracks.counts(["ledger/all"]),
@@ -23,6 +25,18 @@ READS_ROWS = {"marked", "next_due", "completeness", "is_outlived", "outdated"}
 """They read those rows that they are about, through an index that leads to no others."""
 TALLIED = {"counts", "totals"}
 """They read what triggers have counted, and no rows at all."""
+EARLIER = (
+    "DROP TABLE coming",
+    "DROP TABLE moment",
+    "DROP TRIGGER change_state",
+    """CREATE TRIGGER change_state AFTER UPDATE OF state ON attachment WHEN NEW.state = 'gone'
+       BEGIN INSERT INTO change (at, event) SELECT julianday('now'), 'gone'; END""",
+    """CREATE INDEX attachment_came ON attachment (json_extract(record, '$.sha256'))
+       WHERE digest IS NULL AND kept AND json_extract(record, '$.size') IS NOT NULL""",
+)
+"""Makes an index what that of an earlier attachsync was."""
+_ABORT = 2
+"""What SQLite calls the end of one statement alone."""
 FEW = ("SCAN attachment USING INDEX attachment_leaving", "SCAN attachment USING INDEX attachment_work")
 """Indexes of marked rows, and of work, alone."""
 
@@ -45,6 +59,67 @@ def test_often_asked_questions_do_not_read_all_rows(tmp_path: Path, question: st
         assert "COVERING INDEX" in plan or question in READS_ROWS
     if question == "shown":
         assert not any("TEMP B-TREE" in plan for plan in plans)
+
+
+def test_writing_many_rows_keeps_no_journal_for_each(tmp_path: Path) -> None:
+    """SQLite does, for triggers, wherever a function is called, or a row could fail alone (`TRIGGERS`)."""
+    index, asked = Index.open(tmp_path), list[str]()
+    index.database._connection.set_trace_callback(asked.append)
+    index.attachments.take("a", "t", Page((Attachment("t", "key", "1", ("a.txt",)),)), 0.0)
+    entry = index.attachments.work("a", Wanted(["t"], 1, once=True, now=None, busy=(), limit=9))[0]
+    index.attachments.stored([Stored(entry, Digest("0" * 64), 1, "text/plain", "files/a/a.txt", ("{}", None))], 0.0)
+    index.database._connection.set_trace_callback(None)
+    writing = {sql.split()[0]: sql for sql in asked if " OR FAIL " in sql}  # a trigger's steps come as the whole again
+    assert list(writing) == ["INSERT", "UPDATE"]
+    for sql in writing.values():
+        steps = index.database.rows(f"EXPLAIN {sql}")
+        assert any(step["opcode"] == "Program" for step in steps)
+        assert not [step["p4"] for step in steps if step["opcode"] in ("Function", "PureFunc")]
+        assert not [step["p4"] for step in steps if step["opcode"] in ("Halt", "HaltIfNull") and step["p2"] == _ABORT]
+    index.close()
+
+
+def test_an_index_of_an_earlier_attachsync_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Once: its triggers told the time themselves, and what is fetched but not shown was found by an index."""
+    index, digest = Index.open(tmp_path), "0" * 64
+    index.attachments.take("a", "t", Page((Attachment("t", "key", "1", ("a.txt",)),)), 0.0)
+    record = f'{{"sha256": "{digest}", "size": 1}}'
+    index.database.run("UPDATE attachment SET record = ?", record)
+    for sql in EARLIER:
+        index.database.run(sql)
+    index.close()
+    schemas = []
+    for _ in range(2):
+        index = Index.open(tmp_path)
+        assert index.removals.is_held(digest)
+        rows = {row["name"]: row["sql"] for row in index.database.rows("SELECT name, sql FROM sqlite_master")}
+        assert "attachment_came" not in rows
+        assert "moment" in rows["change_state"]
+        schemas.append(index.database.rows("PRAGMA schema_version")[0][0])
+        index.close()
+    assert schemas[0] == schemas[1]
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.QUARANTINED, State.GONE])
+def test_changes_are_told_with_their_time(tmp_path: Path, state: State) -> None:
+    """Whatever becomes of an attachment."""
+    index = Index.open(tmp_path)
+    index.attachments.take("a", "t", Page((Attachment("t", "key", "1", ("a.txt",)),)), 0.0)
+    began = int(time.time())
+    entry = index.attachments.work("a", Wanted(["t"], 1, once=True, now=None, busy=(), limit=9))[0]
+    index.attachments.stored([Stored(entry, Digest("0" * 64), 1, "text/plain", "files/a/a.txt")], 0.0)
+    index.database.run("UPDATE moment SET at = 0")
+    if state is State.FAILED:
+        index.attachments.settled(entry, state, "", 0.0)
+    elif state is State.QUARANTINED:
+        index.attachments.withdraw(entry, state, Facts(), 0.0)
+    else:
+        index.removals.vanish("t", ["key"])
+    told = index.changes.since(None, 9)
+    assert [one["event"] for one in told] == ["mirrored", state.value]
+    for one in told:
+        assert began <= datetime.fromisoformat(str(one["at"])).timestamp() <= time.time()
+    index.close()
 
 
 def test_what_is_old_is_asked_by_attachment(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ async def test_what_can_be_had_only_once_stays_until_it_is_shown(ids: Ids) -> No
         key = next(row["key"] for row in ids.rows() if row["path"] == "files/ids/access-keys/second.jpg")
         as_it_came = "digest = NULL, shown = NULL, path = NULL, state = 'waiting'"
         index.database.run(f"UPDATE attachment SET {as_it_came} WHERE key = ?", key)
+        index.database.run("INSERT INTO coming SELECT id, ? FROM attachment WHERE key = ?", sha256(JPEG), key)
         gone = [item for item in index.upkeep.of_digest(sha256(JPEG)) if item.key != key]
         index.removals.remove(gone, [sha256(JPEG)], "removed")
     summary, _ = await ids.sync()

@@ -81,8 +81,9 @@ class Attachments:
         row = self._db.row("SELECT coalesce(max(id), 0) FROM attachment")
         assert row is not None
         numbered = list(enumerate(items, row[0] + 1))
-        sql = """INSERT INTO attachment (id, account, track, key, version, wanted, media_type, size, stated, content,
-                 meta, listed_at, state, reason, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?, ?, ?, ?)"""
+        sql = """INSERT OR FAIL INTO attachment (id, account, track, key, version, wanted, media_type, size, stated,
+                 content, meta, listed_at, state, reason, kept)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}', ?, ?, ?, ?)"""
         work, gone = (State.WAITING.value, "", 1), {key: (State.GONE.value, why, 0) for key, why in removed.items()}
         rows = [
             (id, account, item.track, item.key, *_described(item), now, *gone.get(item.key, work))
@@ -177,7 +178,16 @@ class Attachments:
         """Keep what the service's record said, and when to ask again (None: never)."""
         sql = """UPDATE attachment SET record = ?, check_at = ?, failures = iif(digest IS NULL, failures, 0),
                  reason = iif(digest IS NULL, reason, '') WHERE id = ? AND version = ?"""
-        self._db.run(sql, compact(facts.record), check_at, entry.id, entry.attachment.version)
+        with self._db.transaction():
+            self._db.run(sql, compact(facts.record), check_at, entry.id, entry.attachment.version)
+            if entry.digest is None:
+                self._comes(entry, facts)
+
+    def _comes(self, entry: Entry, facts: Facts) -> None:
+        """The row is work, and what it is to show by its record stays stored until that is noted."""
+        digest = facts.record.get("sha256")
+        if isinstance(digest, str) and facts.record.get("size") is not None:
+            self._db.run("INSERT OR REPLACE INTO coming VALUES (?, ?)", entry.id, digest)
 
     def not_read(self, entry: Entry, reason: str, check_at: float) -> None:
         """What a stored row shows may have changed, and could not be read again; when that is to be tried."""
@@ -195,18 +205,21 @@ class Attachments:
         False, and nothing written, where the version changed meanwhile. A row that was marked for removal meanwhile
         stays marked: what it shows now is to leave too. The same bytes under another name are as old as they were.
         """
-        sql = """UPDATE attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
+        sql = """UPDATE OR FAIL attachment SET digest = iif(kept, ?1, NULL), shown = ?1, size = ?2, path = ?4,
                  media_type = coalesce(?3, media_type), state = iif(kept, 'stored', state),
                  mirrored_at = iif(shown = ?1, coalesce(mirrored_at, ?5), ?5),
                  reason = iif(kept, '', reason), withdrawn = NOT kept, failures = 0, retry_at = 0,
                  record = ?8, check_at = ?9 WHERE id = ?6 AND version = ?7"""
         rows = [one.row(now) for one in many]
         with self._db.transaction():
+            self._db.date()
             is_whole = self._db.many(sql, rows) == len(rows)
             # To see which, it is done again, one by one: a second time changes nothing.
             written = [True] * len(rows) if is_whole else [self._db.run(sql, *row) > 0 for row in rows]
             past = [one.past(now) for one, is_written in zip(many, written, strict=True) if is_written and one.is_newer]
             self._db.many("INSERT INTO past VALUES (?, ?, ?, ?, ?)", past)
+            asked = [(one.entry.id,) for one in many if one.said is None]
+            self._db.many("DELETE FROM coming WHERE attachment = ?", asked)
         return written
 
     def settled(
@@ -228,6 +241,7 @@ class Attachments:
                  WHERE id = ? AND version = ? AND kept"""
         due = 0.0 if over else retry_at
         with self._db.transaction():
+            self._db.date()
             self._db.run(sql, state, reason, due, int(failed), int(not over), entry.id, entry.attachment.version)
             if rule:
                 self._db.run("INSERT OR REPLACE INTO refused VALUES (?, ?)", entry.id, rule)
@@ -237,7 +251,9 @@ class Attachments:
         sql = """UPDATE attachment SET state = ?, reason = ?, record = ?, retry_at = ?, check_at = NULL, digest = NULL,
                  withdrawn = 1 WHERE id = ?"""
         with self._db.transaction(durable=True):
+            self._db.date()
             self._db.run(sql, state, facts.reason, compact(facts.record), retry_at, entry.id)
+            self._comes(entry, facts)
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""

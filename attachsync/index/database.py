@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from attachsync.errors import IndexDamagedError, StorageError
-from attachsync.index.schema import ENSURED, LATER, SCHEMA, TALLIED, TALLY, VERSION
+from attachsync.index.schema import CAME, COMING, DATED, ENSURED, LATER, SCHEMA, TALLIED, TALLY, TRIGGERS, VERSION
 
 FILE = "index.sqlite3"
 _LOG_PAGES = 8192
@@ -101,6 +101,7 @@ class Database:
             self._add("")
             for statement in ENSURED.split("\n\n"):
                 self._connection.execute(statement)
+            self._ensure_triggers()
             if self.noted(TALLIED) is None:
                 for statement in TALLY:
                     self._connection.execute(statement)
@@ -113,6 +114,16 @@ class Database:
         for name, columns in LATER.items():
             if name not in have:
                 self._connection.execute(f"CREATE {temp} TABLE {name} {columns}")
+
+    def _ensure_triggers(self) -> None:
+        made = {row["name"]: row["sql"] for row in self.each("SELECT name, sql FROM sqlite_master")}
+        for name, does in TRIGGERS.items():
+            sql = f"CREATE TRIGGER {name} {does}"
+            if made.get(name) != sql:
+                self._connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+                self._connection.execute(sql)
+        for statement in COMING if CAME in made else ():
+            self._connection.execute(statement)
 
     def _check_version(self) -> None:
         found = self.noted("schema")
@@ -195,6 +206,10 @@ class Database:
         """Execute one statement for each of many rows of values, all or nothing; how many rows they changed."""
         with self.transaction():
             return self._connection.executemany(sql, rows).rowcount
+
+    def date(self) -> None:
+        """What this transaction does to `shown` and `state` of attachments happens now."""
+        self.run(DATED)
 
     def note(self, key: str, value: str) -> None:
         """Keep a small fact about the mirror."""

@@ -23,8 +23,9 @@ HIDDEN = """UPDATE attachment SET path = NULL, shown = NULL, withdrawn = 0,
             mirrored_at = iif(kept, NULL, mirrored_at) WHERE id = ?"""
 """What a row showed was taken away on purpose: what is not lost; when that was mirrored is told of what was removed."""
 _HELD = """SELECT 1 FROM attachment WHERE shown = ?1 UNION ALL SELECT 1 FROM past WHERE digest = ?1
-           UNION ALL SELECT 1 FROM attachment WHERE json_extract(record, '$.sha256') = ?1
-           AND json_extract(record, '$.size') IS NOT NULL AND digest IS NULL AND kept"""
+           UNION ALL SELECT 1 FROM coming CROSS JOIN attachment ON attachment.id = coming.attachment
+           WHERE coming.digest = ?1 AND json_extract(record, '$.sha256') = ?1
+           AND json_extract(record, '$.size') IS NOT NULL AND attachment.digest IS NULL AND kept"""
 """Shown, or to leave `files/` still; shown before; or fetched, to be shown: once only, or that would not be noted."""
 
 
@@ -91,6 +92,7 @@ class Removals:
     def _withdraw(self, which: str, reason: str, *values: object) -> None:
         sql = f"""UPDATE attachment SET state = 'gone', reason = ?, digest = NULL, check_at = NULL, kept = 0,
                   withdrawn = shown IS NOT NULL WHERE {which}"""
+        self._db.date()
         self._db.run(sql, reason, *values)
 
     # --- taking away --------------------------------------------------------------------------------------------

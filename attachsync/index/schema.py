@@ -110,7 +110,7 @@ LATER = {
     # What the listing said of an attachment (JSON, keys sorted): apart from its row, which is written several times.
     "listing": "(attachment INTEGER PRIMARY KEY, meta TEXT NOT NULL)",
     # The change feed: what `follow` shows and hooks are told, in order. Filled by triggers, so with what it tells of.
-    "change": """(seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, event TEXT NOT NULL, attachment INTEGER,
+    "change": """(seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, attachment INTEGER,
                  upload INTEGER, path TEXT, sha256 TEXT, size INTEGER, reason TEXT NOT NULL DEFAULT '')""",
     # When the bytes of a digest were last re-hashed, and good (`verify` and the daemon's scrub).
     "checked": "(digest TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
@@ -122,21 +122,27 @@ LATER = {
     "refused": "(attachment INTEGER PRIMARY KEY, rule TEXT NOT NULL)",
     # When the first of an upload's `strikes` was.
     "doubt": "(upload INTEGER PRIMARY KEY, since REAL NOT NULL)",
+    # Bytes that an attachment is to show, by what its record said: it is found here, and believed where its record says
+    # so still.
+    "coming": "(attachment INTEGER PRIMARY KEY, digest TEXT NOT NULL)",
+    # When it is that what is being written happens, for triggers.
+    "moment": "(one INTEGER PRIMARY KEY, at REAL NOT NULL)",
     # What files/ showed when a lost index was made anew. `digest` is NULL where only the bytes themselves can tell.
     "found": "(path TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID",
     # How many attachments there are, and how much of different content they show: kept by triggers, as counting takes
     # long. They tell nothing unless `meta` has TALLIED.
-    "tally": """(track TEXT, kept INTEGER, state TEXT, n INTEGER NOT NULL, PRIMARY KEY (track, kept, state))
+    "tally": """(track TEXT, kept INTEGER, state TEXT, n INTEGER, PRIMARY KEY (track, kept, state))
              WITHOUT ROWID""",
     "total": "(objects INTEGER NOT NULL, bytes INTEGER NOT NULL)",
 }
 """Tables, and their columns, that an index of an earlier attachsync may lack: they are made when it is opened."""
 
 _NOW = "(julianday('now') - 2440587.5) * 86400.0"
+_DATE = "coalesce((SELECT at FROM moment), NEW.listed_at)"
 _INSERT = "INSERT INTO change (at, event, {}, path, sha256, size, reason)"
 _ONE_MORE = """INSERT INTO tally VALUES (NEW.track, NEW.kept, NEW.state, 1)
       ON CONFLICT DO UPDATE SET n = n + 1;"""
-ENSURED = f"""
+ENSURED = """
 CREATE INDEX IF NOT EXISTS attachment_leaving ON attachment (id) WHERE kept = 0 AND withdrawn;
 
 CREATE INDEX IF NOT EXISTS attachment_outdated ON attachment (track)
@@ -146,44 +152,55 @@ CREATE INDEX IF NOT EXISTS attachment_removed ON attachment (account, key) WHERE
 
 CREATE INDEX IF NOT EXISTS attachment_unread ON attachment (track) WHERE digest IS NOT NULL AND failures > 0;
 
-CREATE INDEX IF NOT EXISTS attachment_came ON attachment (json_extract(record, '$.sha256'))
-    WHERE digest IS NULL AND kept AND json_extract(record, '$.size') IS NOT NULL;
+CREATE INDEX IF NOT EXISTS coming_digest ON coming (digest);
+"""
+"""What an index of an earlier attachsync may lack besides: made whenever the index is opened for writing."""
 
-CREATE TRIGGER IF NOT EXISTS change_shown AFTER UPDATE OF shown ON attachment
+CAME = "attachment_came"
+COMING = (
+    """INSERT OR IGNORE INTO coming SELECT id, json_extract(record, '$.sha256') FROM attachment
+       WHERE digest IS NULL AND kept AND json_extract(record, '$.sha256') IS NOT NULL""",
+    f"DROP INDEX {CAME}",
+)
+"""What fills `coming` in an index that has CAME: of an earlier attachsync, which found by it what `coming` is for."""
+
+DATED = f"INSERT OR REPLACE INTO moment VALUES (1, {_NOW})"
+"""Said once in a transaction that changes `shown` or `state` of attachments, before it does."""
+TRIGGERS = {
+    "change_shown": f"""AFTER UPDATE OF shown ON attachment
 WHEN NEW.shown IS NOT NULL AND NEW.kept AND (OLD.shown IS NULL OR OLD.shown <> NEW.shown OR OLD.path <> NEW.path)
 BEGIN {_INSERT.format("attachment")}
-      SELECT {_NOW}, iif(OLD.shown IS NULL, 'mirrored', 'changed'), NEW.id, NEW.path, NEW.shown, NEW.size, '';
-END;
-
-CREATE TRIGGER IF NOT EXISTS change_state AFTER UPDATE OF state ON attachment
+      SELECT {_DATE}, iif(OLD.shown IS NULL, 'mirrored', 'changed'), NEW.id, NEW.path, NEW.shown, NEW.size, '';
+END""",
+    "change_state": f"""AFTER UPDATE OF state ON attachment
 WHEN NEW.state <> OLD.state AND NEW.state NOT IN ('stored', 'waiting')
 BEGIN {_INSERT.format("attachment")}
-      SELECT {_NOW}, iif(NEW.state IN ('gone', 'quarantined'), NEW.state, 'failed'), NEW.id, OLD.path, OLD.shown,
+      SELECT {_DATE}, iif(NEW.state IN ('gone', 'quarantined'), NEW.state, 'failed'), NEW.id, OLD.path, OLD.shown,
              NEW.size, NEW.reason;
-END;
-
-CREATE TRIGGER IF NOT EXISTS tally_new AFTER INSERT ON attachment
-BEGIN {_ONE_MORE} END;
-
-CREATE TRIGGER IF NOT EXISTS tally_moved AFTER UPDATE OF track, kept, state ON attachment
+END""",
+    "tally_new": f"""AFTER INSERT ON attachment
+BEGIN {_ONE_MORE} END""",
+    "tally_moved": f"""AFTER UPDATE OF track, kept, state ON attachment
 WHEN NEW.state <> OLD.state OR NEW.kept <> OLD.kept OR NEW.track <> OLD.track
 BEGIN UPDATE tally SET n = n - 1 WHERE track = OLD.track AND kept = OLD.kept AND state = OLD.state;
-      {_ONE_MORE} END;
-
-CREATE TRIGGER IF NOT EXISTS total_moved AFTER UPDATE OF digest ON attachment WHEN NEW.digest IS NOT OLD.digest
+      {_ONE_MORE} END""",
+    "total_moved": """AFTER UPDATE OF digest ON attachment WHEN NEW.digest IS NOT OLD.digest
 BEGIN UPDATE total SET objects = objects - 1, bytes = bytes - coalesce(OLD.size, 0)
       WHERE OLD.digest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attachment WHERE digest = OLD.digest);
       UPDATE total SET objects = objects + 1, bytes = bytes + coalesce(NEW.size, 0) WHERE NEW.digest IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM attachment WHERE digest = NEW.digest AND id <> NEW.id);
-END;
-
-CREATE TRIGGER IF NOT EXISTS change_upload AFTER UPDATE OF state ON upload
+END""",
+    "change_upload": f"""AFTER UPDATE OF state ON upload
 WHEN NEW.state <> OLD.state AND NEW.state IN ('sent', 'failed')
 BEGIN {_INSERT.format("upload")}
       SELECT {_NOW}, NEW.state, NEW.id, NEW.filed_as, NEW.sha256, NEW.size, NEW.error;
-END;
+END""",
+}
+"""Made whenever the index is opened for writing, and in place of those of an earlier attachsync.
+
+Those of `attachment` call no function, and what writes many of its rows says OR FAIL: else SQLite would keep a journal
+for each row, as if it could be undone alone, which takes half as long again. All of a transaction is undone here.
 """
-"""What an index of an earlier attachsync may lack besides: made whenever the index is opened for writing."""
 
 TALLIED = "tallied"
 TALLY = (
