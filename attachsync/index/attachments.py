@@ -1,6 +1,5 @@
 """What is known of attachments: taken from listings, worked off by the mirror."""
 
-import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -63,7 +62,7 @@ class Attachments:
                  NOT kept AND reason = ?1 AS gone, NOT kept AND state = 'gone' AND reason <> ?1 AS removed
                  FROM json_each(?2) AS asked
                  CROSS JOIN attachment ON attachment.track = ?3 AND attachment.key = asked.value"""
-        return {row["key"]: row for row in self._db.each(sql, GONE, json.dumps(list(keys)), track)}
+        return {row["key"]: row for row in self._db.each(sql, GONE, compact(list(keys)), track)}
 
     def _removed(self, account: str, items: Collection[Attachment]) -> dict[str, str]:
         """Key -> why, of those whose content was removed where another track listed it, and that none has still."""
@@ -73,7 +72,7 @@ class Attachments:
                  WHERE old.kept = 0 AND old.state = 'gone' AND old.reason <> ?3 AND NOT EXISTS (
                    SELECT 1 FROM track CROSS JOIN attachment AS other ON other.track = track.name
                    WHERE track.account = ?2 AND other.key = old.key AND other.kept)"""
-        rows = self._db.each(sql, json.dumps(list(asked)), account, GONE) if asked else ()
+        rows = self._db.each(sql, compact(list(asked)), account, GONE) if asked else ()
         return {row["key"]: row["reason"] for row in rows if _is_same(row, asked[row["key"]])}
 
     def _insert(self, account: str, items: Sequence[Attachment], removed: Mapping[str, str], now: float) -> None:
@@ -148,7 +147,7 @@ class Attachments:
         return self._wanted(sql, account, wanted)
 
     def _wanted(self, sql: str, account: str, wanted: Wanted) -> list[Entry]:
-        tracks, busy = json.dumps(list(wanted.tracks)), json.dumps(list(wanted.busy))
+        tracks, busy = compact(list(wanted.tracks)), compact(list(wanted.busy))
         rows = self._db.rows(sql, wanted.turn, account, wanted.once, wanted.now, tracks, busy, wanted.limit)
         return sorted(map(entry_of, rows), key=lambda entry: entry.id)
 
@@ -162,7 +161,7 @@ class Attachments:
         sql = """UPDATE attachment SET attempted = ?1 FROM (
                    SELECT json_extract(value, '$[0]') AS row, json_extract(value, '$[1]') AS listed FROM json_each(?2)
                  ) AS asked WHERE id = asked.row AND version = asked.listed RETURNING id"""
-        listed = json.dumps([(entry.id, entry.attachment.version) for entry in entries])
+        listed = compact([(entry.id, entry.attachment.version) for entry in entries])
         with self._db.transaction():
             return {row["id"] for row in self._db.rows(sql, turn, listed)}
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from attachsync import extensions, names
+from attachsync.canonical import compact
 from attachsync.index.database import Database
 from attachsync.index.entries import Entry
 from attachsync.model import Attachment
@@ -70,7 +71,7 @@ class Naming:
         """(key, wanted) -> path, of all names that these items have."""
         sql = """SELECT asked.value, wanted, name.path FROM json_each(?) AS asked
                  CROSS JOIN name ON name.owner = ? || char(0) || asked.value"""
-        rows = self._db.each(sql, json.dumps([item.key for item in items]), account)
+        rows = self._db.each(sql, compact([item.key for item in items]), account)
         return {(row[0], row[1]): row[2] for row in rows}
 
     def release(self, shown: Sequence[tuple[Entry, str]]) -> None:
@@ -82,7 +83,7 @@ class Naming:
                    CROSS JOIN name ON
                      name.owner = json_extract(asked.value, '$[0]') || char(0) || json_extract(asked.value, '$[1]')
                    WHERE name.path != json_extract(asked.value, '$[2]'))"""
-        self._db.run(sql, json.dumps([(entry.account, entry.attachment.key, path) for entry, path in shown]))
+        self._db.run(sql, compact([(entry.account, entry.attachment.key, path) for entry, path in shown]))
 
     def _extended(self, folder: str, stem: str, media_type: str | None) -> str:
         """A name with its media type's extension: what it had before the index was lost, if any, else the usual one."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attachsync import media, names
+from attachsync.canonical import compact
 from attachsync.index.database import Database
 from attachsync.index.entries import LISTED
 from attachsync.index.schema import TALLIED
@@ -170,7 +171,7 @@ class Reports:
         """Path -> the digest that it should show, of those that should show any."""
         sql = """SELECT attachment.path, shown FROM json_each(?) AS asked
                  CROSS JOIN attachment ON attachment.path = asked.value WHERE shown IS NOT NULL"""
-        return {row["path"]: Digest(row["shown"]) for row in self._db.each(sql, json.dumps(list(paths)))}
+        return {row["path"]: Digest(row["shown"]) for row in self._db.each(sql, compact(list(paths)))}
 
     def showing(self, path: str) -> Digest | None:
         """The digest that `path` should show, if any."""

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
-from attachsync.canonical import canonical
+from attachsync.canonical import canonical, compact
 from attachsync.completeness import Completeness, counted
 from attachsync.doubts import Doubts
 from attachsync.index.database import Database
@@ -112,7 +112,7 @@ class Tracks:
         noted = json.loads(self._db.noted(_doubts(name)) or "{}")
         doubts = Doubts(**{**noted, "refused": tuple(noted.get("refused", ()))})
         sql = "SELECT id FROM attachment WHERE id IN (SELECT value FROM json_each(?)) AND digest IS NOT NULL"
-        stored = self._db.rows(sql, json.dumps(doubts.refused)) if doubts.refused else ()
+        stored = self._db.rows(sql, compact(doubts.refused)) if doubts.refused else ()
         return doubts.among({row["id"] for row in stored})
 
     def counted(self, name: str, named: int, now: float) -> None:
@@ -130,7 +130,7 @@ class Tracks:
     def counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """Track -> state -> how many attachments, but for those removed on purpose, or over before they began."""
         found: dict[str, dict[str, int]] = {name: {} for name in names}
-        for row in self._db.each(self._tally(), json.dumps(list(names))):
+        for row in self._db.each(self._tally(), compact(list(names))):
             if row["kept"]:
                 found[row["track"]][row["state"]] = row["n"]
         return found
@@ -144,7 +144,7 @@ class Tracks:
 
     def completeness(self, names: Sequence[str]) -> dict[str, Completeness]:
         """Track -> what became of all that it ever listed."""
-        asked = json.dumps(list(names))
+        asked = compact(list(names))
         mine = "track IN (SELECT value FROM json_each(?))"
         states = self._tally()
         tried = f"""SELECT track, count(*) AS n FROM attachment INDEXED BY attachment_work
@@ -179,7 +179,7 @@ class Tracks:
         sql = """SELECT track, count(*) AS n, max(reason) AS reason FROM attachment
                  WHERE digest IS NOT NULL AND failures > 0 AND +track IN (SELECT value FROM json_each(?))
                  GROUP BY track"""
-        rows = self._db.rows(sql, json.dumps(list(names)))
+        rows = self._db.rows(sql, compact(list(names)))
         return {row["track"]: f"{row['n']} of what it shows {row['reason']}" for row in rows}
 
     def next_due(self, account: str, tracks: Sequence[str]) -> float | None:
@@ -188,6 +188,6 @@ class Tracks:
         retry = f"SELECT min(retry_at) AS at FROM attachment WHERE digest IS NULL AND kept AND {listed}"
         check = f"""SELECT check_at AS at FROM attachment WHERE digest IS NOT NULL AND check_at IS NOT NULL AND {listed}
                     ORDER BY check_at LIMIT 1"""
-        asked = json.dumps(list(tracks))
+        asked = compact(list(tracks))
         found = [self._db.row(sql, account, asked) for sql in (retry, check)]
         return min((row["at"] for row in found if row is not None and row["at"] is not None), default=None)

@@ -1,9 +1,9 @@
 """What looking after the store needs to know: what was checked, what nobody tracks, what is to leave (contract 4)."""
 
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from attachsync.canonical import compact
 from attachsync.index.database import Database
 from attachsync.model import Digest
 from attachsync.retry import DAY
@@ -117,9 +117,7 @@ class Upkeep:
     def of_rows(self, rows: Collection[int]) -> list[Kept]:
         """These attachments, and what they were before."""
         chosen = "id IN (SELECT value FROM json_each(?))"
-        return self._kept(
-            f"{_KEPT.format(chosen)} UNION ALL {_PAST.format(chosen)}", json.dumps(list(rows)), twice=True
-        )
+        return self._kept(f"{_KEPT.format(chosen)} UNION ALL {_PAST.format(chosen)}", compact(list(rows)), twice=True)
 
     def at_path(self, path: str) -> list[int]:
         """Ids of the attachments that are shown at a path."""
@@ -146,13 +144,13 @@ class Upkeep:
         """What was mirrored before a moment, but for what the spared tracks show; older versions in any case."""
         shown = "shown IS NOT NULL AND mirrored_at < ?1 AND track NOT IN (SELECT value FROM json_each(?2))"
         past = "past.mirrored_at < ?1"
-        return self._kept(f"{_KEPT.format(shown)} UNION ALL {_PAST.format(past)}", before, json.dumps(list(spared)))
+        return self._kept(f"{_KEPT.format(shown)} UNION ALL {_PAST.format(past)}", before, compact(list(spared)))
 
     def of_tracks(self, tracks: Collection[str]) -> list[Kept]:
         """What these tracks show, and what it was before."""
         chosen = "track IN (SELECT value FROM json_each(?))"
         shown = _KEPT.format(f"shown IS NOT NULL AND {chosen}")
-        return self._kept(f"{shown} UNION ALL {_PAST.format(chosen)}", json.dumps(list(tracks)), twice=True)
+        return self._kept(f"{shown} UNION ALL {_PAST.format(chosen)}", compact(list(tracks)), twice=True)
 
     def _kept(self, sql: str, *values: object, twice: bool = False) -> list[Kept]:
         rows = self._db.rows(f"{sql} ORDER BY past, row", *values, *(values if twice else ()))
@@ -185,7 +183,7 @@ class Upkeep:
     def notice_tracks(self, tracks: Collection[str], now: float) -> None:
         """Take note of tracks that were listed before and are not in the config any more."""
         sql = "SELECT name FROM track WHERE name NOT IN (SELECT value FROM json_each(?))"
-        self.notice("track", [row["name"] for row in self._db.rows(sql, json.dumps(list(tracks)))], now)
+        self.notice("track", [row["name"] for row in self._db.rows(sql, compact(list(tracks)))], now)
 
     def notice(self, kind: str, found: Collection[str], now: float) -> None:
         """Exactly these are untracked; those that were so already stay so since then."""
