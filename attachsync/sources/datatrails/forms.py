@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from attachsync.model import JSON
 
@@ -22,8 +22,7 @@ _APPEND, _RESULT = "arc_append_attachments", "arc_attachments"
 _PRIMARY_IMAGE_IDENTITY = "arc_primary_image_identity"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """One attachment that a record names: where, which blob, under what name, with what stated SHA-256."""
 
     place: str

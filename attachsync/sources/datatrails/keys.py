@@ -1,5 +1,6 @@
 """The config keys of DataTrails accounts, tracks and outboxes, and what the service can do (contract 2)."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -97,6 +98,7 @@ def _source(http: "Http") -> Source:
     return TrailSource(http, lambda track: _target(track.options))
 
 
+@functools.lru_cache
 def _target(options: object) -> "Target":
     from attachsync.sources.datatrails.source import Target
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from attachsync.errors import MalformedError
 from attachsync.model import JSON, Attachment, Facts, Standing
@@ -64,9 +64,8 @@ class Asset:
         return self.status not in _PASSING
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event: its asset and uuid, when the service accepted it (Unix time), and what it names."""
+class Event(NamedTuple):
+    """One event: its asset and uuid, when the service accepted it (Unix time), and what it names. There are many."""
 
     asset: str
     uuid: str
@@ -156,7 +155,7 @@ def event(row: JSON) -> Event:
         accepted=_time(row.get("timestamp_accepted")),
         status=status if isinstance(status, str) else "",
         found=tuple(references(maps)),
-        facts={name: row[name] for name in _EVENT_FACTS if row.get(name) not in (None, "", {}, 0)},
+        facts={name: row[name] for name in _EVENT_FACTS if row.get(name)},
     )
 
 
