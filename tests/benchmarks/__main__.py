@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tests.benchmarks.site import nginx
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
-    help="Where to work, on a real disk (about 6 GiB); corpora are kept.",
+    help="Where to work, on a real disk (about 14 GiB); corpora are kept.",
 )
 def main(parts: tuple[str, ...], rounds: int, rest: float, document: Path | None, directory: Path | None) -> None:
     """Measure attachsync beside other tools, which take turns with it; all parts, or those that are named."""
@@ -35,12 +36,15 @@ def main(parts: tuple[str, ...], rounds: int, rest: float, document: Path | None
     with tempfile.TemporaryDirectory(prefix="attachsync-benchmarks-", dir="/var/tmp") as temporary:
         bench = Bench((directory or Path(temporary)).absolute(), rounds, rest)
         bench.folder.mkdir(parents=True, exist_ok=True)
-        for part in parts or PARTS:
-            for table in PARTS[part](bench):
-                _show(table)
-                tables.append((part, table))
-                if document:
-                    document.write_text(json.dumps(_document(tables), indent=1) + "\n")
+        try:
+            for part in parts or PARTS:
+                for table in PARTS[part](bench):
+                    _show(table)
+                    tables.append((part, table))
+                    if document:
+                        document.write_text(json.dumps(_document(tables), indent=1) + "\n")
+        finally:
+            shutil.rmtree(bench.races, ignore_errors=True)
 
 
 def _show(table: Table) -> None:

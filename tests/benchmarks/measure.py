@@ -4,6 +4,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -86,11 +87,13 @@ def timed(command: Sequence[str], log: Path) -> Run:
 def race(contenders: Sequence[Contender], rounds: int, folder: Path) -> list[Result]:
     """All contenders in turn, `rounds` times, each in a new folder; what one wrote is on the disk before the next.
 
-    What they wrote is removed at the end, if it is not too large: for half a minute after many files were removed, ext4
-    takes far longer to make new ones.
+    What they wrote in `folder` is for the caller to remove when all is measured, but for what is large: for minutes
+    after many files were removed, an ext4 without a journal takes up to ten times as long to make new ones, as it
+    looks at each that was.
     """
     results = [Result(one.name) for one in contenders]
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=folder))
     for number in range(rounds):
         pairs = list(zip(contenders, results, strict=True))
         shift = number % len(pairs)  # nobody always runs first
@@ -102,5 +105,4 @@ def race(contenders: Sequence[Contender], rounds: int, folder: Path) -> list[Res
             result.runs.append(timed(command, folder / "output"))
             if sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) > _LARGE:
                 shutil.rmtree(place)
-    shutil.rmtree(folder, ignore_errors=True)
     return results

@@ -33,6 +33,11 @@ class Bench:
     rounds: int
     rest: float
 
+    @property
+    def races(self) -> Path:
+        """What contenders write is below, and stays until all is measured."""
+        return self.folder / "race"
+
 
 @dataclass(slots=True)
 class Table:
@@ -51,7 +56,7 @@ def downloads(bench: Bench, name: str) -> Iterator[Table]:
     sizes = corpus.SIZES[name]()
     with served(upstream, bench.folder / "run") as site:
         contenders, notes = rivals.downloaders(site, bench.folder)
-        results = race(contenders, bench.rounds, bench.folder / "race")
+        results = race(contenders, bench.rounds, bench.races)
         before = site.requests()
         place = _emptied(bench.folder / "once")
         timed(contenders[0].command(place), bench.folder / "output")
@@ -68,7 +73,7 @@ def uploads(bench: Bench) -> Iterator[Table]:
         (files / f"report-{number}.pdf").write_bytes(source.randbytes(_UPLOAD_SIZE))
     with served(_emptied(bench.folder / "nothing"), bench.folder / "run") as site:
         contenders, notes = rivals.uploaders(site, files)
-        results = race(contenders, bench.rounds, bench.folder / "race")
+        results = race(contenders, bench.rounds, bench.races)
     yield Table(f"uploads: {_UPLOADS} files of {_UPLOAD_SIZE // 1024} KiB", results, notes)
 
 
@@ -104,7 +109,7 @@ def million(bench: Bench) -> Iterator[Table]:
 
 
 def _alone(bench: Bench, name: str, command: Sequence[str]) -> list[Result]:
-    return race([Contender(name, lambda _folder: command)], bench.rounds, bench.folder / "race")
+    return race([Contender(name, lambda _folder: command)], bench.rounds, bench.races)
 
 
 def memory(bench: Bench) -> Iterator[Table]:
@@ -120,7 +125,7 @@ def memory(bench: Bench) -> Iterator[Table]:
             return rivals.ours(rivals.configured(folder, rivals.each_of(site, folder, [])), "sync")
 
         contenders = [Contender("16 x 96 MiB in flight", wide), Contender("nothing to fetch", idle)]
-        results = race(contenders, bench.rounds, bench.folder / "race")
+        results = race(contenders, bench.rounds, bench.races)
     yield Table("memory", results, compares=False)
 
 
