@@ -267,9 +267,10 @@ def tell(examples: int, steps: int, *, random: bool) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_whatever_happens() -> None:
+@pytest.mark.parametrize("stories", [5, pytest.param(8, marks=pytest.mark.slow)])
+def test_whatever_happens(stories: int) -> None:
     """A few stories, the same each time."""
-    tell(8, 20, random=False)
+    tell(stories, 20, random=False)
 
 
 @pytest.mark.slow

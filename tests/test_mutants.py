@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MANY = "tests/test_replay.py::test_a_crash_while_many_files_are_sent"
-REPLAY = "tests/test_replay.py::test_a_crash_after_some_of_the_steps"
+MANY = "tests/test_replay.py::test_a_crash_while_many_files_are_sent[4]"
+REPLAY = "tests/test_replay.py::test_a_crash_after_some_of_the_steps[4]"
 EVERY = "tests/test_replay.py::test_a_crash_after_every_step[crash{}]"
 """All prefixes with one kind of crash, for what can go wrong at a few moments only."""
-MACHINE = "tests/test_machine.py::test_whatever_happens"
+MACHINE = "tests/test_machine.py::test_whatever_happens[8]"
 MISMATCH = "tests/test_mirror.py::test_bytes_that_are_not_what_is_stated_go_to_quarantine"
 
 
@@ -41,6 +41,7 @@ _FAULT = """        if fault and self.path:
             raise MismatchError(fault)
 """
 _WITHDRAWN = """        with self._db.transaction(durable=True):
+            self._db.date()
             self._db.run(sql, state, facts.reason"""
 
 MUTANTS = (
@@ -202,7 +203,6 @@ MUTANTS = (
         "tests/test_removals.py::test_bytes_that_are_about_to_be_shown_stay",
     ),
 )
-QUICK = {"rename before fsync"}
 
 
 def planted(mutant: Mutant, place: Path) -> None:
@@ -245,24 +245,13 @@ def test_the_place_for_the_fault_is_there(mutant: Mutant) -> None:
     assert (ROOT / "attachsync" / mutant.file).read_text().count(mutant.old) == 1
 
 
-def run(mutant: Mutant, place: Path) -> None:
-    planted(mutant, place)
-    code, said = outcome(place, mutant.caught_by)
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_is_caught(mutant: Mutant, tmp_path: Path) -> None:
+    """By the test that is there for it, and not by its end."""
+    planted(mutant, tmp_path)
+    code, said = outcome(tmp_path, mutant.caught_by)
     assert code == 1, said
     assert f"FAILED {mutant.caught_by}" in said, said
     assert "Timeout (>" not in said, said
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in QUICK], ids=lambda mutant: mutant.name)
-def test_is_caught(mutant: Mutant, tmp_path: Path) -> None:
-    """The gravest."""
-    run(mutant, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1000)
-@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name not in QUICK], ids=lambda mutant: mutant.name)
-def test_is_caught_too(mutant: Mutant, tmp_path: Path) -> None:
-    """All the others."""
-    run(mutant, tmp_path)

@@ -39,6 +39,7 @@ WORLDS = (("first",), ("changed", "scanned again"), ("changed",))
 UNSEEN = {"config.toml", "token", "secret", "aside"}
 MANY = 12
 """Files: more than are sent at once."""
+EACH = pytest.mark.parametrize("each", [7, pytest.param(4, marks=pytest.mark.slow)])
 
 
 @dataclass(frozen=True)
@@ -311,23 +312,25 @@ async def replay(recorded: Recorded, points: Iterable[tuple[int, Crash]], recove
 
 
 @pytest.mark.timeout(600)
-async def test_a_crash_after_some_of_the_steps(recorded: Recorded) -> None:
-    """After each fourth step, the kinds of crash by turns."""
-    counts = range(1, len(recorded.steps) + 1, 4)
+@EACH
+async def test_a_crash_after_some_of_the_steps(recorded: Recorded, each: int) -> None:
+    """After each seventh step, or fourth, the kinds of crash by turns."""
+    counts = range(1, len(recorded.steps) + 1, each)
     await replay(recorded, zip(counts, itertools.cycle(CRASHES)))
 
 
 @pytest.mark.timeout(600)
-async def test_a_crash_while_many_files_are_sent(many: Recorded) -> None:
+@EACH
+async def test_a_crash_while_many_files_are_sent(many: Recorded, each: int) -> None:
     """After some of the steps, the kinds of crash by turns."""
-    counts = range(1, len(many.steps) + 1, 4)
+    counts = range(1, len(many.steps) + 1, each)
     await replay(many, zip(counts, itertools.cycle(CRASHES)), recover_many)
 
 
 @pytest.mark.timeout(600)
 async def test_a_crash_while_a_large_one_comes(large: Recorded) -> None:
     """The same."""
-    counts = range(1, len(large.steps) + 1, 3)
+    counts = range(1, len(large.steps) + 1, 6)
     await replay(large, zip(counts, itertools.cycle(CRASHES)), recover_large)
 
 
