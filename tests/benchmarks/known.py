@@ -92,6 +92,7 @@ def _as_stored(file: Path, count: int, copies: int, now: float) -> None:
     info = Blob("00000000-0000-4000-8000-000000000000", len(_CONTENT), _DIGEST).info()
     record = json.dumps({"info": info, "rung": "event", "sha256": _DIGEST}, sort_keys=True)
     with sqlite3.connect(file) as database:
+        database.execute("PRAGMA cache_size = -500000")  # keys come in no order: on the disk each would be looked for
         database.execute(_STORED, {"size": len(_CONTENT), "record": record, "now": now})
         for number in range(1, copies):
             for statement in _MORE:
