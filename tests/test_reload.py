@@ -150,9 +150,9 @@ def test_an_upload_that_does_not_end_keeps_no_saved_config_waiting(scene: Stage)
     assert (receipt["attempts"], receipt["possible_orphan"]) == (2, True)
 
 
-def test_a_stop_lets_an_upload_end_that_takes_a_second(scene: Stage) -> None:  # noqa: F811
-    """What it came to need not be found out then."""
-    scene.box.faults.add(Fault(path="/sunshine/*/attachments", kind="drip", method="POST", size=60, every=1.0))
+def test_a_stop_lets_an_upload_end_that_takes_a_moment(scene: Stage) -> None:  # noqa: F811
+    """What it came to need not be found out then. It takes longer than a saved config would wait (`HASTE`)."""
+    scene.box.faults.add(Fault(path="/sunshine/*/attachments", kind="drip", method="POST", size=60, every=0.7))
     scene.drop("report.txt")
     with daemon(scene) as running:
         until(lambda: scene.box.requests.arrived("POST", "/sunshine/*/attachments"))
