@@ -130,9 +130,9 @@ async def crash_and_recover(base: Path, kills: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_twelve_kills(tmp_path: Path) -> None:
-    """Twelve times, in the middle of whatever the daemon was at."""
-    await crash_and_recover(tmp_path, 12, seed=1)
+async def test_twenty_five_kills(tmp_path: Path) -> None:
+    """Twenty-five times, in the middle of whatever the daemon was at."""
+    await crash_and_recover(tmp_path, 25, seed=1)
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def test_changes_are_told_with_their_time(tmp_path: Path, state: State) -> None:
     """Whatever becomes of an attachment."""
     index = Index.open(tmp_path)
     index.attachments.take("a", "t", Page((Attachment("t", "key", "1", ("a.txt",)),)), 0.0)
-    began = int(time.time())
+    began = int(time.time()) - 1  # whole seconds are told, and SQLite's are cut, not rounded
     entry = index.attachments.work("a", Wanted(["t"], 1, once=True, now=None, busy=(), limit=9))[0]
     index.attachments.stored([Stored(entry, Digest("0" * 64), 1, "text/plain", "files/a/a.txt")], 0.0)
     index.database.run("UPDATE moment SET at = 0")
@@ -119,6 +119,36 @@ def test_changes_are_told_with_their_time(tmp_path: Path, state: State) -> None:
     assert [one["event"] for one in told] == ["mirrored", state.value]
     for one in told:
         assert began <= datetime.fromisoformat(str(one["at"])).timestamp() <= time.time()
+    index.close()
+
+
+@pytest.mark.parametrize("how", ["inspected", "renamed", "withdrawn", "lost"])
+def test_bytes_that_are_to_be_shown_are_held(tmp_path: Path, how: str) -> None:
+    """By the record alone, when nothing shows them any more, or yet; not by one of another version."""
+    index, digest = Index.open(tmp_path), Digest("0" * 64)
+    attachments, facts = index.attachments, Facts(record={"sha256": digest, "size": 1})
+    item = Attachment("t", "key", "1", ("a.txt",))
+    attachments.take("a", "t", Page((item,)), 0.0)
+    entry = attachments.work("a", Wanted(["t"], 1, once=True, now=None, busy=(), limit=9))[0]
+    assert not index.removals.is_held(digest)
+    if how == "inspected":
+        attachments.inspected(entry._replace(attachment=item._replace(version="2")), facts, None)
+        assert not index.removals.is_held(digest)
+        attachments.inspected(entry, facts, None)
+    else:
+        said = f'{{"sha256": "{digest}", "size": 1}}', None
+        attachments.stored([Stored(entry, digest, 1, "text/plain", "files/a/a.txt", said)], 0.0)
+    if how == "renamed":
+        attachments.take("a", "t", Page((item._replace(path=("b.txt",)),)), 0.0)
+        attachments.hidden(entry)
+    elif how == "withdrawn":
+        attachments.withdraw(entry, State.QUARANTINED, facts, 0.0)
+        attachments.hidden(entry)
+    elif how == "lost":
+        assert index.upkeep.lost(digest, "not there") == [entry.id]
+    assert index.removals.is_held(digest)
+    attachments.take("a", "t", Page((item._replace(version="3"),)), 0.0)
+    assert not index.removals.is_held(digest)
     index.close()
 
 

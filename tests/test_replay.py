@@ -330,7 +330,7 @@ async def test_a_crash_while_many_files_are_sent(many: Recorded, each: int) -> N
 @pytest.mark.timeout(600)
 async def test_a_crash_while_a_large_one_comes(large: Recorded) -> None:
     """The same."""
-    counts = range(1, len(large.steps) + 1, 6)
+    counts = range(1, len(large.steps) + 1, 3)
     await replay(large, zip(counts, itertools.cycle(CRASHES)), recover_large)
 
 

@@ -9,9 +9,11 @@ from attachsync.index.database import Database
 from attachsync.index.entries import LISTED, Entry, Stored, Taken, Wanted, entry_of
 from attachsync.index.naming import Naming, as_json
 from attachsync.index.removals import GONE, HIDDEN
+from attachsync.index.schema import COMES
 from attachsync.model import Attachment, Digest, Facts, Page, State
 
 _SAY = "INSERT OR REPLACE INTO listing VALUES (?, ?)"
+_COMES = COMES.format("id = ?")
 
 
 class Attachments:
@@ -115,6 +117,7 @@ class Attachments:
         if known["wanted"] != wanted:
             again = "UPDATE attachment SET digest = NULL, state = 'waiting', retry_at = 0, attempted = 0 WHERE id = ?"
             self._db.run(again + " AND digest IS NOT NULL", known["id"])
+            self._db.run(_COMES, known["id"])
         return bool(known["wanted"] != wanted)
 
     def cursors(self, track: str, *, thorough: bool = False) -> TrackCursors:
@@ -179,14 +182,7 @@ class Attachments:
                  reason = iif(digest IS NULL, reason, '') WHERE id = ? AND version = ?"""
         with self._db.transaction():
             self._db.run(sql, compact(facts.record), check_at, entry.id, entry.attachment.version)
-            if entry.digest is None:
-                self._comes(entry, facts)
-
-    def _comes(self, entry: Entry, facts: Facts) -> None:
-        """The row is work, and what it is to show by its record stays stored until that is noted."""
-        digest = facts.record.get("sha256")
-        if isinstance(digest, str) and facts.record.get("size") is not None:
-            self._db.run("INSERT OR REPLACE INTO coming VALUES (?, ?)", entry.id, digest)
+            self._db.run(_COMES, entry.id)
 
     def not_read(self, entry: Entry, reason: str, check_at: float) -> None:
         """What a stored row shows may have changed, and could not be read again; when that is to be tried."""
@@ -252,7 +248,7 @@ class Attachments:
         with self._db.transaction(durable=True):
             self._db.date()
             self._db.run(sql, state, facts.reason, compact(facts.record), retry_at, entry.id)
-            self._comes(entry, facts)
+            self._db.run(_COMES, entry.id)
 
     def hidden(self, entry: Entry) -> None:
         """The row's entry has left `files/`."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from attachsync.errors import IndexDamagedError, StorageError
-from attachsync.index.schema import CAME, COMING, DATED, ENSURED, LATER, SCHEMA, TALLIED, TALLY, TRIGGERS, VERSION
+from attachsync.index.schema import CAME, COMES, DATED, ENSURED, LATER, SCHEMA, TALLIED, TALLY, TRIGGERS, VERSION
 
 FILE = "index.sqlite3"
 _LOG_PAGES = 8192
@@ -70,15 +70,16 @@ class Database:
             return None
         uri = f"{path.absolute().as_uri()}?mode=ro"
         database = cls(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False))
-        if not database._is_made():
+        if not database._has("meta"):
             database.close()
             return None
         database._check_version()
         database._add("TEMP")
         return database
 
-    def _is_made(self) -> bool:
-        return bool(self.rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"))
+    def _has(self, name: str) -> bool:
+        """Whether there is a table or an index of this name."""
+        return self.row("SELECT 1 FROM sqlite_master WHERE name = ?", name) is not None
 
     def close(self) -> None:
         """Close the file."""
@@ -94,7 +95,7 @@ class Database:
         if faults is not None and faults[0] != "ok":
             raise IndexDamagedError(f"the index is damaged ({faults[0].splitlines()[-1]}): {_REMEDY}")
         with self.transaction():
-            if not self._is_made():
+            if not self._has("meta"):
                 for statement in SCHEMA.split(";\n"):
                     self._connection.execute(statement)
                 self.note("schema", str(VERSION))
@@ -102,6 +103,9 @@ class Database:
             for statement in ENSURED.split("\n\n"):
                 self._connection.execute(statement)
             self._ensure_triggers()
+            if self._has(CAME):
+                self._connection.execute(COMES.format("TRUE"))
+                self._connection.execute(f"DROP INDEX {CAME}")
             if self.noted(TALLIED) is None:
                 for statement in TALLY:
                     self._connection.execute(statement)
@@ -116,14 +120,13 @@ class Database:
                 self._connection.execute(f"CREATE {temp} TABLE {name} {columns}")
 
     def _ensure_triggers(self) -> None:
-        made = {row["name"]: row["sql"] for row in self.each("SELECT name, sql FROM sqlite_master")}
+        rows = self.each("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        made = {row["name"]: row["sql"] for row in rows}
         for name, does in TRIGGERS.items():
             sql = f"CREATE TRIGGER {name} {does}"
             if made.get(name) != sql:
                 self._connection.execute(f"DROP TRIGGER IF EXISTS {name}")
                 self._connection.execute(sql)
-        for statement in COMING if CAME in made else ():
-            self._connection.execute(statement)
 
     def _check_version(self) -> None:
         found = self.noted("schema")

@@ -70,6 +70,7 @@ class Removals:
     def remove(self, items: Iterable[Kept], digests: Iterable[str], reason: str) -> None:
         """Mark these attachments, or older versions of them; these digests leave the store if nothing needs them."""
         with self._db.transaction(durable=True):
+            self._db.date()
             for item in items:
                 if item.past:
                     self._db.run("DELETE FROM past WHERE attachment = ? AND digest = ?", item.row, item.digest)
@@ -81,6 +82,7 @@ class Removals:
     def _mark(self, which: str, reason: str, *values: object) -> None:
         """Mark rows with all they were before."""
         with self._db.transaction(durable=True):
+            self._db.date()
             rows = f"SELECT id FROM attachment WHERE {which}"
             shown = f"SELECT shown FROM attachment WHERE shown IS NOT NULL AND {which}"
             self._db.run(f"INSERT OR IGNORE INTO leaving {shown}", *values)
@@ -92,7 +94,6 @@ class Removals:
     def _withdraw(self, which: str, reason: str, *values: object) -> None:
         sql = f"""UPDATE attachment SET state = 'gone', reason = ?, digest = NULL, check_at = NULL, kept = 0,
                   withdrawn = shown IS NOT NULL WHERE {which}"""
-        self._db.date()
         self._db.run(sql, reason, *values)
 
     # --- taking away --------------------------------------------------------------------------------------------

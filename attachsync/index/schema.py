@@ -110,6 +110,7 @@ LATER = {
     # What the listing said of an attachment (JSON, keys sorted): apart from its row, which is written several times.
     "listing": "(attachment INTEGER PRIMARY KEY, meta TEXT NOT NULL)",
     # The change feed: what `follow` shows and hooks are told, in order. Filled by triggers, so with what it tells of.
+    # The newest are always kept, so no number comes twice.
     "change": """(seq INTEGER PRIMARY KEY, at REAL NOT NULL, event TEXT NOT NULL, attachment INTEGER,
                  upload INTEGER, path TEXT, sha256 TEXT, size INTEGER, reason TEXT NOT NULL DEFAULT '')""",
     # When the bytes of a digest were last re-hashed, and good (`verify` and the daemon's scrub).
@@ -157,12 +158,11 @@ CREATE INDEX IF NOT EXISTS coming_digest ON coming (digest);
 """What an index of an earlier attachsync may lack besides: made whenever the index is opened for writing."""
 
 CAME = "attachment_came"
-COMING = (
-    """INSERT OR IGNORE INTO coming SELECT id, json_extract(record, '$.sha256') FROM attachment
-       WHERE digest IS NULL AND kept AND json_extract(record, '$.sha256') IS NOT NULL""",
-    f"DROP INDEX {CAME}",
-)
-"""What fills `coming` in an index that has CAME: of an earlier attachsync, which found by it what `coming` is for."""
+"""An index that an earlier attachsync had, by which it found what is in `coming` now."""
+COMES = """INSERT OR REPLACE INTO coming SELECT id, json_extract(record, '$.sha256') FROM attachment
+           WHERE json_extract(record, '$.sha256') IS NOT NULL AND json_extract(record, '$.size') IS NOT NULL
+           AND digest IS NULL AND kept AND {}"""
+"""Said of rows of which `digest` has become NULL, or `record` another."""
 
 DATED = f"INSERT OR REPLACE INTO moment VALUES (1, {_NOW})"
 """Said once in a transaction that changes `shown` or `state` of attachments, before it does."""
@@ -198,8 +198,9 @@ END""",
 }
 """Made whenever the index is opened for writing, and in place of those of an earlier attachsync.
 
-Those of `attachment` call no function, and what writes many of its rows says OR FAIL: else SQLite would keep a journal
-for each row, as if it could be undone alone, which takes half as long again. All of a transaction is undone here.
+Those of `attachment` call no function, what they update is not NOT NULL, and what writes many of its rows says OR FAIL:
+else SQLite would keep a journal for each row, as if it could be undone alone, which takes half as long again. All of a
+transaction is undone here.
 """
 
 TALLIED = "tallied"

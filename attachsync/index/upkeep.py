@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from attachsync.canonical import compact
 from attachsync.index.database import Database
+from attachsync.index.schema import COMES
 from attachsync.model import Digest
 from attachsync.retry import DAY
 
@@ -91,7 +92,9 @@ class Upkeep:
                  attempted = 0, failures = 0, state = 'waiting', reason = ? WHERE shown = ? AND kept RETURNING id"""
         with self._db.transaction():
             self._db.run("DELETE FROM checked WHERE digest = ?", digest)
-            return [row["id"] for row in self._db.rows(sql, reason, digest)]
+            lost = [row["id"] for row in self._db.rows(sql, reason, digest)]
+            self._db.run(COMES.format("id IN (SELECT value FROM json_each(?))"), compact(lost))
+        return lost
 
     def doubt(self, digest: str) -> None:
         """The service is to be asked about what has these bytes: it states others."""
