@@ -11,7 +11,7 @@ from attachsync.sandbox.answer import Answer, Refusal, json_answer
 from attachsync.sandbox.forms import Part, TooLarge, read_parts
 from attachsync.sandbox.ledger import Ledger
 from attachsync.sandbox.ledger_errors import proxy_error
-from attachsync.sandbox.ledger_records import Asset, Blob, Event, references
+from attachsync.sandbox.ledger_records import Asset, Blob, Event, refers
 from attachsync.sandbox.ledger_view import blob_info
 from attachsync.sandbox.media import detected
 from attachsync.sandbox.ranges import ranged
@@ -32,17 +32,17 @@ class Files:
 
     def check_asset(self, asset: Asset, blob: str) -> None:
         """Refuse a blob that the asset does not refer to now."""
-        if blob not in references(asset.readable(), self._ledger.bare_references_count):
+        if not refers(asset.readable(), blob, self._ledger.bare_references_count):
             raise Refusal(proxy_error(404, UNREFERENCED))
 
     def check_event(self, event: Event, blob: str) -> None:
         """Refuse a blob that the event does not refer to, or not yet."""
         bare = self._ledger.bare_references_count
-        known = references(event.event_attributes, bare)
+        known = refers(event.event_attributes, blob, bare)
         if self._ledger.event_path_serves_asset_attributes:
-            known |= references(event.asset_attributes, bare)
+            known = known or refers(event.asset_attributes, blob, bare)
         pending = event.confirmation_status == "PENDING" and self._ledger.pending_hides_attachments
-        if pending or blob not in known:
+        if pending or not known:
             raise Refusal(proxy_error(404, UNREFERENCED))
 
     def owned(self, uuid: str, sees: bool) -> str:

@@ -101,19 +101,14 @@ class Event:
         return self.operation == "NewAsset" or self.confirmation_status not in ("PENDING", "FAILED")
 
 
-def references(attributes: Mapping[str, Value], bare: bool = False) -> set[str]:
-    """Return the uuids of the blobs that attributes refer to (forms A to F; with `bare` also G and H)."""
-    found = set()
+def refers(attributes: Mapping[str, Value], blob: str, bare: bool = False) -> bool:
+    """Whether attributes refer to a blob, by its uuid (forms A to F; with `bare` also G and H)."""
+    names = (f"blobs/{blob}", f"attachments/{blob}")
     for value in attributes.values():
         for entry in value if isinstance(value, list) else [value]:
-            found |= _named_by(entry, bare)
-    return found
-
-
-def _named_by(entry: str | Text, bare: bool) -> set[str]:
-    if isinstance(entry, str):
-        names = [entry] if bare else []
-    else:
-        names = [entry.get("arc_blob_identity", ""), entry.get("arc_attachment_identity", "")]
-    parts = [name.split("/") for name in names]
-    return {part[1] for part in parts if len(part) == 2 and part[0] in ("blobs", "attachments")}
+            if isinstance(entry, str):
+                if bare and entry in names:
+                    return True
+            elif entry.get("arc_blob_identity") in names or entry.get("arc_attachment_identity") in names:
+                return True
+    return False
