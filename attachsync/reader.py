@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attachsync import keys, tables
 from attachsync.model import Account, Outbox, Track
-from attachsync.sections import Section, directory_of, keys_of_others, overlap
+from attachsync.sections import Section, directory_of, files_of, keys_of_others, overlap
 from attachsync.services import SERVICES
 from attachsync.sources.service import Service
 
@@ -68,7 +68,13 @@ class Reader:
         tracks = self._tracks(accounts)
         outboxes = tuple(self._outboxes(accounts))
         hooks = tuple(map(_hook, self._entries("hook")))
-        self._check_folders(mirror, daemon)
+        of_accounts = (owner.account.options for owner in accounts.values() if owner)
+        holders: list[object] = [*of_accounts, *(track.options for track in tracks), *hooks]
+        secrets = list(dict.fromkeys(path for holder in holders for path in files_of(holder)))
+        self._check_folders(mirror, secrets)
+        self._check_trees(mirror, daemon)
+        if daemon is not None and isinstance(daemon.metrics_textfile, Path):
+            self._check_textfile(daemon.metrics_textfile, mirror, secrets)
         if mirror is None or daemon is None or self._faults:
             return None
         return Config(
@@ -201,7 +207,7 @@ class Reader:
             if outbox is not None:
                 yield outbox
 
-    def _check_folders(self, mirror: tables.Mirror | None, daemon: tables.Daemon | None) -> None:
+    def _check_folders(self, mirror: tables.Mirror | None, secrets: Sequence[Path]) -> None:
         taken = [("the config's folder", self._place.folder)]
         named = {"directory": "the mirror", "state_directory": "mirror.state_directory"}
         for key, what in named.items():
@@ -211,7 +217,6 @@ class Reader:
                 if fault:
                     self._faults.append(f"{self._main}: mirror.{key}: {fault}")
                 taken.append((what, folder))
-        self._check_trees(mirror, daemon)
         for table in self._entries("outbox", report=False):
             directory = directory_of(table)
             if directory is None:
@@ -224,6 +229,9 @@ class Reader:
                 if relation:
                     table.fault("directory", f"{directory} {relation} {what} ({folder}): an outbox needs its own place")
             taken.append((f"another outbox, {table.where} of {table.file.name}", directory))
+            for secret in secrets:
+                if overlap(directory, secret) == "contains":
+                    table.fault("directory", f"{directory} contains the secret file {secret}, which would be sent")
 
     def _check_trees(self, mirror: tables.Mirror | None, daemon: tables.Daemon | None) -> None:
         """Nothing but what is mirrored is in files/ and sha256/."""
@@ -237,6 +245,23 @@ class Reader:
             for tree in trees:
                 if path and overlap(path, tree) not in (None, "contains"):
                     self._faults.append(f"{self._main}: {key}: {path} is in {tree}, where only what is mirrored may be")
+
+    def _check_textfile(self, file: Path, mirror: tables.Mirror | None, secrets: Sequence[Path]) -> None:
+        """Metrics overwrite nothing of ours, and are not sent."""
+        directory = getattr(mirror, "directory", None)
+        state = getattr(mirror, "state_directory", None)
+        taken = [("the config", path) for path, _ in self._documents] + [("a secret file", path) for path in secrets]
+        taken.append(("the config's folder config.d", self._place.folder / "config.d"))
+        if directory:
+            taken += [("the mirror's own", directory / name) for name in (".attachsync", "SHA256SUMS")]
+        if state:
+            taken.append(("mirror.state_directory", state))
+        outboxes = map(directory_of, self._entries("outbox", report=False))
+        taken += [("an outbox", outbox) for outbox in outboxes if outbox]
+        for what, path in taken:
+            relation = overlap(file, path)
+            if relation in ("is", "lies inside"):
+                self._faults.append(f"{self._main}: daemon.metrics_textfile: {file} {relation} {what} ({path})")
 
 
 def _track(table: Section, owner: _Owner) -> Track | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,13 @@ def directory_of(section: Section) -> Path | None:
         return keys.path(section.values.get("directory"), section.place)
     except ValueError:
         return None
+
+
+def files_of(options: object) -> list[Path]:
+    """The files that a table's own keys name, which hold secrets: as `Secret`, or as lists of keys."""
+    values = (getattr(options, name, None) for name in keys.names(type(options))) if is_dataclass(options) else ()
+    paths = (getattr(value, "path", None) for value in values)
+    return [path for path in paths if isinstance(path, Path)]
 
 
 def keys_of_others(service: Service, table: Callable[[Service], type[Any] | None]) -> dict[str, str]:

@@ -153,4 +153,4 @@ class Hook:
     command: tuple[str, ...] = keys.key(_command, "run with the event on standard input", ())
     url: str | None = keys.key(_url(hook_url_fault), "post the event here", None)
     secret_file: Secret | None = keys.key(keys.secret, "signs what is posted", None)
-    timeout: float = keys.key(keys.duration(), "how long it may take", 60.0)
+    timeout: float = keys.key(keys.duration(0.001), "how long it may take", 60.0)

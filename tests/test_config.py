@@ -103,6 +103,12 @@ SINGLE = [
     ("M", '[daemon]\nmetrics_textfile = "/"\n', "daemon.metrics_textfile: / is there already, and is no file"),
     ("M", '[daemon]\nmetrics_textfile = "/dev/null"\n', "/dev/null is there already, and is no file"),
     ("M", '[daemon]\nmetrics_textfile = "mirror/sha256/m"\n', "sha256, where only what is mirrored may be"),
+    ("M", '[daemon]\nmetrics_textfile = "mirror/.attachsync/index.sqlite3"\n', "lies inside the mirror's own"),
+    ("M", '[daemon]\nmetrics_textfile = "mirror/SHA256SUMS"\n', "SHA256SUMS is the mirror's own"),
+    ("M", '[daemon]\nmetrics_textfile = "config.toml"\n', "config.toml is the config"),
+    ("MA", '[daemon]\nmetrics_textfile = "token"\n', "token is a secret file"),
+    ("MAC", OUTBOX + '[daemon]\nmetrics_textfile = "../outbox/m.txt"\n', "m.txt lies inside an outbox"),
+    ("M", '[[hook]]\ncommand = ["x"]\non = ["sent"]\ntimeout = "0s"\n', "hook[1].timeout: must be at least 0.001s"),
     ("M", '[daemon]\nmetrics = "http://127.0.0.1:9464"\n', 'daemon.metrics: must be "HOST:PORT"'),
     ("", MIRROR + 'state_directory = "mirror/sha256"\n', "mirror.state_directory: "),
     ("", MIRROR + 'state_directory = "mirror/files/x"\n', "files, where only what is mirrored may be"),
@@ -432,6 +438,17 @@ def test_folders_that_cannot_be_written_are_faults(folder: Path) -> None:
         f"mirror.state_directory: {folder}/token is not a folder",
     ]
     assert f"outbox[1].directory: {folder}/token is not a folder" in found
+
+
+def test_an_outbox_with_a_secret_in_it(folder: Path) -> None:
+    """Whatever is in an outbox is sent: no secret may be there, nor behind a link that leads to it."""
+    secret(folder.parent / "box" / "in" / "key")
+    (folder / "link").symlink_to(folder.parent / "box")
+    account = CHAT.replace('"token"', '"../box/in/key"')
+    for outbox in ("../box", "../box/in", "link"):
+        (found,) = faults(folder, MIRROR + account + OUTBOX.replace("../outbox", outbox))
+        assert "contains the secret file" in found
+        assert "s3cr3t" not in found
 
 
 def test_overlaps_are_found_through_symlinks(folder: Path, tmp_path: Path) -> None:
