@@ -1,5 +1,8 @@
 """Where redirects lead, and what is said of it. Pure."""
 
+from string import punctuation
+from urllib.parse import quote
+
 from yarl import URL
 
 from attachsync.errors import AttachsyncError, MalformedError, RejectedError
@@ -17,7 +20,9 @@ def next_hop(where: str, method: str, hops: int, *, url: URL, status: int, locat
     if hops > _MOST:
         raise RejectedError(f"{where}: more than {_MOST} redirects (HTTP {status})", status=status)
     try:
-        return sound(url.join(URL(location, encoded=True)).with_fragment(None))
+        # What no request line may hold is written as clients do, byte by byte; all else is as it was signed.
+        plain = quote(location.encode(errors="surrogateescape"), safe=punctuation)
+        return sound(url.join(URL(plain, encoded=True)).with_fragment(None))
     except ValueError:
         raise MalformedError(f"{where}: redirected (HTTP {status}) to what is no URL") from None
 
